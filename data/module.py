@@ -1,0 +1,226 @@
+"""The Lightning data module: class-balanced training batches that resume to the picture, and a fixed validation set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+
+from data.classes import ClassChoice
+from data.loaders import EvalLoader, PictureStore, TrainLoader
+from data.sampling import ClassBalancedSampler, class_distribution
+from data.sources import LabelledPictures, open_splits
+from models.errors import PhotograftError
+
+__all__ = ["ImageDataModule"]
+
+AUTO_CACHE_LIMIT = 8 * 2**30  # bytes; cache="auto" also leaves half of the free memory alone
+
+
+class ImageDataModule(pl.LightningDataModule):
+    """Batches {"image": uint8 [N,3,R,R] RGB, "label": int64 [N] in 0..K-1}; `data.to_float` makes [-1, 1] of them.
+
+    The training stream is endless and a pure function of the seed; an epoch is only a number of steps. Its position is
+    part of every checkpoint, and a resumed run gets exactly the batches that the first would have had. `cache` and
+    `num_workers` change the speed, never the batches.
+
+    Args:
+        root: class folders or tar shards, see `data.open_splits`.
+        resolution: side R of the pictures.
+        batch_size: pictures per batch on each rank.
+        classes: names, WordNet ids, groups, numbers or inclusive ranges ("151-293"), or a list of these; None for all.
+        min_images: drop classes with fewer training pictures.
+        balance: a picture is drawn with weight (count of its class) ** -balance: 0 natural ... 1 all classes alike.
+        num_workers: processes that decode when the pictures are not in memory; 0 decodes in the training process.
+        seed: of the order, the windows and the mirroring; the same on all ranks.
+        cache: "memory" keeps the decoded set in this process (N*3*R*R bytes), "none" decodes each time, "auto" keeps
+            it if it fits well.
+        steps_per_epoch: batches per epoch on each rank.
+        images_per_epoch: the same in pictures over all ranks; by default the size of the training set.
+        flip: mirror half of the pictures.
+        crop: "center" takes the central square; "random" a window of 0.9 of it at a random place (its middle for
+            validation). Pictures that are already square at the resolution are left as they are.
+        val_root: validation pictures, when they do not lie in the usual place beside the training ones.
+        val_fraction: part that is kept for validation when there is no validation split.
+        val_batch_size: as `batch_size`, which is the default.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        resolution: int,
+        batch_size: int,
+        classes: ClassChoice | None = None,
+        min_images: int = 0,
+        balance: float = 0.5,
+        num_workers: int = 2,
+        seed: int = 0,
+        cache: Literal["auto", "memory", "none"] = "auto",
+        steps_per_epoch: int | None = None,
+        images_per_epoch: int | None = None,
+        flip: bool = True,
+        crop: Literal["center", "random"] = "center",
+        val_root: str | Path | None = None,
+        val_fraction: float = 0.05,
+        val_batch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in (("resolution", resolution), ("batch_size", batch_size)):
+            if value < 1:
+                raise PhotograftError(f"{name} is {value}: give a positive number")
+        if not 0.0 <= balance <= 1.0:
+            raise PhotograftError(f"balance is {balance}: give a number from 0 (natural) to 1 (all classes alike)")
+        if cache not in ("auto", "memory", "none"):
+            raise PhotograftError(f"cache is {cache!r}: give auto, memory or none")
+        if crop not in ("center", "random"):
+            raise PhotograftError(f"crop is {crop!r}: give center or random")
+        if steps_per_epoch is not None and images_per_epoch is not None:
+            raise PhotograftError("give steps_per_epoch or images_per_epoch, not both")
+        self.root, self.resolution, self.batch_size, self.classes = root, resolution, batch_size, classes
+        self.min_images, self.balance, self.num_workers, self.seed = min_images, balance, num_workers, seed
+        self.cache, self.flip, self.crop = cache, flip, crop
+        self.steps_per_epoch, self.images_per_epoch = steps_per_epoch, images_per_epoch
+        self.val_root, self.val_fraction, self.val_batch_size = val_root, val_fraction, val_batch_size or batch_size
+        self._splits: tuple[LabelledPictures, LabelledPictures] | None = None
+        self._stores: dict[str, PictureStore] = {}
+        self._loader: TrainLoader | None = None
+        self._resume: dict[str, Any] | None = None
+
+    # --- what the data is (indexed at the first use, without a Trainer too) ---
+
+    @property
+    def train_pictures(self) -> LabelledPictures:
+        """The training set; its `corrupt` lists the unreadable pictures met."""
+        return self._open()[0]
+
+    @property
+    def val_pictures(self) -> LabelledPictures:
+        """The validation set, possibly empty."""
+        return self._open()[1]
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.train_pictures.num_classes
+
+    @property
+    def class_names(self) -> list[str]:
+        """K names, in the order of the labels."""
+        return self.train_pictures.class_names
+
+    @property
+    def groups(self) -> list[int]:
+        """A group number per class (species, when the data tells)."""
+        return self.train_pictures.groups
+
+    @property
+    def group_names(self) -> list[str]:
+        """The groups' names."""
+        return self.train_pictures.group_names
+
+    @property
+    def class_distribution(self) -> torch.Tensor:
+        """Share of each class in the training batches, float32 [K]: draw the labels of prior samples from it."""
+        return torch.from_numpy(class_distribution(self.train_pictures.counts, self.balance)).float()
+
+    # --- Lightning ---
+
+    def setup(self, stage: str | None = None) -> None:
+        """Index the data. A new `fit` starts at the beginning of the stream; a resume then loads its position."""
+        self._open()
+        if stage == "fit":
+            self._loader = self._resume = None
+
+    def train_dataloader(self) -> TrainLoader:
+        """This rank's part of the stream, `steps` batches per epoch."""
+        rank, world_size = self._rank()
+        state = self.state_dict() if self._loader is not None else self._resume
+        sampler = self._sampler(rank, world_size)
+        images = self.images_per_epoch or len(self.train_pictures)
+        loader = TrainLoader(
+            self._store("train"),
+            sampler,
+            batch_size=self.batch_size,
+            steps=self.steps_per_epoch or max(1, images // (self.batch_size * world_size)),
+            flip=self.flip,
+            num_workers=self.num_workers,
+            in_flight=self._in_flight,
+        )
+        if state is not None:
+            loader.load_state_dict(state)
+        self._loader = loader
+        return loader
+
+    def val_dataloader(self) -> EvalLoader | list[EvalLoader]:
+        """The validation pictures in a fixed order, or no loader when there are none."""
+        if not len(self.val_pictures):
+            return []
+        rank, world_size = self._rank()
+        return EvalLoader(self._store("val"), batch_size=self.val_batch_size, rank=rank, world_size=world_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position and identity of the training stream; empty before the first batch."""
+        if self._loader is not None:
+            return self._loader.state_dict()
+        return dict(self._resume or {})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the stream at a saved position (batch size and number of ranks may differ).
+
+        Raises:
+            PhotograftError: the pictures, the seed or the balance are not those of the checkpoint.
+        """
+        if not state_dict:
+            return
+        self._sampler(0, 1).load_state_dict(state_dict)  # raises for another stream
+        self._resume = dict(state_dict)
+        if self._loader is not None:
+            self._loader.load_state_dict(state_dict)
+
+    # --- inside ---
+
+    def _open(self) -> tuple[LabelledPictures, LabelledPictures]:
+        if self._splits is None:
+            self._splits = open_splits(
+                self.root,
+                classes=self.classes,
+                min_images=self.min_images,
+                val_root=self.val_root,
+                val_fraction=self.val_fraction,
+            )
+        return self._splits
+
+    def _sampler(self, rank: int, world_size: int) -> ClassBalancedSampler:
+        labels = self.train_pictures.labels
+        return ClassBalancedSampler(labels, power=self.balance, seed=self.seed, rank=rank, world_size=world_size)
+
+    def _store(self, split: Literal["train", "val"]) -> PictureStore:
+        if split not in self._stores:
+            pictures = self.train_pictures if split == "train" else self.val_pictures
+            store = PictureStore(pictures, resolution=self.resolution, crop=self.crop, in_memory=self.cache == "memory")
+            if self.cache == "auto":
+                store.in_memory = store.num_bytes <= min(AUTO_CACHE_LIMIT, _free_memory() // 2)
+            self._stores[split] = store
+        return self._stores[split]
+
+    def _rank(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def _in_flight(self) -> bool:
+        """Whether Lightning has taken a batch that it has not finished (a checkpoint written on an exception)."""
+        if self.trainer is None:
+            return False
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return bool(progress.ready > progress.processed)
+
+
+def _free_memory() -> int:
+    """Bytes of memory that can still be had; without limit where the system does not tell (no /proc)."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, ValueError, StopIteration):
+        return AUTO_CACHE_LIMIT * 2

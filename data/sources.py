@@ -1,0 +1,185 @@
+"""Labelled pictures with random access, from class folders or tar shards, with the chosen classes counted 0..K-1."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from data.catalogue import Catalogue, Record, open_catalogue
+from data.classes import ClassChoice, choose_classes
+from data.transforms import UnreadablePicture, decode_picture, prepare_picture
+from models.errors import PhotograftError
+
+__all__ = ["LabelledPictures", "Prepared", "open_pictures", "open_splits"]
+
+Prepared = tuple[NDArray[np.uint8], bool, int, tuple[int, ...]]
+
+
+class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
+    """Map-style dataset: `pictures[i]` is (uint8 [H,W,3] RGB, label), at the picture's own size.
+
+    A corrupt picture is replaced by the next readable one of its class (of any class when there is none), so the
+    replacement is always the same. It is named once in a warning and kept in `corrupt`.
+
+    Attributes:
+        records: where each picture is.
+        labels: int64 [N] in 0..K-1.
+        class_names: K names.
+        groups: a group number per class.
+        group_names: the groups' names (one, "all", when the data does not tell).
+        corrupt: names of the unreadable pictures met so far.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        labels: NDArray[np.int64],
+        *,
+        class_names: Sequence[str],
+        groups: Sequence[int],
+        group_names: Sequence[str],
+    ) -> None:
+        assert len(records) == len(labels) and len(groups) == len(class_names)
+        self.records = list(records)
+        self.labels = labels
+        self.class_names = list(class_names)
+        self.groups = list(groups)
+        self.group_names = list(group_names)
+        self.corrupt: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], int]:
+        bad: list[int] = []
+        for number in self._candidates(index):
+            try:
+                image = decode_picture(self.records[number].read())
+            except (UnreadablePicture, OSError):
+                bad.append(number)
+                continue
+            self.report(bad)
+            return np.asarray(image, dtype=np.uint8), int(self.labels[number])
+        raise self._nothing_readable()
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pictures per class, int64 [K]."""
+        return np.bincount(self.labels, minlength=self.num_classes).astype(np.int64)
+
+    def prepare(self, index: int, *, resolution: int, crop: str) -> Prepared:
+        """Picture `index`, or its replacement, through `prepare_picture`.
+
+        Returns:
+            (uint8 [S,S,3], movable, label, numbers of the unreadable pictures passed over). It reports nothing: in a
+            worker process the report would be lost, so the caller hands the numbers to `report` in the main process.
+
+        Raises:
+            PhotograftError: no picture of the set can be read.
+        """
+        bad: list[int] = []
+        for number in self._candidates(index):
+            try:
+                pixels, movable = prepare_picture(self.records[number].read(), resolution=resolution, crop=crop)
+            except (UnreadablePicture, OSError):
+                bad.append(number)
+                continue
+            return pixels, movable, int(self.labels[number]), tuple(bad)
+        raise self._nothing_readable()
+
+    def report(self, numbers: Sequence[int]) -> None:
+        """Warn about unreadable pictures, once each, and keep their names in `corrupt`."""
+        for number in numbers:
+            key = self.records[number].key
+            if key not in self.corrupt:
+                self.corrupt.append(key)
+                warnings.warn(
+                    f"unreadable picture {key}: another one takes its place ({len(self.corrupt)} so far)", stacklevel=2
+                )
+
+    def _candidates(self, index: int) -> Iterator[int]:
+        yield index
+        same = self.labels == self.labels[index]
+        for members in (np.flatnonzero(same), np.flatnonzero(~same)):
+            start = int(np.searchsorted(members, index))
+            yield from (int(number) for number in np.roll(members, -start) if number != index)
+
+    def _nothing_readable(self) -> PhotograftError:
+        return PhotograftError(f"none of the {len(self)} pictures can be read (first: {self.records[0].key})")
+
+
+def open_pictures(
+    root: str | Path,
+    *,
+    split: Literal["train", "val"] = "train",
+    classes: ClassChoice | None = None,
+    min_images: int = 0,
+    val_root: str | Path | None = None,
+    val_fraction: float = 0.05,
+) -> LabelledPictures:
+    """One split of the pictures at `root`; see `open_splits` for the arguments and errors."""
+    train, val = open_splits(root, classes=classes, min_images=min_images, val_root=val_root, val_fraction=val_fraction)
+    return train if split == "train" else val
+
+
+def open_splits(
+    root: str | Path,
+    *,
+    classes: ClassChoice | None = None,
+    min_images: int = 0,
+    val_root: str | Path | None = None,
+    val_fraction: float = 0.05,
+) -> tuple[LabelledPictures, LabelledPictures]:
+    """Training and validation pictures with the same classes and labels; the validation set may be empty.
+
+    Args:
+        root: folder or shards, see `open_catalogue`.
+        classes: names, WordNet ids, groups, numbers or ranges such as "151-293"; None for all. See `choose_classes`.
+        min_images: drop classes with fewer training pictures.
+        val_root, val_fraction: see `open_catalogue`.
+
+    Raises:
+        PhotograftError: nothing there, unknown class, a chosen class without pictures, or no class left.
+    """
+    if not 0.0 <= val_fraction < 1.0:
+        raise PhotograftError(f"val_fraction is {val_fraction}: give a number from 0 up to (not including) 1")
+    catalogue = open_catalogue(root, val_root=val_root, val_fraction=val_fraction)
+    chosen = choose_classes(
+        classes, ids=catalogue.ids, names=catalogue.names, groups=catalogue.groups, where=catalogue.where
+    )
+    counts = np.bincount([record.cls for record in catalogue.train], minlength=len(catalogue.ids))
+    empty = [catalogue.names[k] for k in chosen if counts[k] == 0]
+    if classes is not None and empty and min_images < 1:
+        raise PhotograftError(f"no training pictures of {empty[0]!r} in {root}: add some, or leave the class out")
+    kept = [k for k in chosen if counts[k] >= max(1, min_images)]
+    if not kept:
+        raise PhotograftError(
+            f"no class in {root} has {min_images} training pictures (the largest has {counts[chosen].max()}): "
+            "lower min_images"
+        )
+    return _select(catalogue, catalogue.train, kept), _select(catalogue, catalogue.val, kept)
+
+
+def _select(catalogue: Catalogue, records: Sequence[Record], kept: Sequence[int]) -> LabelledPictures:
+    label_of = {number: label for label, number in enumerate(kept)}
+    chosen = [record for record in records if record.cls in label_of]
+    names = [catalogue.groups[number] or "all" for number in kept]
+    group_names = list(dict.fromkeys(names))
+    return LabelledPictures(
+        chosen,
+        np.array([label_of[record.cls] for record in chosen], dtype=np.int64),
+        class_names=[catalogue.names[number] for number in kept],
+        groups=[group_names.index(name) for name in names],
+        group_names=group_names,
+    )

@@ -1,0 +1,1 @@
+"""From a photo to an edited photo: projection, edits, compositing, commands."""

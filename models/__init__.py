@@ -1,0 +1,9 @@
+"""Networks, losses and weights: the one Generator contract and everything that implements it.
+
+Importing the package registers every family, so that a weights file can be opened by what it says it holds.
+"""
+
+from models import auxiliary, discriminators, encoder
+from models.generators import sngan
+
+__all__ = ["auxiliary", "discriminators", "encoder", "sngan"]

@@ -1,0 +1,167 @@
+"""The one Generator contract: mapping | edit | synthesis.
+
+Every edit of Photograft is an operation on one of two things that the layers of every generator have:
+
+* a **modulation**: the per-channel scale (and shift) applied after normalisation: CBN's gamma and beta, AdaIN's
+  style, StyleGAN2's weight-modulation style. It may vary over space (sCBN) or be mixed channel by channel (query);
+* a **feature map**, which can be replaced on its way through the network (feature blending).
+
+So an edit is written once, for every family: it takes modulations and gives modulations, or it is a `Tap`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from models.errors import PhotograftError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where an edit can act: static description of one point of a generator.
+
+    Attributes:
+        name: path of the module in the generator, unique within it.
+        resolution: height and width of its features.
+        channels: their number.
+        modulated: True where a `Modulation` is applied. The features that a tap sees there are the normalised ones,
+            *before* scale and shift; elsewhere (block outputs) they are the features themselves.
+    """
+
+    name: str
+    resolution: int
+    channels: int
+    modulated: bool
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """Scale and shift of one modulated layer: `scale * normalised + shift`.
+
+    Attributes:
+        scale: [N,C], or [N,C,H,W] when it varies over space.
+        shift: same shape as scale, or None (StyleGAN2 has none).
+    """
+
+    scale: Tensor
+    shift: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.scale.ndim not in (2, 4):
+            raise ValueError(f"scale must be [N,C] or [N,C,H,W], not {list(self.scale.shape)}")
+        if self.shift is not None and self.shift.shape != self.scale.shape:
+            raise ValueError(f"shift {list(self.shift.shape)} differs from scale {list(self.scale.shape)}")
+
+    @property
+    def spatial(self) -> bool:
+        """Whether it varies over space."""
+        return self.scale.ndim == 4
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> "Modulation":
+        """Apply one function to scale and shift alike."""
+        return Modulation(f(self.scale), None if self.shift is None else f(self.shift))
+
+    def apply(self, normalised: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
+        """Scale and shift normalised features."""
+        broadcast = self.map(lambda t: t if t.ndim == 4 else t[:, :, None, None])
+        if broadcast.shift is None:
+            return normalised * broadcast.scale
+        return torch.addcmul(broadcast.shift, normalised, broadcast.scale)
+
+
+Tap = Callable[[Layer, Tensor], Tensor]
+"""Called at every layer in the order of execution with its features [N,C,H,W]; what it returns replaces them."""
+
+
+class Configurable(nn.Module):
+    """A network that can be rebuilt from its class's name in the registry and `config`, the keywords of `__init__`.
+
+    Attributes:
+        frozen_parts: names of submodules that never learn and bring their own weights; files leave them out.
+    """
+
+    config: dict[str, Any]
+    frozen_parts: tuple[str, ...] = ()
+
+    def freeze(self) -> Self:
+        """Evaluation mode, and no gradients for parameters."""
+        return self.eval().requires_grad_(False)
+
+
+class Generator(Configurable, ABC):
+    """A trained generator, split into a mapping half and a synthesis half.
+
+    Attributes:
+        layers: every point where an edit can act, in the order of execution.
+        latent_dim: size of the latent (z of a class-conditional GAN).
+        num_classes: 0 for an unconditional generator.
+        resolution: height and width of the image.
+    """
+
+    layers: tuple[Layer, ...]
+    latent_dim: int
+    num_classes: int
+    resolution: int
+
+    @property
+    def modulated_layers(self) -> tuple[Layer, ...]:
+        """The layers that take a modulation, in the order of `modulations`."""
+        return tuple(layer for layer in self.layers if layer.modulated)
+
+    @property
+    def feature_layers(self) -> tuple[Layer, ...]:
+        """The layers whose features are whole (block outputs): where feature blending acts."""
+        return tuple(layer for layer in self.layers if not layer.modulated)
+
+    @abstractmethod
+    def modulations(self, latent: Tensor, label: Tensor | None = None) -> list[Modulation]:
+        """Mapping half.
+
+        Args:
+            latent: [N,latent_dim].
+            label: [N] int64 class indices, or [N,num_classes] weights of classes; None if unconditional.
+
+        Returns:
+            One modulation per modulated layer, scale and shift [N,C].
+        """
+
+    @abstractmethod
+    def synthesize(self, latent: Tensor, modulations: Sequence[Modulation], tap: Tap | None = None) -> Tensor:
+        """Synthesis half: [N,latent_dim] and modulations -> image [N,3,R,R] in [-1,1]."""
+
+    def forward(self, latent: Tensor, label: Tensor | None = None, tap: Tap | None = None) -> Tensor:
+        """Image [N,3,R,R] in [-1,1] of a latent and a class, without an edit."""
+        return self.synthesize(latent, self.modulations(latent, label), tap)
+
+    def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:  # -> [n,latent_dim]
+        """Draw latents from the prior N(0, I), on the CPU so that a seed means the same everywhere."""
+        return torch.randn(n, self.latent_dim, generator=generator)
+
+    def check_modulations(self, modulations: Sequence[Modulation]) -> None:
+        """Raise ValueError unless there is one modulation of the right width per modulated layer."""
+        layers = self.modulated_layers
+        if len(modulations) != len(layers):
+            raise ValueError(f"{len(modulations)} modulations for {len(layers)} modulated layers")
+        for layer, modulation in zip(layers, modulations, strict=True):
+            shape = tuple(modulation.scale.shape[1:])
+            if shape not in ((layer.channels,), (layer.channels, layer.resolution, layer.resolution)):
+                raise ValueError(f"modulation {list(shape)} does not fit layer {layer}")
+
+
+def check_labels(label: Tensor | None, num_classes: int, n: int) -> None:
+    """Raise PhotograftError unless label is what a network of so many classes takes for n items."""
+    if num_classes == 0:
+        if label is not None:
+            raise PhotograftError("this generator is unconditional: it takes no class")
+        return
+    if label is None:
+        raise PhotograftError(f"this generator has {num_classes} classes: a class must be given")
+    if label.ndim == 1 and label.dtype == torch.int64:
+        if label.numel() != n or bool((label < 0).any()) or bool((label >= num_classes).any()):
+            raise PhotograftError(f"labels must be {n} class indices in 0..{num_classes - 1}")
+    elif label.shape != (n, num_classes):
+        raise PhotograftError(f"class weights must be [{n},{num_classes}], not {list(label.shape)}")

@@ -1,0 +1,146 @@
+"""Frozen ImageNet feature networks: what projected discriminators, the loop's encoder and the judges look through."""
+
+from abc import ABC, abstractmethod
+
+from pathlib import Path
+
+
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from models.errors import PhotograftError
+from models.files import read_tensors
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class FeatureNetwork(nn.Module, ABC):
+    """Pictures [N,3,R,R] in [-1,1] -> (features of several stages, pooled features). Frozen, always in evaluation.
+
+    Attributes:
+        pooled_channels: width of the pooled features.
+    """
+
+    pooled_channels: int
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]: ...
+
+    def train(self, mode: bool = True) -> "FeatureNetwork":
+        """Stays in evaluation mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def shapes(self, resolution: int) -> list[tuple[int, int]]:
+        """(channels, resolution) of the stages for pictures of this resolution."""
+        stages, _ = self(torch.zeros(1, 3, resolution, resolution))
+        return [(s.shape[1], s.shape[2]) for s in stages]
+
+
+class _SameConv2d(nn.Conv2d):
+    """Stride-2 convolution that pads right and bottom only: TensorFlow's SAME for even inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(F.pad(x, (0, 1, 0, 1)), self.weight, self.bias)
+
+
+class MobileNetV2(FeatureNetwork):
+    """MobileNet v2 1.0 (Sandler et al. 2018), ImageNet weights; stages: outputs of blocks 3, 6, 13 and 17.
+
+    Two sources of weights: torchvision's (`tensorflow=False`) and Google's TensorFlow ones, which pad differently at
+    stride 2 and have their batch norm folded into the convolutions' biases.
+    """
+
+    STAGES = (3, 6, 13, 17)
+    pooled_channels = 1280
+
+    def __init__(self, tensorflow: bool) -> None:
+        super().__init__()
+        network = torchvision.models.mobilenet_v2(weights=None)
+        self.features = network.features
+        self.tensorflow = tensorflow
+        self.requires_grad_(False)
+        self.eval()
+
+    @torch.no_grad()
+    def fold(self) -> "MobileNetV2":
+        """Fold batch norm into the convolutions (faster, exact in evaluation); set the padding of the source."""
+        sequences = [m for m in self.features.modules() if isinstance(m, nn.Sequential)]
+        for sequence in sequences:
+            children = list(sequence.named_children())
+            for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(sequence, name, _folded(conv, norm, same=self.tensorflow and conv.stride == (2, 2)))
+                    setattr(sequence, norm_name, nn.Identity())
+        return self.requires_grad_(False)
+
+    def stage(self, x: Tensor, last: int) -> list[Tensor]:
+        """Outputs of blocks 0..last."""
+        outputs = []
+        for block in self.features[: last + 1]:
+            x = block(x)
+            outputs.append(x)
+        return outputs
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See `FeatureNetwork`."""
+        if not self.tensorflow:  # torchvision's weights take ImageNet-standardised pictures
+            x = (x * 0.5 + 0.5 - _MEAN.to(x)) / _STD.to(x)
+        outputs = self.stage(x, 18)
+        return [outputs[i] for i in self.STAGES], outputs[18].mean(dim=(2, 3))
+
+
+_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, same: bool) -> nn.Conv2d:
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    new: nn.Conv2d = (_SameConv2d if same else nn.Conv2d)(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        padding=0 if same else conv.padding,
+        groups=conv.groups,
+    )
+    new.weight.copy_(conv.weight * scale[:, None, None, None])
+    assert new.bias is not None
+    new.bias.copy_(norm.bias - norm.running_mean * scale)
+    return new
+
+
+def _embedded_mobilenet_v2() -> FeatureNetwork:
+    network = MobileNetV2(tensorflow=True)
+    state = read_tensors(WEIGHTS / "mobilenet_v2_imagenet.safetensors")
+    fresh = network.state_dict()
+    counters = {k: v for k, v in fresh.items() if k.endswith("num_batches_tracked")}
+    network.load_state_dict({**counters, **state})
+    return network.fold()
+
+
+def _torchvision_mobilenet_v2() -> FeatureNetwork:
+    try:
+        source = torchvision.models.mobilenet_v2(weights=torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V2)
+    except OSError as error:
+        raise PhotograftError(f"torchvision's MobileNet v2 weights cannot be downloaded: {error}") from error
+    network = MobileNetV2(tensorflow=False)
+    network.features = source.features
+    return network.eval().fold()
+
+
+_NETWORKS = {"mobilenet_v2": _embedded_mobilenet_v2, "torchvision_mobilenet_v2": _torchvision_mobilenet_v2}
+
+
+def create_features(name: str) -> FeatureNetwork:
+    """A frozen feature network: "mobilenet_v2" (embedded) or "torchvision_mobilenet_v2" (cached or downloaded).
+
+    Raises:
+        PhotograftError: unknown name, or weights that cannot be had.
+    """
+    if name not in _NETWORKS:
+        raise PhotograftError(f"unknown feature network {name!r}: choose from {', '.join(_NETWORKS)}")
+    return _NETWORKS[name]()

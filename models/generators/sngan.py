@@ -1,0 +1,174 @@
+"""SNGAN ResNet generator with categorical conditional batch normalisation.
+
+Miyato & Koyama, "cGANs with Projection Discriminator" (2018), in the layouts of the original implementation of
+"Spatially Controllable Image Synthesis with Internal Representation Collaging" (Suzuki et al.): 64, 128 and 256 px,
+conditional or not. The layouts differ only in the widths of the blocks, so the widths are the config.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.base import Generator, Layer, Modulation, Tap, check_labels
+from models.registry import register_generator
+
+NORM_EPS = 2e-5  # of the original (Chainer's default)
+
+LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the input and of the blocks' outputs, in units of ch
+    "resnet_32": (4, 4, 4, 4),
+    "resnet_64": (16, 8, 4, 2, 1),
+    "resnet_128": (16, 16, 8, 4, 2, 1),
+    "resnet_small": (8, 8, 4, 4, 2, 1),  # 128 px, the original's smaller one
+    "resnet_256": (16, 16, 8, 8, 4, 2, 1),
+}
+
+
+def layout(name: str, ch: int) -> tuple[int, ...]:
+    """Channel widths of one of the original's layouts at base width ch."""
+    return tuple(ch * m for m in LAYOUTS[name])
+
+
+class ConditionalBatchNorm2d(nn.Module):
+    """Batch statistics shared by all classes; gamma and beta come from outside, as a `Modulation`.
+
+    Attributes:
+        gamma, beta: [K,C] tables of the K classes ([1,C] if unconditional), paper Eq. 1.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(max(num_classes, 1), channels))
+        self.beta = nn.Parameter(torch.zeros(max(num_classes, 1), channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def modulation(self, n: int, label: Tensor | None) -> Modulation:
+        """gamma and beta [N,C] of class indices [N], of class weights [N,K], or of the only class (None)."""
+        gamma, beta = self.gamma, self.beta
+        if label is None:
+            return Modulation(gamma.expand(n, -1), beta.expand(n, -1))
+        if label.ndim == 1:
+            return Modulation(F.embedding(label, gamma), F.embedding(label, beta))
+        return Modulation(label @ gamma, label @ beta)
+
+    def normalise(self, x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
+        """Zero mean and unit variance: of the batch in training, of the running statistics in evaluation."""
+        return F.batch_norm(x, self.running_mean, self.running_var, training=self.training, momentum=0.1, eps=NORM_EPS)
+
+    def forward(self, x: Tensor, modulation: Modulation) -> Tensor:
+        """Normalise, scale and shift; fused into one pass where the modulation does not vary over space."""
+        if self.training or modulation.spatial:
+            return modulation.map(lambda t: t.to(x.dtype)).apply(self.normalise(x))
+        assert modulation.shift is not None
+        scale = modulation.scale * torch.rsqrt(self.running_var + NORM_EPS)
+        shift = modulation.shift - scale * self.running_mean
+        return Modulation(scale, shift).map(lambda t: t.to(x.dtype)).apply(x)
+
+
+class Block(nn.Module):
+    """Residual block that doubles the resolution: norm, ReLU, up, conv, norm, ReLU, conv; 1x1 conv on the way round."""
+
+    def __init__(self, c_in: int, c_out: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm1 = ConditionalBatchNorm2d(c_in, num_classes)
+        self.norm2 = ConditionalBatchNorm2d(c_out, num_classes)
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
+        self.skip = nn.Conv2d(c_in, c_out, 1)
+        for conv in (self.conv1, self.conv2):
+            nn.init.xavier_uniform_(conv.weight, gain=2**0.5)
+        nn.init.xavier_uniform_(self.skip.weight)
+        for conv in (self.conv1, self.conv2, self.skip):
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+
+@register_generator("sngan")
+class SNGANGenerator(Generator):
+    """z [N,latent_dim] and a class -> image.
+
+    Args:
+        channels: widths of the input feature map and of each block's output (see `layout`).
+        latent_dim: size of z.
+        num_classes: 0 for an unconditional one.
+        bottom_width: height and width of the input feature map.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], latent_dim: int = 128, num_classes: int = 0, bottom_width: int = 4
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "channels": list(channels),
+            "latent_dim": latent_dim,
+            "num_classes": num_classes,
+            "bottom_width": bottom_width,
+        }
+        self.latent_dim, self.num_classes, self.bottom_width = latent_dim, num_classes, bottom_width
+        self.channels = tuple(channels)
+        self.resolution = bottom_width * 2 ** (len(channels) - 1)
+        self.linear = nn.Linear(latent_dim, channels[0] * bottom_width**2)
+        self.blocks = nn.ModuleList(
+            Block(c_in, c_out, num_classes) for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.norm = nn.BatchNorm2d(channels[-1], eps=NORM_EPS)
+        self.to_rgb = nn.Conv2d(channels[-1], 3, 3, padding=1)
+        for module in (self.linear, self.to_rgb):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        self.layers = tuple(self._describe())
+        self._by_name = {layer.name: layer for layer in self.layers}
+
+    def _describe(self) -> list[Layer]:
+        size = self.bottom_width
+        layers = [Layer("linear", size, self.channels[0], modulated=False)]
+        for i, (c_in, c_out) in enumerate(zip(self.channels[:-1], self.channels[1:], strict=True)):
+            layers += [
+                Layer(f"blocks.{i}.norm1", size, c_in, modulated=True),
+                Layer(f"blocks.{i}.norm2", size * 2, c_out, modulated=True),
+                Layer(f"blocks.{i}", size * 2, c_out, modulated=False),
+            ]
+            size *= 2
+        return layers
+
+    def _norms(self) -> list[ConditionalBatchNorm2d]:
+        return [norm for block in self.blocks for norm in (block.norm1, block.norm2)]
+
+    def modulations(self, latent: Tensor, label: Tensor | None = None) -> list[Modulation]:
+        """gamma and beta of a class for every CBN: block 0's two, block 1's two, ... See `Generator.modulations`."""
+        check_labels(label, self.num_classes, len(latent))
+        return [norm.modulation(len(latent), label) for norm in self._norms()]
+
+    def synthesize(self, latent: Tensor, modulations: Sequence[Modulation], tap: Tap | None = None) -> Tensor:
+        """See `Generator.synthesize`. Computes in the dtype of the weights; the image comes back as float32."""
+        self.check_modulations(modulations)
+        x = self.linear(latent.to(self.linear.weight.dtype))
+        x = x.view(-1, self.channels[0], self.bottom_width, self.bottom_width)  # [N,C,4,4]
+        if self.to_rgb.weight.is_contiguous(memory_format=torch.channels_last):
+            x = x.contiguous(memory_format=torch.channels_last)
+        x = self._touch("linear", x, tap)
+        for i, block in enumerate(self.blocks):
+            h = self._modulate(f"blocks.{i}.norm1", block.norm1, x, modulations[2 * i], tap)
+            h = block.conv1(F.interpolate(F.relu(h), scale_factor=2.0, mode="nearest"))
+            h = self._modulate(f"blocks.{i}.norm2", block.norm2, h, modulations[2 * i + 1], tap)
+            h = block.conv2(F.relu(h))
+            # a 1x1 convolution commutes with nearest-neighbour upsampling, and costs a quarter before it
+            x = h + F.interpolate(block.skip(x), scale_factor=2.0, mode="nearest")
+            x = self._touch(f"blocks.{i}", x, tap)
+        return torch.tanh(self.to_rgb(F.relu(self.norm(x))).float())  # [N,3,R,R]
+
+    def _touch(self, name: str, x: Tensor, tap: Tap | None) -> Tensor:
+        return x if tap is None else tap(self._by_name[name], x)
+
+    def _modulate(
+        self, name: str, norm: ConditionalBatchNorm2d, x: Tensor, modulation: Modulation, tap: Tap | None
+    ) -> Tensor:
+        if tap is None:
+            h: Tensor = norm(x, modulation)
+            return h
+        return modulation.map(lambda t: t.to(x.dtype)).apply(tap(self._by_name[name], norm.normalise(x)))

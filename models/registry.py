@@ -1,0 +1,76 @@
+"""Names of network families -> classes, so that files and configs can say which network they hold."""
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from models.base import Configurable, Generator
+from models.errors import PhotograftError
+
+
+T = TypeVar("T", bound=Configurable)
+
+
+class Registry(Generic[T]):
+    """Families of one kind of network, by name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._classes: dict[str, type[T]] = {}
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator: make the class known under this name."""
+
+        def decorate(cls: type[T]) -> type[T]:
+            if name in self._classes:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._classes[name] = cls
+            return cls
+
+        return decorate
+
+    def create(self, name: str, **config: Any) -> T:
+        """Build a network with fresh weights. Raises PhotograftError for an unknown name or unfitting config."""
+        if name not in self._classes:
+            raise PhotograftError(f"unknown {self.kind} {name!r}{suggest(name, self._classes)}")
+        try:
+            return self._classes[name](**config)
+        except TypeError as error:
+            raise PhotograftError(f"config does not fit {self.kind} {name!r}: {error}") from error
+
+    def name_of(self, network: Configurable) -> str:
+        """The name under which a network's class is registered."""
+        for name, cls in self._classes.items():
+            if type(network) is cls:
+                return name
+        raise ValueError(f"{type(network).__name__} is not a registered {self.kind}")
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return sorted(self._classes)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """': did you mean ...?' for an error line, or the known names when nothing is near."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [n for n in names if name.lower() in n.lower()]
+    if near:
+        return f": did you mean {', '.join(near[:5])}?"
+    return f": choose from {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+
+
+generators: Registry[Generator] = Registry("generator")
+discriminators: Registry[Configurable] = Registry("discriminator")
+encoders: Registry[Configurable] = Registry("encoder")
+auxiliaries: Registry[Configurable] = Registry("auxiliary network")
+
+KINDS: dict[str, Registry[Any]] = {
+    "generator": generators,
+    "discriminator": discriminators,
+    "encoder": encoders,
+    "auxiliary": auxiliaries,
+}
+
+register_generator = generators.register
+create_generator = generators.create
+list_generators = generators.names

@@ -1,0 +1,118 @@
+"""Golden fixtures of the original collaging code: `X.io.npz` holds what `Y.snapshot.npz` computed, see manifest.json.
+
+The folder is tests/golden/collage, or the one that PHOTOGRAFT_GOLDEN names; tests run over whatever fixtures it holds.
+Errors are compared array by array, and a fixture of which an array was never looked at fails.
+"""
+
+import json
+import os
+import re
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.base import Configurable
+from models.checkpoints.chainer import read_snapshot
+
+FOLDER = Path(os.environ.get("PHOTOGRAFT_GOLDEN") or Path(__file__).parent / "golden" / "collage")
+
+IMAGE = {"rtol": 0.0, "atol": 5e-5}
+LATENT = {"rtol": 1e-4, "atol": 1e-5}
+DISCRIMINATOR = {"rtol": 1e-4, "atol": 1e-6}
+TRAJECTORY = {"rtol": 0.0, "atol": 1e-4}
+
+worst: dict[str, float] = {}  # fixture/array -> largest share of its tolerance
+
+
+@cache
+def manifest() -> dict[str, Any]:
+    """What the folder's fixtures are."""
+    return dict(json.loads((FOLDER / "manifest.json").read_text()))
+
+
+def names(prefix: str) -> list[str]:
+    """Fixtures whose name begins so and whose files are there."""
+    entries = [(n, e) for n, e in manifest().items() if n.startswith(prefix) and e.get("uses_snapshot")]
+    present = [n for n, e in entries if (FOLDER / e["io"]).exists() and snapshot_path(e["uses_snapshot"]).exists()]
+    return sorted(present)
+
+
+def snapshot_path(name: str) -> Path:
+    """File of a snapshot."""
+    return FOLDER / f"{name}.snapshot.npz"
+
+
+def networks(name: str) -> dict[str, Configurable]:
+    """Fresh networks of a snapshot, by kind."""
+    return read_snapshot(snapshot_path(name))
+
+
+def network(name: str, kind: str) -> Any:
+    """One fresh network of a snapshot."""
+    return networks(name)[kind]
+
+
+class Fixture:
+    """The arrays of one fixture, and which of them were looked at.
+
+    As a context manager it fails at its end if one was not.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        with np.load(FOLDER / manifest()[name]["io"], allow_pickle=False) as file:
+            self.arrays = {key: file[key] for key in file.files}
+        self.left = set(self.arrays)
+
+    def __enter__(self) -> "Fixture":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None:
+            assert not self.left, f"{self.name}: never compared: {sorted(self.left)}"
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.arrays
+
+    def get(self, key: str) -> Tensor:
+        """An array as a tensor; integers as int64."""
+        self.left.discard(key)
+        array = torch.from_numpy(np.asarray(self.arrays[key]))
+        return array.long() if array.dtype == torch.int32 else array
+
+    def keys(self, prefix: str) -> list[str]:
+        """Names of arrays that begin so, sorted."""
+        return sorted(key for key in self.arrays if key.startswith(prefix))
+
+    def check(self, key: str, value: Tensor | float, *, rtol: float, atol: float) -> None:
+        """Compare a value with an array; `_item0` and `_strideK` in its name say which part was recorded."""
+        expected = self.get(key)
+        value = torch.as_tensor(value).detach()
+        value = cut(key, value).reshape(expected.shape)
+        error = (value.double() - expected.double()).abs()
+        share = (error / (atol + rtol * expected.double().abs())).max().item() if error.numel() else 0.0
+        worst[f"{self.name}/{key}"] = share
+        assert share <= 1, f"{self.name}/{key}: off by {error.max().item():.3g}, {share:.2f} times the tolerance"
+
+    def check_uint8(self, key: str, image: Tensor) -> None:
+        """Compare a displayed picture: equal but for values that float noise puts on the other side of an integer."""
+        expected = self.get(key)
+        scaled = cut(key, image.detach()) * 127.5 + 127.5  # the original truncates
+        shown = scaled.clamp(0, 255).to(torch.uint8).reshape(expected.shape)
+        edge = (scaled - scaled.round()).abs().reshape(expected.shape) < 5e-5 * 127.5
+        difference = (shown.int() - expected.int()).abs()
+        assert bool(((difference == 0) | ((difference == 1) & edge)).all()), f"{self.name}/{key}"
+
+
+def cut(key: str, value: Tensor) -> Tensor:
+    """The part of a value [N,C,H,W] that was recorded under this name."""
+    if "_item0" in key:
+        value = value[:1]
+    if match := re.search(r"_stride(\d+)$", key):
+        value = value[..., :: int(match[1]), :: int(match[1])]
+    return value

@@ -1,0 +1,56 @@
+"""What every test shares: seeds, thread limits, quiet services, paths and marks."""
+
+import importlib.util
+import os
+import random
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("WANDB_MODE", "disabled")  # a test that logs asks for offline mode itself
+os.environ.setdefault("WANDB_SILENT", "true")
+
+# Set before torch is imported, and inherited by the commands that tests start.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this computer cannot run, and say why."""
+    missing = {
+        "gpu": None if torch.cuda.is_available() else "no CUDA device",
+        "tfhub": None if importlib.util.find_spec("tensorflow_hub") else "the [tfhub] extra is not installed",
+    }
+    for item in items:
+        for mark, reason in missing.items():
+            if reason and item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def seed() -> int:
+    """Every test starts from the same random state (Python, NumPy, torch); returns the seed."""
+    value = 0
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+    return value
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of numeric fixtures from the original implementations."""
+    return ROOT / "tests" / "golden"

@@ -1,0 +1,244 @@
+"""The data module: batches, caches, and resume to the picture with a real Trainer."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+
+from data import ImageDataModule, to_float
+from models.errors import PhotograftError
+
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of 20, 6 and 3 noise pictures, some square at the resolution, some not."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name, count in (("ape", 20), ("bee", 6), ("cow", 3)):
+        for number in range(count):
+            shape = (SIDE, SIDE, 3) if number % 3 else (40, 31, 3)
+            path = root / "train" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path)
+    for name in ("ape", "cow"):
+        (root / "val" / name).mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(root / "val" / name / "v.png")
+    return root
+
+
+def make(folder: Path, **changes: Any) -> ImageDataModule:
+    settings: dict[str, Any] = {"resolution": SIDE, "batch_size": 4, "steps_per_epoch": 4, "crop": "random", "seed": 3}
+    return ImageDataModule(folder, **{**settings, "cache": "memory", "num_workers": 0, **changes})
+
+
+def take(module: ImageDataModule, count: int) -> list[torch.Tensor]:
+    batches: list[torch.Tensor] = []
+    loader = module.train_dataloader()
+    while len(batches) < count:
+        for batch in loader:
+            batches.append(batch["image"])
+            if len(batches) == count:
+                break
+    return batches
+
+
+class Recorder(pl.LightningModule):
+    """Trains one number and keeps the pictures that it was given."""
+
+    def __init__(self, save_at: int = -1, path: Path | None = None, fail_at: int = -1) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.save_at, self.path, self.fail_at = save_at, path, fail_at
+        self.seen: list[torch.Tensor] = []
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        if len(self.seen) == self.fail_at:
+            raise RuntimeError("killed")
+        self.seen.append(batch["image"].clone())
+        return self.weight * to_float(batch)["image"].mean()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.global_step == self.save_at:
+            self.trainer.save_checkpoint(self.path or "")
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        assert batch["image"].shape[1:] == (3, SIDE, SIDE)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class SaveOnException(pl.Callback):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_exception(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.path)
+
+
+def fit(model: Recorder, module: ImageDataModule, ckpt: Path | None = None, **settings: Any) -> list[torch.Tensor]:
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = pl.Trainer(accelerator="cpu", devices=1, enable_checkpointing=False, **quiet, **settings)
+    trainer.fit(model, datamodule=module, ckpt_path=ckpt)
+    return model.seen
+
+
+def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return len(first) == len(second) and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_batches_and_facts(folder: Path) -> None:
+    module = make(folder)
+    assert module.num_classes == 3
+    assert module.class_names == ["ape", "bee", "cow"]
+    assert module.groups == [0, 0, 0]
+    assert module.group_names == ["all"]
+    assert module.class_distribution.shape == (3,)
+    assert module.class_distribution.sum() == pytest.approx(1.0)
+    batch = next(iter(module.train_dataloader()))
+    assert batch["image"].dtype == torch.uint8
+    assert batch["image"].shape == (4, 3, SIDE, SIDE)
+    assert batch["label"].dtype == torch.int64
+    floats = to_float(batch)
+    assert floats["image"].dtype == torch.float32
+    assert floats["image"].min() >= -1
+    assert floats["image"].max() <= 1
+    assert floats["label"] is batch["label"]
+
+
+def test_epoch_length(folder: Path) -> None:
+    assert len(make(folder).train_dataloader()) == 4
+    assert len(make(folder, steps_per_epoch=None).train_dataloader()) == 29 // 4
+    assert len(make(folder, steps_per_epoch=None, images_per_epoch=100).train_dataloader()) == 25
+
+
+@pytest.mark.parametrize("crop", ["center", "random"])
+def test_cache_and_workers_do_not_change_the_batches(folder: Path, crop: str) -> None:
+    reference = take(make(folder, crop=crop), 10)
+    assert same(reference, take(make(folder, crop=crop, cache="none"), 10))
+    assert same(reference, take(make(folder, crop=crop, cache="auto"), 10))
+    assert same(reference, take(make(folder, crop=crop, cache="none", num_workers=2), 10))
+    assert not same(reference, take(make(folder, crop=crop, seed=4), 10))
+
+
+def test_workers_leave_the_random_state_alone_and_survive_a_broken_epoch(folder: Path) -> None:
+    reference = take(make(folder), 9)
+    loader = make(folder, cache="none", num_workers=1).train_dataloader()
+    before = torch.get_rng_state()
+    broken = [batch["image"] for batch, _ in zip(loader, range(3), strict=False)]  # takes a 4th and drops it
+    assert same(broken, reference[:3])
+    assert same([batch["image"] for batch in loader], reference[4:8])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_pictures_at_the_resolution_are_kept_to_the_pixel(folder: Path) -> None:
+    originals = {
+        np.asarray(Image.open(path)).tobytes()
+        for path in folder.glob("train/*/*.png")
+        if Image.open(path).size == (SIDE, SIDE)
+    }
+    for crop in ("center", "random"):
+        images = torch.cat(take(make(folder, crop=crop, flip=False), 8)).permute(0, 2, 3, 1).contiguous()
+        assert sum(image.numpy().tobytes() in originals for image in images) > len(images) // 3
+
+
+def test_flip_and_window_vary_between_draws(folder: Path) -> None:
+    module = make(folder, classes="cow", batch_size=32)  # three pictures, only the first is larger than the resolution
+    distinct = {image.numpy().tobytes() for image in torch.cat(take(module, 8))}
+    assert 6 < len(distinct) <= 2 * 2 + 2 * 9
+
+
+def test_validation_is_fixed_and_complete(folder: Path) -> None:
+    first, second = (list(make(folder, cache=cache).val_dataloader()) for cache in ("memory", "none"))
+    assert len(first) == 1
+    assert torch.equal(first[0]["image"], second[0]["image"])
+    assert first[0]["label"].tolist() == [0, 2]
+    assert make(folder, classes="bee").val_dataloader() == []
+
+
+@pytest.mark.parametrize("save_at", [4, 5], ids=["end of epoch", "middle of epoch"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resume_gives_the_same_pictures(folder: Path, tmp_path: Path, save_at: int, workers: int) -> None:
+    options = {"cache": "none", "num_workers": workers} if workers else {}
+    path = tmp_path / "state.ckpt"
+    whole = fit(Recorder(), make(folder, **options), max_steps=10)
+    first = fit(Recorder(save_at, path), make(folder, **options), max_steps=7)  # goes on after saving, then is lost
+    assert same(whole[:7], first)
+    resumed = fit(Recorder(), make(folder, **options), path, max_steps=10)
+    assert same(whole[save_at:], resumed)
+
+
+def test_resume_when_epochs_are_counted(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "state.ckpt"
+    whole = fit(Recorder(5, path), make(folder), max_epochs=3)
+    assert len(whole) == 12
+    assert same(whole[5:], fit(Recorder(), make(folder), path, max_epochs=3))
+
+
+def test_resume_at_another_batch_size_continues_the_stream(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "state.ckpt"
+    whole = torch.cat(fit(Recorder(6, path), make(folder), max_steps=10))
+    resumed = torch.cat(fit(Recorder(), make(folder, batch_size=8, steps_per_epoch=2), path, max_steps=8))
+    assert torch.equal(whole[24:40], resumed[:16])
+
+
+def test_a_batch_that_failed_is_repeated(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "state.ckpt"
+    whole = fit(Recorder(), make(folder), max_steps=10)
+    with pytest.raises(RuntimeError, match="killed"):
+        fit(Recorder(fail_at=6), make(folder), max_steps=10, callbacks=[SaveOnException(path)])
+    assert same(whole[6:], fit(Recorder(), make(folder), path, max_steps=10))
+
+
+def test_a_new_fit_starts_at_the_beginning(folder: Path) -> None:
+    module = make(folder)
+    assert same(fit(Recorder(), module, max_steps=5), fit(Recorder(), module, max_steps=5))
+
+
+def test_resume_with_other_data_is_refused(folder: Path) -> None:
+    module = make(folder)
+    take(module, 3)
+    state = module.state_dict()
+    assert state["draws"] == 12
+    for changes in ({"seed": 9}, {"balance": 1.0}, {"classes": ["ape", "bee"]}):
+        with pytest.raises(PhotograftError, match="changed since the checkpoint"):
+            make(folder, **changes).load_state_dict(state)
+
+
+def test_corrupt_picture_is_replaced_in_every_mode(folder: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        path = tmp_path / "ant" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        data = (folder / "train" / "ape" / f"{number + 1}.png").read_bytes()
+        path.write_bytes(data if number != 2 else data[:60])
+    results = []
+    for options in ({}, {"cache": "none"}, {"cache": "none", "num_workers": 1}):
+        module = make(tmp_path, **options, val_fraction=0.0)
+        with pytest.warns(UserWarning, match=r"unreadable picture ant/2\.png") as record:
+            results.append(take(module, 8))
+        assert len([w for w in record if "unreadable" in str(w.message)]) == 1
+        assert module.train_pictures.corrupt == ["ant/2.png"]
+    assert same(results[0], results[1])
+    assert same(results[0], results[2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resolution": 0}, "resolution is 0"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"balance": 1.5}, "balance is 1.5"),
+        ({"cache": "disk"}, "cache is 'disk'"),
+        ({"crop": "left"}, "crop is 'left'"),
+        ({"images_per_epoch": 5}, "not both"),
+    ],
+)
+def test_bad_settings_are_named(folder: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(PhotograftError, match=message):
+        make(folder, **changes)

@@ -1,0 +1,1 @@
+"""Training with PyTorch Lightning: GANs, encoders, auxiliary networks."""

@@ -1,0 +1,162 @@
+"""The adversaries that a generator can be trained against, one at a time or several beside each other.
+
+An adversary *looks* at pictures once (for the projected discriminator that is the costly part); its own loss and the
+generator's are then computed on what it saw.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.base import Configurable
+from models.discriminators import SN_LAYOUTS, Projected, ProjectedDiscriminator, SNProjectionDiscriminator
+from models.losses import hinge_discriminator, hinge_generator
+
+
+class Adversary(nn.Module, ABC):
+    """A discriminator with its share in the generator's loss.
+
+    Args:
+        weight: of its score in the generator's loss; 0 makes it an observer, which learns and is not listened to.
+        every: it takes a step at every so many steps.
+        learning_rate: of its Adam (betas 0.0 and 0.9).
+        augment: whether it sees augmented pictures (DiffAugment).
+        share: part of the batch that it looks at (an observer need not see all).
+    """
+
+    network: Configurable
+
+    def __init__(self, weight: float, every: int, learning_rate: float, augment: bool, share: float) -> None:
+        super().__init__()
+        self.weight, self.every, self.learning_rate = weight, every, learning_rate
+        self.augment, self.share = augment, share
+
+    @abstractmethod
+    def build(self, num_classes: int, resolution: int) -> None:
+        """Make the network, once the data are known."""
+
+    def look(self, x: Tensor) -> Any:
+        """What the network sees of pictures [N,3,R,R]."""
+        return x
+
+    @abstractmethod
+    def own_loss(
+        self, real: Any, real_label: Tensor, fake: Any, fake_label: Tensor, wrong_label: Tensor
+    ) -> dict[str, Tensor]:
+        """Terms of the discriminator's loss; `wrong_label` is a class that the real picture is not."""
+
+    @abstractmethod
+    def generator_loss(self, fake: Any, label: Tensor) -> Tensor:
+        """Term of the generator's loss, before its weight."""
+
+
+class SNProjectionAdversary(Adversary):
+    """The paper's: spectral-norm projection discriminator on pixels, hinge loss. Its features are Psi.
+
+    Args:
+        layout: one of the original's widths (`snresnet_64`, `snresnet_128`, `snresnet_small`, `snresnet_256`).
+        ch: base width.
+    """
+
+    def __init__(
+        self,
+        layout: str = "snresnet_small",
+        ch: int = 32,
+        weight: float = 1.0,
+        every: int = 1,
+        learning_rate: float = 2e-4,
+        augment: bool = False,
+        share: float = 1.0,
+    ) -> None:
+        super().__init__(weight, every, learning_rate, augment, share)
+        self.layout, self.ch = layout, ch
+
+    def build(self, num_classes: int, resolution: int) -> None:
+        """See `Adversary`."""
+        channels = [self.ch * m for m in SN_LAYOUTS[self.layout]]
+        hidden = "out" if self.layout == "snresnet_256" else "in"
+        self.network = SNProjectionDiscriminator(channels, num_classes, hidden)
+
+    def _score(self, x: Tensor, label: Tensor) -> Tensor:
+        score: Tensor = self.network(x.contiguous(memory_format=torch.channels_last), label)
+        return score
+
+    def own_loss(
+        self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor, wrong_label: Tensor
+    ) -> dict[str, Tensor]:
+        """Hinge loss of real and generated pictures."""
+        return {
+            "real": hinge_discriminator(self._score(real, real_label), real=True),
+            "fake": hinge_discriminator(self._score(fake, fake_label), real=False),
+        }
+
+    def generator_loss(self, fake: Tensor, label: Tensor) -> Tensor:
+        """Minus the mean score."""
+        return hinge_generator(self._score(fake, label))
+
+
+class ProjectedAdversary(Adversary):
+    """Projected discriminator (Sauer et al. 2021) with a mismatch term and class guidance.
+
+    Args:
+        mismatch: weight of real pictures with a wrong class as fakes: it teaches the heads the classes.
+        guidance: weight of the cross-entropy that a linear probe, fitted to real pictures beside, has on fakes.
+        features, mixed_channels, head_channels: see `ProjectedDiscriminator`.
+    """
+
+    network: ProjectedDiscriminator
+
+    def __init__(
+        self,
+        weight: float = 0.3,
+        mismatch: float = 0.5,
+        guidance: float = 0.05,
+        features: str = "mobilenet_v2",
+        mixed_channels: int = 64,
+        head_channels: int = 128,
+        every: int = 1,
+        learning_rate: float = 2e-4,
+        augment: bool = True,
+        share: float = 1.0,
+    ) -> None:
+        super().__init__(weight, every, learning_rate, augment, share)
+        self.mismatch, self.guidance = mismatch, guidance
+        self.options: dict[str, Any] = {
+            "features": features,
+            "mixed_channels": mixed_channels,
+            "head_channels": head_channels,
+        }
+
+    def build(self, num_classes: int, resolution: int) -> None:
+        """See `Adversary`."""
+        self.network = ProjectedDiscriminator(num_classes, resolution, **self.options)
+
+    def look(self, x: Tensor) -> Projected:
+        """Frozen features, in float32: bf16 depthwise backward is twice as slow on a CPU."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.network.project(x.contiguous(memory_format=torch.channels_last))
+
+    def own_loss(
+        self, real: Projected, real_label: Tensor, fake: Projected, fake_label: Tensor, wrong_label: Tensor
+    ) -> dict[str, Tensor]:
+        """Hinge loss, mismatch term and the probe's cross-entropy on real pictures."""
+        seen = self.network.heads(real)
+        terms = {
+            "real": hinge_discriminator(self.network.score(seen, real_label), real=True),
+            "fake": hinge_discriminator(self.network.score(self.network.heads(fake), fake_label), real=False),
+            "probe": F.cross_entropy(self.network.classify(real), real_label),
+        }
+        if self.mismatch:
+            scores = self.network.score(seen, wrong_label)
+            terms["mismatch"] = self.mismatch * hinge_discriminator(scores, real=False)
+        return terms
+
+    def generator_loss(self, fake: Projected, label: Tensor) -> Tensor:
+        """Minus the mean score, and class guidance (divided by the weight, so that both weights mean what they say)."""
+        loss = hinge_generator(self.network.score(self.network.heads(fake), label))
+        if self.guidance and self.weight:
+            loss = loss + self.guidance / self.weight * F.cross_entropy(self.network.classify(fake), label)
+        return loss
