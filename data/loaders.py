@@ -152,6 +152,13 @@ class TrainLoader:
                 generator=torch.Generator(),  # its own: else every epoch would draw from the training's random state
             )
 
+    def close(self) -> None:
+        """Stop the worker processes at once (the garbage collector takes seconds for it); iterating starts new ones."""
+        iterator: Any = self._workers._iterator if self._workers is not None else None
+        if iterator is not None and self._workers is not None:
+            iterator._shutdown_workers()
+            self._workers._iterator = None
+
     def __len__(self) -> int:
         return self.steps
 

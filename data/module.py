@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,7 +87,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.val_root, self.val_fraction, self.val_batch_size = val_root, val_fraction, val_batch_size or batch_size
         self._splits: tuple[LabelledPictures, LabelledPictures] | None = None
         self._stores: dict[str, PictureStore] = {}
-        self._loader: TrainLoader | None = None
+        self._loader: TrainLoader | None = None  # the last one made without a Trainer
         self._resume: dict[str, Any] | None = None
 
     # --- what the data is (indexed at the first use, without a Trainer too) ---
@@ -135,11 +136,16 @@ class ImageDataModule(pl.LightningDataModule):
             self._loader = self._resume = None
 
     def train_dataloader(self) -> TrainLoader:
-        """This rank's part of the stream, `steps` batches per epoch."""
+        """This rank's part of the stream, `steps` batches per epoch, from the position that the training has.
+
+        Calling it during a training gives an independent look at the coming batches: the training's own loader does
+        not move, and its position stays the one that checkpoints hold.
+        """
         rank, world_size = self._rank()
-        state = self.state_dict() if self._loader is not None else self._resume
+        state = self.state_dict()
         sampler = self._sampler(rank, world_size)
         images = self.images_per_epoch or len(self.train_pictures)
+        this = weakref.ref(self)  # no cycle of references: the loader's workers end with the last use of the module
         loader = TrainLoader(
             self._store("train"),
             sampler,
@@ -147,11 +153,12 @@ class ImageDataModule(pl.LightningDataModule):
             steps=self.steps_per_epoch or max(1, images // (self.batch_size * world_size)),
             flip=self.flip,
             num_workers=self.num_workers,
-            in_flight=self._in_flight,
+            in_flight=lambda: (module := this()) is not None and module._in_flight(),
         )
-        if state is not None:
+        if state:
             loader.load_state_dict(state)
-        self._loader = loader
+        if self.trainer is None:
+            self._loader = loader
         return loader
 
     def val_dataloader(self) -> EvalLoader | list[EvalLoader]:
@@ -161,11 +168,16 @@ class ImageDataModule(pl.LightningDataModule):
         rank, world_size = self._rank()
         return EvalLoader(self._store("val"), batch_size=self.val_batch_size, rank=rank, world_size=world_size)
 
+    def teardown(self, stage: str | None = None) -> None:
+        """Stop the worker processes; the position and the decoded pictures stay."""
+        loader = self._training_loader()
+        if loader is not None:
+            loader.close()
+
     def state_dict(self) -> dict[str, Any]:
         """Position and identity of the training stream; empty before the first batch."""
-        if self._loader is not None:
-            return self._loader.state_dict()
-        return dict(self._resume or {})
+        loader = self._training_loader()
+        return dict(self._resume or {}) if loader is None else loader.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the stream at a saved position (batch size and number of ranks may differ).
@@ -177,10 +189,16 @@ class ImageDataModule(pl.LightningDataModule):
             return
         self._sampler(0, 1).load_state_dict(state_dict)  # raises for another stream
         self._resume = dict(state_dict)
-        if self._loader is not None:
-            self._loader.load_state_dict(state_dict)
+        loader = self._training_loader()
+        if loader is not None:
+            loader.load_state_dict(state_dict)
 
     # --- inside ---
+
+    def _training_loader(self) -> TrainLoader | None:
+        """The loader that the Trainer draws from; without a Trainer the one that was made last."""
+        loader = self._loader if self.trainer is None else self.trainer.train_dataloader
+        return loader if isinstance(loader, TrainLoader) else None
 
     def _open(self) -> tuple[LabelledPictures, LabelledPictures]:
         if self._splits is None:

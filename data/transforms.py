@@ -49,7 +49,8 @@ def decode_picture(data: bytes, *, at_least: int | None = None) -> Image.Image:
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith(("I", "F")):
                 levels = np.asarray(image, dtype=np.float64)
-                image = Image.fromarray((levels / max(levels.max(), 255.0) * 255.0).clip(0, 255).astype(np.uint8))
+                full = 65535.0 if levels.max() > 255.0 or image.mode != "F" else 255.0
+                image = Image.fromarray((levels / full * 255.0).clip(0, 255).astype(np.uint8))
             if image.has_transparency_data:
                 rgba = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)

@@ -1,4 +1,4 @@
-"""Find the head to edit: OpenCV's cat-face cascades, else the upper part of the segmented animal, else the centre.
+"""Find the head to edit: the learned locator, else OpenCV's cat-face cascades, else the animal's mask, else the centre.
 
 The box is scaled as the training crops of the embedded generators are: the whole face with the ears, little else.
 """
@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 
 from infer.photo import MIN_SIDE, Box
 from models.errors import PhotograftError
+from models.locator import HeadLocator, load_locator
 from models.segmentation import Segmenter, create_segmenter
 
+# A head's box has the ears of cats but only half of dogs': grow it to a training crop, upwards more than downwards.
+_HEAD_GROWTH, _HEAD_RISE = 1.15, 0.03
+_LEAST_HEAD = 0.4  # confidence of the learned locator
 _CASCADES = ("haarcascade_frontalcatface_extended.xml", "haarcascade_frontalcatface.xml")
 _WORKING_SIDE = 512  # longest side at which faces are sought
 _LEAST_CONFIDENCE = 1.0  # of a cascade's last stage; weaker ones are mostly fur and paws
 _LEAST_OVERLAP = 0.6  # share of a face that is animal
 _LEAST_AREA = 0.005  # share of the photo that an animal must fill
 # The cascade's box is the face without the ears: grow it, upwards more than downwards.
-_FACE_GROWTH, _FACE_RISE = 1.3, 0.06
-_LEAST_CONFIDENCE_LOW = 2.0  # for a face in the lower third of its animal, where coats fool the cascade
+_FACE_GROWTH, _FACE_RISE = 1.35, 0.14
+_LEAST_CONFIDENCE_LOW = 2.0  # for a face in the lower half of its animal, where coats fool the cascade
 # Head from the animal's area and extent, fitted on 249 photos with known heads.
-_HEAD_PER_ROOT_AREA, _HEAD_PER_EXTENT, _HEAD_TOP, _HEAD_DROP = 0.7, 0.9, 0.4, 0.08
+_HEAD_PER_ROOT_AREA, _HEAD_PER_EXTENT, _HEAD_TOP = 0.8, 0.9, 0.4
 
 
 @dataclass(frozen=True)
@@ -33,25 +37,33 @@ class Located:
     """A square box in photo pixels (it may reach over the border), and what found it."""
 
     box: Box
-    how: Literal["cat face", "animal", "centre"]
+    how: Literal["head", "cat face", "animal", "centre"]
 
 
 def locate(
-    pixels: NDArray[np.uint8], segmenter: Segmenter | None = None, *, mask: NDArray[np.float32] | None = None
+    pixels: NDArray[np.uint8],
+    segmenter: Segmenter | None = None,
+    *,
+    mask: NDArray[np.float32] | None = None,
+    locator: HeadLocator | None = None,
 ) -> Located:
-    """Find the most likely head in a photo (uint8 RGB [H,W,3]).
+    """Find the head to edit in a photo (uint8 RGB [H,W,3]): of several confident ones the largest.
 
-    segmenter: finds the animal (default: the embedded DeepLab). mask: its result for this photo, float [H,W] in
-    [0,1], if the caller already has it. A photo without any animal gives the centre square: the caller may ask for a
-    box instead. Raises ValueError for pixels of another kind.
+    segmenter: finds the animal where no head is found (default: the embedded DeepLab). mask: its result for this photo,
+    float [H,W] in [0,1], if the caller already has it. locator: finds heads (default: the embedded one). A photo
+    without any animal gives the centre square: the caller may ask for a box instead. Raises ValueError for pixels of
+    another kind.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels must be uint8 RGB [H,W,3], not {pixels.dtype} {pixels.shape}")
     height, width = pixels.shape[:2]
+    if mask is not None and mask.shape != (height, width):
+        raise ValueError(f"mask must be [{height},{width}], not {mask.shape}")
+    head = _head(pixels, locator or load_locator())
+    if head is not None:
+        return Located(head, "head")
     if mask is None:
         mask = (segmenter or _default_segmenter())(pixels)
-    if mask.shape != (height, width):
-        raise ValueError(f"mask must be [{height},{width}], not {mask.shape}")
     animal = _largest_animal(mask)
     face = _cat_face(pixels, animal)
     if face is not None:
@@ -76,6 +88,16 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
     return cascade
 
 
+def _head(pixels: NDArray[np.uint8], locator: HeadLocator) -> Box | None:
+    """The largest confident head, grown to a training crop."""
+    heads = locator.heads(pixels, least=_LEAST_HEAD)
+    if not heads:
+        return None
+    x, y, w, h, _ = max(heads, key=lambda head: head.w * head.h)
+    side = (w * h) ** 0.5 * _HEAD_GROWTH
+    return _square(x + w / 2, y + h / 2 - _HEAD_RISE * side, side)
+
+
 def _largest_animal(mask: NDArray[np.float32]) -> NDArray[np.bool_]:
     """The largest connected region of the mask; empty if that is too small to be an animal."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
@@ -92,12 +114,12 @@ def _cat_face(pixels: NDArray[np.uint8], animal: NDArray[np.bool_]) -> Box | Non
     if not animal.any():
         return None
     rows = np.flatnonzero(animal.any(axis=1))
-    lower_third = rows[0] + (rows[-1] - rows[0]) * 2 / 3
+    middle = (rows[0] + rows[-1]) / 2
     best, best_score = None, 0.0
     for x, y, side, confidence in _cascade_faces(pixels):
         on_animal = animal[int(y) : int(y + side), int(x) : int(x + side)]
         overlap = float(on_animal.mean()) if on_animal.size else 0.0
-        least = _LEAST_CONFIDENCE if y + side / 2 < lower_third else _LEAST_CONFIDENCE_LOW
+        least = _LEAST_CONFIDENCE if y + side / 2 < middle else _LEAST_CONFIDENCE_LOW
         if confidence >= least and overlap >= _LEAST_OVERLAP and confidence * overlap > best_score:
             best, best_score = (x + side / 2, y + side / 2, side), confidence * overlap
     if best is None:
@@ -129,7 +151,7 @@ def _head_of_animal(animal: NDArray[np.bool_]) -> Box:
     top, extent = int(rows[0]), min(len(rows), len(columns))
     side = min(_HEAD_PER_ROOT_AREA * float(animal.sum()) ** 0.5, _HEAD_PER_EXTENT * extent)
     upper = np.nonzero(animal[top : top + max(int(side * _HEAD_TOP), 1)])[1]
-    return _square(float(np.median(upper)), top + side * (0.5 + _HEAD_DROP), side)
+    return _square(float(np.median(upper)), top + side / 2, side)
 
 
 def _square(x: float, y: float, side: float) -> Box:

@@ -8,6 +8,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -134,7 +135,7 @@ class SNProjectionDiscriminator(Configurable):
         widths, last = [3, *channels], len(channels) - 1
         self.blocks = nn.ModuleList(
             SNBlock(c_in, c_out, c_in if hidden == "in" and i else c_out, down=last_down or i < last, first=i == 0)
-            for i, (c_in, c_out) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for i, (c_in, c_out) in enumerate(pairwise(widths))
         )
         self.linear = SNLinear(channels[-1], 1)
         self.embedding = SNEmbedding(num_classes, channels[-1]) if num_classes else None
@@ -155,7 +156,7 @@ class SNProjectionDiscriminator(Configurable):
         for module in copy.modules():
             if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
                 module.weight.copy_(module.spectral_norm(module.weight))
-                module.spectral_norm = nn.Identity()
+                module.add_module("spectral_norm", nn.Identity())
         return copy
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:

@@ -1,9 +1,7 @@
 """Frozen ImageNet feature networks: what projected discriminators, the loop's encoder and the judges look through."""
 
 from abc import ABC, abstractmethod
-
 from pathlib import Path
-
 
 import torch
 import torch.nn.functional as F

@@ -132,6 +132,7 @@ def save_network(
     beside = path.with_name(path.name + ".part")
     try:
         save_file(state, beside, metadata)
+        beside.chmod(0o644)  # safetensors makes it private
         os.replace(beside, path)
     except (OSError, SafetensorError) as error:
         raise PhotograftError(f"cannot write {path}: {error}") from error

@@ -7,7 +7,6 @@ from typing import Any, Generic, TypeVar
 from models.base import Configurable, Generator
 from models.errors import PhotograftError
 
-
 T = TypeVar("T", bound=Configurable)
 
 
@@ -63,12 +62,14 @@ generators: Registry[Generator] = Registry("generator")
 discriminators: Registry[Configurable] = Registry("discriminator")
 encoders: Registry[Configurable] = Registry("encoder")
 auxiliaries: Registry[Configurable] = Registry("auxiliary network")
+locators: Registry[Configurable] = Registry("locator")
 
 KINDS: dict[str, Registry[Any]] = {
     "generator": generators,
     "discriminator": discriminators,
     "encoder": encoders,
     "auxiliary": auxiliaries,
+    "locator": locators,
 }
 
 register_generator = generators.register

@@ -42,6 +42,11 @@ def names(prefix: str) -> list[str]:
     return sorted(present)
 
 
+def uses(name: str) -> str:
+    """Snapshot that a fixture was computed with."""
+    return str(manifest()[name]["uses_snapshot"])
+
+
 def snapshot_path(name: str) -> Path:
     """File of a snapshot."""
     return FOLDER / f"{name}.snapshot.npz"
@@ -55,6 +60,26 @@ def networks(name: str) -> dict[str, Configurable]:
 def network(name: str, kind: str) -> Any:
     """One fresh network of a snapshot."""
     return networks(name)[kind]
+
+
+def link_path(name: str, net: Configurable) -> str:
+    """The original's dotted name of one of our parameters: blocks.0.conv1.weight -> block2.c1.W."""
+    end = len(net.config.get("channels", ())) + 1
+    if type(net).__name__ == "SNProjectionDiscriminator":
+        first, top = 1, {"linear": f"l{end}", "embedding": "l_y"}
+    elif type(net).__name__ == "ResNetEncoder":
+        first, top = 2, {"linear": f"l{end}", "conv": "l1", "prelu": "prelu_out"}
+    else:
+        first, top = 2, {"linear": "l1", "norm": f"b{end}", "to_rgb": f"l{end}"}
+    top |= {"a1": "lA1", "a2": "lA2", "b1": "lB1", "b2": "lB2", "prelu_zeta": "preluMiddleW", "prelu_z": "preluW"}
+    inner = {"conv1": "c1", "conv2": "c2", "skip": "c_sc", "norm1": "b1", "norm2": "b2"}
+    tables = {"weight": "W", "bias": "b", "gamma": "gammas.W", "beta": "betas.W"}
+    head, *rest, value = name.split(".")
+    if head == "norm":
+        return f"{top[head]}.{'gamma' if value == 'weight' else 'beta'}"
+    if head == "blocks":
+        return f"block{int(rest[0]) + first}.{inner[rest[1]]}.{tables[value]}"
+    return f"{top[head]}.{tables[value]}"
 
 
 class Fixture:
@@ -84,6 +109,10 @@ class Fixture:
         self.left.discard(key)
         array = torch.from_numpy(np.asarray(self.arrays[key]))
         return array.long() if array.dtype == torch.int32 else array
+
+    def maps(self, prefix: str) -> list[Tensor]:
+        """Arrays that begin so, in order."""
+        return [self.get(key) for key in self.keys(prefix)]
 
     def keys(self, prefix: str) -> list[str]:
         """Names of arrays that begin so, sorted."""

@@ -33,7 +33,7 @@ class RandomState(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """States of torch's, NumPy's and Python's global generators."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        version, words, position, *gauss = np.random.get_state()  # noqa: NPY002 (the global one is what others use)
+        version, words, position, *gauss = np.random.get_state()
         return {
             "torch": torch.get_rng_state(),
             "cuda": cuda,
@@ -45,7 +45,9 @@ class RandomState(pl.Callback):
         """Remembered until the first batch: building loaders and optimisers may draw in between."""
         self._loaded = state_dict
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Set the streams as they were."""
         if self._loaded is None:
             return
@@ -54,12 +56,58 @@ class RandomState(pl.Callback):
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
         version, words, position, *gauss = state["numpy"]
-        np.random.set_state((version, words.numpy().astype(np.uint32), position, *gauss))  # noqa: NPY002
+        np.random.set_state((version, words.numpy().astype(np.uint32), position, *gauss))
         random.setstate(_tuples(state["python"]))
 
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+class TimedCheckpoint(pl.Callback):
+    """Writes `last.ckpt` every so many minutes and at the end, beside and then renamed: a kill leaves a whole file.
+
+    (Lightning's ModelCheckpoint ignores `train_time_interval` where a module optimises by hand.)
+
+    Args:
+        minutes: between two checkpoints.
+        folder: where to, default the logger's folder.
+        keep_every: images between checkpoints that are kept as `images_N.ckpt`; 0 keeps none.
+    """
+
+    def __init__(self, minutes: float = 5.0, folder: str | None = None, keep_every: int = 0) -> None:
+        self.minutes, self.folder, self.keep_every = minutes, folder, keep_every
+        self._saved = time.monotonic()
+        self._kept: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when it is time (rank 0 decides for all)."""
+        due = trainer.strategy.broadcast(time.monotonic() - self._saved >= self.minutes * 60)
+        if due:
+            self._save(trainer, "last")
+        seen = int(getattr(pl_module, "images_seen", 0))
+        if self.keep_every and self._kept is not None and seen // self.keep_every > self._kept:
+            self._save(trainer, f"images_{seen:09d}")
+        if self.keep_every:
+            self._kept = seen // self.keep_every
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save what was reached."""
+        self._save(trainer, "last")
+
+    def _save(self, trainer: pl.Trainer, name: str) -> None:
+        folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
+        beside, path = folder / f"{name}.ckpt.part", folder / f"{name}.ckpt"
+        trainer.save_checkpoint(beside)
+        if trainer.is_global_zero:
+            beside.replace(path)
+        self._saved = time.monotonic()
 
 
 class SampleGrid(pl.Callback):

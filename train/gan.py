@@ -8,6 +8,7 @@ which is what makes training feasible on small machines: see docs/training.md fo
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,12 +19,12 @@ from torch.nn.utils import parametrize
 
 from data import images_to_float
 from models.base import Generator
-from models.encoder import FeatureEncoder
+from models.encoder import FeatureEncoder, resize
 from models.errors import PhotograftError
 from models.files import load_network
 from models.generators.sngan import ConditionalBatchNorm2d
 from models.losses import stage_distance
-from models.registry import create_generator, encoders
+from models.registry import KINDS, create_generator, encoders
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 
@@ -107,6 +108,8 @@ class GAN(pl.LightningModule):
         table_learning_rate: of the class tables (gamma and beta).
         decay: (from, to) images over which learning rates go linearly to zero.
         feature_weight, pixel_weight: of the reconstruction's terms (standardised frozen features; mean |x - x'|).
+        saturation_weight: of the square by which the values before the final tanh exceed 2.5: where tanh is flat no
+            other term can bring a blown-out area back.
         group_tables: add a table per group of classes (species) to the class tables.
         ema: decay of the exponential moving average of generator and encoder, per generator step.
         init_generator, init_encoder: weights files to start from.
@@ -126,6 +129,7 @@ class GAN(pl.LightningModule):
         decay: tuple[float, float] | None = None,
         feature_weight: float = 1.0,
         pixel_weight: float = 1.0,
+        saturation_weight: float = 0.0,
         group_tables: bool = True,
         ema: float = 0.999,
         init_generator: str | None = None,
@@ -139,6 +143,7 @@ class GAN(pl.LightningModule):
         self.n_dis, self.reuse_fakes, self.generator_batch = n_dis, reuse_fakes, generator_batch
         self.learning_rate, self.table_learning_rate, self.decay = learning_rate, table_learning_rate, decay
         self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
+        self.saturation_weight = saturation_weight
         self.group_tables, self.ema_decay = group_tables, ema
         self.init_generator, self.init_encoder = init_generator, init_encoder
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
@@ -155,11 +160,13 @@ class GAN(pl.LightningModule):
         if self.generator is not None:
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        generator = create_generator(self.specification.family, **self.specification.config, num_classes=data.num_classes)
+        generator = create_generator(
+            self.specification.family, **self.specification.config, num_classes=data.num_classes
+        )
         if generator.resolution != data.resolution:
             raise PhotograftError(f"the generator makes {generator.resolution} px, the data are {data.resolution} px")
         if self.init_generator:
-            source, _ = load_network(_path(self.init_generator), "generator")
+            source, _ = load_network(Path(self.init_generator), "generator")
             generator.load_state_dict(source.state_dict())
         generator.requires_grad_(True)
         if self.group_tables and data.num_classes:
@@ -168,7 +175,7 @@ class GAN(pl.LightningModule):
         if self.encoder_specification is not None:
             encoder = encoders.create(self.encoder_specification.family, **self.encoder_specification.config)
             if self.init_encoder:
-                source, _ = load_network(_path(self.init_encoder), "encoder")
+                source, _ = load_network(Path(self.init_encoder), "encoder")
                 encoder.load_state_dict(source.state_dict())
             encoder.requires_grad_(True)
             encoder.network.requires_grad_(False)  # type: ignore[union-attr]
@@ -177,10 +184,16 @@ class GAN(pl.LightningModule):
         if self.encoder is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder)
         self.ema.requires_grad_(False).eval()
+        if self.saturation_weight:  # after the copy, which would take the hook along
+            self.generator.get_submodule("to_rgb").register_forward_hook(self._remember_saturation)
         self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
+        self.group_names = list(data.group_names)
         for adversary in self.adversaries:
             adversary.build(data.num_classes, data.resolution)
+
+    def _remember_saturation(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        self._saturation = F.relu(output.float().abs() - 2.5).square().mean()
 
     def on_fit_start(self) -> None:
         """Standardise the frozen features by real pictures, once."""
@@ -213,9 +226,8 @@ class GAN(pl.LightningModule):
         for adversary in self.adversaries:
             learns = [p for p in adversary.parameters() if p.requires_grad]
             optimizers.append(torch.optim.Adam(learns, lr=adversary.learning_rate, betas=betas))
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]
+        # the config's rates, not a checkpoint's, hold after a resume
+        self._rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
         return optimizers
 
     # ------------------------------------------------------------------ one step
@@ -234,7 +246,7 @@ class GAN(pl.LightningModule):
         """One discriminator step per adversary, and every n_dis steps one of the generator."""
         real, label = images_to_float(batch["image"]), batch["label"]
         stage, step = self.stage, int(self.steps)
-        self._decay_learning_rates()
+        self._set_learning_rates()
         generator_turn = stage.train_generator and step % self.n_dis == 0
         if not self.reuse_fakes and generator_turn:
             self._generator_step(stage, real, label, self.make_fakes(stage, real, label, self.generator_batch))
@@ -263,17 +275,15 @@ class GAN(pl.LightningModule):
             return self._generate(prior, drawn, 0)
         assert self.encoder is not None
         if from_photos > len(real):
-            raise PhotograftError(f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}")
+            raise PhotograftError(
+                f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}"
+            )
         codes = self.encoder.sample(real if self.encoder.resolution == real.shape[-1] else self._small(real))
         latent = torch.cat([codes[:from_photos], prior])
-        return self._generate(
-            latent, torch.cat([label[: counts["reconstruction"]], drawn]), counts["reconstruction"]
-        )
+        return self._generate(latent, torch.cat([label[: counts["reconstruction"]], drawn]), counts["reconstruction"])
 
     def _small(self, x: Tensor) -> Tensor:
         assert self.encoder is not None
-        from models.encoder import resize
-
         return resize(x, self.encoder.resolution)
 
     def _generate(self, latent: Tensor, label: Tensor, reconstructions: int) -> Fakes:
@@ -290,7 +300,7 @@ class GAN(pl.LightningModule):
             n = max(1, int(len(real) * adversary.share))
             pick = slice(0, n) if adversary.share == 1.0 else torch.randperm(len(real))[:n]
             seen_real, seen_fake = self._look(adversary, real, fakes.images, augmentation, pick)
-            self._seen[index] = (seen_real, seen_fake)
+            self._seen[index] = (seen_real, seen_fake, fakes.labels[pick])
             detached = seen_fake.detach()
             terms = adversary.own_loss(
                 seen_real, label[pick], detached, fakes.labels[pick], self._wrong_labels(label[pick])
@@ -303,7 +313,9 @@ class GAN(pl.LightningModule):
             self.log_dict({f"{name}/{key}": value.detach() for key, value in terms.items()})
 
     @staticmethod
-    def _look(adversary: Adversary, real: Tensor, fake: Tensor, augmentation: Augmentation, pick: Any) -> tuple[Any, Any]:
+    def _look(
+        adversary: Adversary, real: Tensor, fake: Tensor, augmentation: Augmentation, pick: Any
+    ) -> tuple[Any, Any]:
         real, fake = real[pick], fake[pick]
         if adversary.augment:
             real, fake = augmentation[pick](real), augmentation[pick](fake)
@@ -319,13 +331,20 @@ class GAN(pl.LightningModule):
     def _generator_step(self, stage: Stage, real: Tensor, label: Tensor, fakes: Fakes) -> None:
         terms: dict[str, Tensor] = {}
         listened = [(i, a) for i, a in enumerate(self.adversaries) if stage.adversarial and a.weight]
+        if self.reuse_fakes and listened:  # those that looked in this step
+            listened = [(i, a) for i, a in listened if i in self._seen]
         for index, adversary in listened:
             adversary.requires_grad_(False)
-            seen = self._seen[index][1] if self.reuse_fakes else adversary.look(self._augmented(adversary, fakes.images))
-            score = adversary.generator_loss(seen, fakes.labels)
+            if self.reuse_fakes:
+                _, seen, labels = self._seen[index]
+            else:
+                seen, labels = adversary.look(self._augmented(adversary, fakes.images)), fakes.labels
+            score = adversary.generator_loss(seen, labels)
             terms[f"adversarial_{index}"] = stage.adversarial * adversary.weight * score
         if fakes.reconstructions:
             terms |= self._reconstruction_terms(stage, real, fakes)
+        if self.saturation_weight:
+            terms["saturation"] = self.saturation_weight * self._saturation
         optimizer = self.optimizers()[0]  # type: ignore[index]
         optimizer.zero_grad()
         self.manual_backward(torch.stack(list(terms.values())).sum())
@@ -345,7 +364,7 @@ class GAN(pl.LightningModule):
             if not isinstance(adversary, ProjectedAdversary) or not self.feature_weight:
                 continue
             if stage.adversarial and self.reuse_fakes:  # both were augmented alike, so they can be compared
-                seen_real, seen_fake = self._seen[index]
+                seen_real, seen_fake, _ = self._seen[index]
             else:
                 with torch.no_grad():
                     seen_real = adversary.look(real[:n])
@@ -368,19 +387,30 @@ class GAN(pl.LightningModule):
                 else:
                     old.copy_(new)
 
-    def _decay_learning_rates(self) -> None:
-        if self.decay is None:
-            return
-        start, end = self.decay
-        factor = min(1.0, max(0.0, (end - int(self.images_seen)) / (end - start)))
-        for optimizer in self.optimizers():  # type: ignore[union-attr]
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+    def _set_learning_rates(self) -> None:
+        start, end = self.decay or (0.0, float("inf"))
+        factor = 1.0 if self.decay is None else min(1.0, max(0.0, (end - int(self.images_seen)) / (end - start)))
+        for optimizer, rates in zip(self.optimizers(), self._rates, strict=True):  # type: ignore[arg-type]
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs to rebuild the networks."""
-        assert self.generator is not None
-        checkpoint["class_names"], checkpoint["groups"] = self.class_names, self.groups
+        roles: dict[str, tuple[str, Any]] = {"generator": ("generator", self.generator)}
+        if self.encoder is not None:
+            roles["encoder"] = ("encoder", self.encoder)
+        for index, adversary in enumerate(self.adversaries):
+            roles[f"adversaries.{index}.network"] = ("discriminator", adversary.network)
+        checkpoint["networks"] = {
+            role: {"kind": kind, "family": KINDS[kind].name_of(network), "config": network.config}
+            for role, (kind, network) in roles.items()
+        }
+        checkpoint["classes"] = {
+            "class_names": self.class_names,
+            "groups": self.groups,
+            "group_names": self.group_names,
+            "distribution": self.label_distribution.tolist(),
+        }
 
 
 def add_group_tables(generator: Generator, group_of_class: Tensor) -> None:
@@ -418,9 +448,3 @@ def _unfreeze(adversary: Adversary) -> None:
     if isinstance(adversary, ProjectedAdversary):
         for part in (adversary.network.network, adversary.network.mix1, adversary.network.mix3):
             part.requires_grad_(False)
-
-
-def _path(text: str) -> Any:
-    from pathlib import Path
-
-    return Path(text)

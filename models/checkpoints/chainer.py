@@ -8,6 +8,7 @@ Left out on purpose: `N` (a counter that nothing reads), an encoder's last batch
 `_fast_alpha` (inner step sizes, of use in training only).
 """
 
+import io
 import math
 import re
 import zipfile
@@ -137,13 +138,12 @@ def _read_models(path: Path) -> list[Arrays]:
     models: dict[str, Arrays] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            wanted = _wanted(archive.infolist(), path)
-        with np.load(path, allow_pickle=False) as file:
-            for name, (model, key) in wanted.items():
+            for name, (model, key) in _wanted(archive.infolist(), path).items():
                 arrays = models.setdefault(model, {})
                 if key in arrays:
                     raise PhotograftError(f"{path} holds {key!r} twice")
-                arrays[key] = _to_tensor(file[name], key, path)
+                content = io.BytesIO(archive.read(name))  # whole, so that its checksum is looked at
+                arrays[key] = _to_tensor(np.load(content, allow_pickle=False), key, path)
     except PhotograftError:
         raise
     except Exception as error:  # a damaged or hostile zip can raise nearly anything
@@ -151,17 +151,16 @@ def _read_models(path: Path) -> list[Arrays]:
         raise PhotograftError(f"{path} is not a Chainer snapshot (.npz) or is damaged: {what}") from error
     for arrays in models.values():
         check_finite(arrays, path)
-    return list(models.values())
+    return list(models.values()) or [{}]
 
 
 def _wanted(members: Iterable[zipfile.ZipInfo], path: Path) -> dict[str, tuple[str, str]]:
     """Member -> (model, link path): all members, or those of the models in a trainer's snapshot."""
-    sizes = {m.filename.removesuffix(".npy"): m.file_size for m in members}
-    found = {name: TRAINER_PREFIX.match(name.lstrip("/")) for name in sizes}
-    if any(found.values()):
-        wanted = {n: (m.group(), n.lstrip("/")[m.end() :]) for n, m in found.items() if m}
-    else:
-        wanted = {name: ("", name.lstrip("/")) for name in sizes}
+    sizes = {m.filename: m.file_size for m in members}
+    keys = {name: name.lstrip("/").removesuffix(".npy") for name in sizes}
+    found = {name: TRAINER_PREFIX.match(key) for name, key in keys.items()}
+    wanted = {name: (m.group(), keys[name][m.end() :]) for name, m in found.items() if m}
+    wanted = wanted or {name: ("", key) for name, key in keys.items()}
     if sum(sizes[name] for name in wanted) > MAX_BYTES:
         raise PhotograftError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB: no snapshot of these networks")
     return wanted

@@ -138,11 +138,11 @@ def test_workers_leave_the_random_state_alone_and_survive_a_broken_epoch(folder:
 
 
 def test_pictures_at_the_resolution_are_kept_to_the_pixel(folder: Path) -> None:
-    originals = {
-        np.asarray(Image.open(path)).tobytes()
-        for path in folder.glob("train/*/*.png")
-        if Image.open(path).size == (SIDE, SIDE)
-    }
+    originals = set()
+    for path in folder.glob("train/*/*.png"):
+        with Image.open(path) as image:
+            if image.size == (SIDE, SIDE):
+                originals.add(np.asarray(image).tobytes())
     for crop in ("center", "random"):
         images = torch.cat(take(make(folder, crop=crop, flip=False), 8)).permute(0, 2, 3, 1).contiguous()
         assert sum(image.numpy().tobytes() in originals for image in images) > len(images) // 3
@@ -155,7 +155,8 @@ def test_flip_and_window_vary_between_draws(folder: Path) -> None:
 
 
 def test_validation_is_fixed_and_complete(folder: Path) -> None:
-    first, second = (list(make(folder, cache=cache).val_dataloader()) for cache in ("memory", "none"))
+    loaders = [make(folder, cache=cache).val_dataloader() for cache in ("memory", "none")]
+    first, second = (list(loader) for loader in loaders if not isinstance(loader, list))
     assert len(first) == 1
     assert torch.equal(first[0]["image"], second[0]["image"])
     assert first[0]["label"].tolist() == [0, 2]
@@ -199,6 +200,27 @@ def test_a_batch_that_failed_is_repeated(folder: Path, tmp_path: Path) -> None:
 def test_a_new_fit_starts_at_the_beginning(folder: Path) -> None:
     module = make(folder)
     assert same(fit(Recorder(), module, max_steps=5), fit(Recorder(), module, max_steps=5))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_look_at_the_stream_moves_nothing(folder: Path, tmp_path: Path, workers: int) -> None:
+    class Peeking(Recorder):
+        def peek(self) -> None:
+            for _, batch in zip(range(3), self.trainer.datamodule.train_dataloader(), strict=False):  # type: ignore[attr-defined]
+                assert batch["image"].shape == (4, 3, SIDE, SIDE)
+
+        def on_fit_start(self) -> None:
+            self.peek()
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            self.peek()
+            super().on_train_batch_end()
+
+    path = tmp_path / "state.ckpt"
+    options = {"cache": "none" if workers else "memory", "num_workers": workers}
+    whole = fit(Recorder(), make(folder), max_steps=8)
+    assert same(whole, fit(Peeking(5, path), make(folder, **options), max_steps=8))
+    assert same(whole[5:], fit(Peeking(), make(folder, **options), path, max_steps=8))
 
 
 def test_resume_with_other_data_is_refused(folder: Path) -> None:

@@ -63,13 +63,14 @@ def test_bad_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_grabcut() -> None:
-    segment = create_segmenter("grabcut", box=(60, 10, 320, 285))
-    mask = segment(CAT)
-    assert mask.shape == CAT.shape[:2]
+    cat = np.ascontiguousarray(CAT[::2, ::2])
+    segment = create_segmenter("grabcut", box=(30, 5, 160, 142))
+    mask = segment(cat)
+    assert mask.shape == cat.shape[:2]
     assert mask.dtype == np.float32
-    assert mask[100:200, 200:300].mean() > 0.8
-    assert mask[:, :50].max() == 0
-    assert np.array_equal(mask, segment(CAT))
+    assert mask[50:100, 100:150].mean() > 0.8
+    assert mask[:, :25].max() == 0
+    assert np.array_equal(mask, segment(cat))
     with pytest.raises(PhotograftError, match="needs a box"):
         create_segmenter("grabcut")
     with pytest.raises(PhotograftError, match="too small or outside"):

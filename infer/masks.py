@@ -1,0 +1,67 @@
+"""Masks of an edit: where the class changes in the generator, and where the result is pasted into the photo.
+
+All are float32 [S,S] in [0,1] on the crop's square in photo pixels.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from infer.photo import Box
+from models.segmentation import Segmenter
+
+Mask = NDArray[np.float32]
+
+_GROWTH = 0.03  # of the crop's side: fur does not end where the segmentation does
+_FEATHER = 0.02
+_FADE = 0.12  # towards the crop's border, beyond which the animal goes on unedited
+
+
+def cut(mask: Mask, box: Box) -> Mask:  # [H,W] -> [S,S]
+    """The part of a photo's mask under the box's square; 0 outside the photo."""
+    square = box.square()
+    out = np.zeros((square.h, square.w), np.float32)
+    top, left = max(square.y, 0), max(square.x, 0)
+    part = mask[top : max(square.y + square.h, 0), left : max(square.x + square.w, 0)]
+    out[top - square.y : top - square.y + part.shape[0], left - square.x : left - square.x + part.shape[1]] = part
+    return out
+
+
+def fade_to_border(box: Box, photo_shape: tuple[int, ...]) -> Mask:
+    """1 inside, falling smoothly to 0 at those sides of the square that lie inside the photo."""
+    square = box.square()
+    height, width = photo_shape[:2]
+    ramp = (np.arange(square.w, dtype=np.float32) + 0.5) / max(_FADE * square.w, 1.0)
+    ones = np.full(square.w, 1.0, np.float32)
+    left, right = (ramp if square.x > 0 else ones), (ramp if square.x + square.w < width else ones)[::-1]
+    top, bottom = (ramp if square.y > 0 else ones), (ramp if square.y + square.h < height else ones)[::-1]
+    distance = np.minimum(np.minimum(left, right)[None, :], np.minimum(top, bottom)[:, None]).clip(0, 1)
+    return np.asarray(distance * distance * (3 - 2 * distance), np.float32)
+
+
+def grown(mask: Mask) -> Mask:
+    """A segmentation's mask, a little larger and with a soft edge."""
+    side = mask.shape[0]
+    size = 2 * max(1, round(_GROWTH * side)) + 1
+    larger = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    soft = cv2.GaussianBlur(larger, (0, 0), max(0.5, _FEATHER * side))
+    return np.asarray(np.where(soft < 1 / 64, 0, soft), np.float32)
+
+
+def automatic(
+    photo_mask: Mask, patch: NDArray[np.uint8], box: Box, photo_shape: tuple[int, ...], segmenter: Segmenter
+) -> Mask:
+    """Where to paste an edited crop when nobody painted a mask.
+
+    The animal of the photo together with the animal of the edited crop (a lion's mane is wider than a cat's face), a
+    little grown, and fading out towards the crop's border.
+
+    Args:
+        photo_mask: [H,W] of the whole photo.
+        patch: uint8 [S,S,3], the edited crop at the photo's scale.
+        box: of the crop.
+        photo_shape: (H, W, ...).
+        segmenter: finds the animal in the edited crop.
+    """
+    before, after = cut(photo_mask, box), segmenter(patch)
+    return grown(np.maximum(before, after)) * fade_to_border(box, photo_shape)

@@ -1,0 +1,129 @@
+"""One step of projection as pure functions: losses of latents and their gradient, Adam, networks made ready for it."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from models.auxiliary import AuxiliaryNetworks
+from models.base import Generator
+from models.discriminators import SNProjectionDiscriminator
+from models.losses import feature_distance, pixel_distance, psi
+
+
+class FeatureExtractor(Protocol):
+    """Anything with the features behind Psi; it may resize the picture."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """[N,3,H,W] in [-1,1] -> [N,...]."""
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses of n rows.
+
+    Attributes:
+        feature: L, [n] in [0,2].
+        pixel: mean squared difference, [n] in [0,4].
+        total: weighted sum, [n].
+        z: what the generator was given, [n,latent_dim].
+        image: the pictures, [n,3,R,R] in [-1,1].
+    """
+
+    feature: Tensor
+    pixel: Tensor
+    total: Tensor
+    z: Tensor
+    image: Tensor
+
+
+class Objective:
+    """The loss of rows of variables, each of which belongs to one picture; Psi of the pictures is computed once.
+
+    Args:
+        generator, discriminator: frozen; weights of any dtype.
+        target: [N,3,R,R] in [-1,1].
+        label: [N] or [N,num_classes], None if unconditional.
+        auxiliary: the variables are zeta if given, else z.
+        pixel_weight, feature_weight: of the two losses.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: FeatureExtractor,
+        target: Tensor,
+        label: Tensor | None,
+        *,
+        auxiliary: AuxiliaryNetworks | None = None,
+        pixel_weight: float = 0.2,
+        feature_weight: float = 1.0,
+    ) -> None:
+        self.generator, self.auxiliary = generator, auxiliary
+        self.pixel_weight, self.feature_weight = pixel_weight, feature_weight
+        self.discriminator, self.target, self.label = discriminator, target, label
+        weights = list(discriminator.parameters()) if isinstance(discriminator, nn.Module) else []
+        self._dtype = weights[0].dtype if weights else torch.float32
+        with torch.no_grad():
+            self.psi_target = torch.cat([self._psi(part) for part in target.split(8)])
+
+    def _psi(self, x: Tensor) -> Tensor:  # [n,3,H,W] -> [n,D]
+        return psi(self.discriminator.features(x.to(self._dtype)).float())
+
+    def __call__(self, variable: Tensor, rows: Tensor) -> Losses:
+        """Losses of variables [n,D] for the pictures rows [n]."""
+        z = variable if self.auxiliary is None else self.auxiliary.to_z(variable)
+        image = self.generator(z, None if self.label is None else self.label[rows])
+        feature = feature_distance(self._psi(image), self.psi_target[rows])
+        pixel = pixel_distance(image, self.target[rows])
+        return Losses(feature, pixel, self.feature_weight * feature + self.pixel_weight * pixel, z, image)
+
+    def gradient(self, variable: Tensor, rows: Tensor) -> tuple[Losses, Tensor]:
+        """Losses, cut off from the graph, and d total / d variable [n,D]; no parameter gets a gradient."""
+        variable = variable.detach().requires_grad_()
+        losses = self(variable, rows)
+        (gradient,) = torch.autograd.grad(losses.total.sum(), variable)
+        return Losses(*(getattr(losses, name).detach() for name in losses.__dataclass_fields__)), gradient
+
+
+@dataclass
+class Adam:
+    """Adam for rows that do not influence each other, with eps added before bias correction as in the original.
+
+    Attributes:
+        m, v: [n,D] moments.
+        t: number of updates made.
+    """
+
+    m: Tensor
+    v: Tensor
+    t: int = 0
+
+    @classmethod
+    def start(cls, variable: Tensor) -> "Adam":
+        """Zero moments for variables [n,D]."""
+        return cls(torch.zeros_like(variable), torch.zeros_like(variable))
+
+    def step(self, variable: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
+        """The updated variables [n,D]."""
+        self.t += 1
+        self.m = torch.lerp(self.m, gradient, 0.1)
+        self.v = torch.lerp(self.v, gradient.square(), 0.001)
+        rate = learning_rate * (1 - 0.999**self.t) ** 0.5 / (1 - 0.9**self.t)
+        updated: Tensor = variable - rate * self.m / (self.v.sqrt() + 1e-8)
+        return updated
+
+    def keep(self, rows: Tensor) -> None:
+        """Forget the rows for which the mask [n] is False."""
+        self.m, self.v = self.m[rows], self.v[rows]
+
+
+def prepare(network: Any, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> Any:
+    """A frozen copy of a network for inference, its spectral norm folded into the weights."""
+    if not isinstance(network, nn.Module):
+        return network
+    frozen = network.folded() if isinstance(network, SNProjectionDiscriminator) else copy.deepcopy(network)
+    frozen = frozen.eval().requires_grad_(False).to(dtype)
+    return frozen.to(memory_format=torch.channels_last) if channels_last else frozen

@@ -1,0 +1,70 @@
+"""From a training checkpoint to the safetensors files that `infer.py` reads."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.base import Generator
+from models.errors import PhotograftError
+from models.files import save_network
+from models.registry import KINDS
+from train.gan import add_group_tables, folded
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint of ours, without running anything that it may carry.
+
+    Raises:
+        PhotograftError: missing, damaged, or written by something else.
+    """
+    if not path.is_file():
+        raise PhotograftError(f"checkpoint not found: {path}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise PhotograftError(f"{path} is damaged or not a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, dict) or "networks" not in checkpoint:
+        raise PhotograftError(f"{path} was not written by Photograft's training: it names no networks")
+    return checkpoint
+
+
+def export(checkpoint: Path, out: Path, *, average: bool = True, half: bool = True) -> list[Path]:
+    """Write one file per network: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
+
+    Args:
+        checkpoint: a `.ckpt` of `train.py fit`.
+        out: folder and stem of the files.
+        average: the exponential moving average of generator and encoder, rather than the last step's weights.
+        half: store float16 (half the size; read as float32).
+
+    Returns:
+        The files written.
+    """
+    content = read_checkpoint(checkpoint)
+    state: dict[str, Tensor] = content["state_dict"]
+    info = dict(content.get("classes", {})) | {k: int(state[k]) for k in ("images_seen", "steps") if k in state}
+    written = []
+    for role, description in content["networks"].items():
+        kind, family = description["kind"], description["family"]
+        network = KINDS[kind].create(family, **description["config"])
+        prefix = f"ema.{role}." if average and f"ema.{role}." in _prefixes(state, 2) else f"{role}."
+        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if isinstance(network, Generator):
+            if any(".parametrizations." in key for key in part):
+                add_group_tables(network, torch.tensor(info["groups"]))
+            network.load_state_dict(part)
+            network = folded(network)
+        else:
+            network.load_state_dict(part)
+        name = "projected" if family == "projected" else kind
+        path = out.with_name(f"{out.name}.{name}.safetensors")
+        save_network(path, network, kind, info, torch.float16 if half else torch.float32)
+        written.append(path)
+    return written
+
+
+def _prefixes(state: dict[str, Tensor], depth: int) -> set[str]:
+    return {".".join(key.split(".")[:depth]) + "." for key in state}
