@@ -1,21 +1,15 @@
 """Images with class labels from folders and tar shards (code only, no data).
 
-`ImageDataModule` needs PyTorch Lightning and is therefore imported only when asked for.
+`data.module.ImageDataModule` is not imported here: it needs PyTorch Lightning, which `infer` does without.
 """
-
-from typing import TYPE_CHECKING, Any
 
 from data.sampling import ClassBalancedSampler, class_distribution
 from data.sources import LabelledPictures, open_pictures, open_splits
 from data.transforms import Batch, images_to_float, to_float
 
-if TYPE_CHECKING:
-    from data.module import ImageDataModule
-
 __all__ = [
     "Batch",
     "ClassBalancedSampler",
-    "ImageDataModule",
     "LabelledPictures",
     "class_distribution",
     "images_to_float",
@@ -23,11 +17,3 @@ __all__ = [
     "open_splits",
     "to_float",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "ImageDataModule":
-        from data.module import ImageDataModule
-
-        return ImageDataModule
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,14 +1,15 @@
 """Load, set a photo, project, edit, save: the Python interface.
 
-    editor = Editor.from_pretrained("sngan-heads-128")
-    editor.set_photo("cat.jpg")
-    editor.project()
-    editor.edit("lion")
-    editor.save("out")
+editor = Editor.from_pretrained("sngan-heads-128")
+editor.set_photo("cat.jpg")
+editor.project()
+editor.edit("lion")
+editor.save("out")
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,28 +22,22 @@ from infer import masks
 from infer.compositing import Method, composite
 from infer.edits.scbn import Region, class_modulations
 from infer.location import locate
-from infer.photo import Box, Photo, crop_square, read_mask, read_photo, uncrop
-from infer.projection import Progress, Projection, choose_class, project
-from models.errors import PhotograftError
+from infer.model_projection import project_pictures
+from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
+from infer.projection import Progress, Projection
+from infer.targets import Target, resolve
+from models.errors import PhotograftError, UnsupportedEdit
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import DEFAULT, Model, load_model
 
 Say = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Target:
-    """A region of the photo and the class that it shall become.
-
-    Attributes:
-        to: class name.
-        mask: "auto" (the animal), "box" (the whole crop), a picture file of the photo's size, or float [H,W] in [0,1].
-        strength: how much of the class, in [0,1].
-    """
-
-    to: str
-    mask: str | Path | NDArray[np.float32] = "auto"
-    strength: float = 1.0
+_FOUND = {
+    "head": "a head is found at {}",
+    "cat face": "a cat's face is found at {}",
+    "animal": "an animal is found, its head should be at {}",
+    "centre": "no animal is found, the centre {} is edited: choose another place with --box x,y,w,h",
+}
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,11 @@ class Edit:
     """One edit of the current photo.
 
     Attributes:
-        targets: what was asked for.
+        targets: what was asked for, with the model's class names; painted masks as float32 [H,W].
         layers: indices of the modulated layers that were edited; None for all.
         method: of compositing.
         patch: uint8 [S,S,3], the edited crop at the photo's scale.
-        mask: float32 [S,S], where it is pasted.
+        mask: float32 [S,S] in [0,1], where it is pasted.
         pixels: uint8 [H,W,3], the edited photo.
     """
 
@@ -69,29 +64,40 @@ class Edit:
 class Editor:
     """Edits one photo at a time with one model.
 
+    Args:
+        model: a class-conditional generator with what belongs to it.
+        segmenter: finds the animal: a name of `models.segmentation.SEGMENTERS` or any function with the signature of
+            `Segmenter`. It is called only where a mask is "auto" or no head is found.
+        say: is told in words what was found, for a person to read.
+
     Attributes:
-        model: the generator and what belongs to it.
         photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
         label, projection, settings: class and latent of the crop, and how they were found; after `project`.
         edits: all edits of the photo so far.
+
+    Raises:
+        UnsupportedEdit: an unconditional model.
     """
+
+    box: Box
+    located: str
 
     def __init__(self, model: Model, segmenter: Segmenter | str = "deeplab", say: Say | None = None) -> None:
         if not model.class_names:
-            raise PhotograftError(f"model {model.name} is unconditional: changing a class needs classes")
+            raise UnsupportedEdit(f"model {model.name} is unconditional: changing a class needs classes")
         self.model = model
-        self.segmenter_name = segmenter if isinstance(segmenter, str) else type(segmenter).__name__
-        self._segmenter = segmenter
-        self._say: Say = say or (lambda text: None)
+        self.segmenter = segmenter
+        self.say: Say = say or (lambda text: None)
         self.photo: Photo | None = None
         self.label: int | None = None
         self.projection: Projection | None = None
         self.settings: dict[str, Any] = {}
         self.edits: list[Edit] = []
+        self._photo_mask: NDArray[np.float32] | None = None
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT, **options: Any) -> Self:
-        """An editor with a model of the zoo, or of files (see `models.zoo.load_model`); options as in `__init__`."""
+        """An editor with a model of the zoo, or of files (see `models.zoo.load_model`); options as of the class."""
         return cls(load_model(name), **options)
 
     # ------------------------------------------------------------------ photo
@@ -100,34 +106,35 @@ class Editor:
         """Take a photo (a file, or uint8 RGB [H,W,3]) and find the head in it, unless a box says where it is.
 
         Raises:
-            PhotograftError: an unreadable photo, or a box outside of it.
+            PhotograftError: an unreadable photo, or a box that does not fit it. The editor then keeps what it had.
         """
         if isinstance(photo, np.ndarray):
-            photo = Photo(None, np.ascontiguousarray(photo), "PNG")
+            photo = _photo_of(photo)
         elif not isinstance(photo, Photo):
             photo = read_photo(photo)
-        self.photo, self.edits, self.projection, self.label = photo, [], None, None
-        self._photo_mask: NDArray[np.float32] | None = None
         if box is not None:
-            self.box, self.located = box.validate(*photo.pixels.shape[:2]).square(), "box"
+            square, how = box.validate(*photo.pixels.shape[:2]).square(), "box"
         else:
-            found = locate(photo.pixels, mask=self.photo_mask())
-            self.box, self.located = found.box, found.how
-            self._say(f"head found by {found.how}: {found.box}")
-            if found.how == "centre":
-                self._say("no animal was found, the centre is edited: give --box x,y,w,h to choose another place")
+            found = locate(photo.pixels, partial(self._segment, box=None))
+            square, how = found.box.square(), found.how
+            self.say(_FOUND[how].format(square))
+        self.photo, self.box, self.located = photo, square, how
+        self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
         return self
 
     def photo_mask(self) -> NDArray[np.float32]:
         """The segmenter's mask of the whole photo, float32 [H,W] in [0,1]."""
         if self._photo_mask is None:
-            self._photo_mask = self._segment()(self._need_photo().pixels)
+            self._photo_mask = self._segment(self._need_photo().pixels, self.box)
         return self._photo_mask
 
-    def _segment(self) -> Segmenter:
-        if isinstance(self._segmenter, str):
-            self._segmenter = create_segmenter(self._segmenter)
-        return self._segmenter
+    def _segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.float32]:
+        """The animal in a picture [H,W,3]; GrabCut seeks it in the box, which the others do not need."""
+        if not isinstance(self.segmenter, str):
+            return self.segmenter(pixels)
+        if self.segmenter == "grabcut":
+            return create_segmenter("grabcut", box=None if box is None else (box.x, box.y, box.w, box.h))(pixels)
+        return _network(self.segmenter)(pixels)
 
     def _need_photo(self) -> Photo:
         if self.photo is None:
@@ -148,16 +155,27 @@ class Editor:
         project_all([self], source, steps=steps, progress=progress, **options)
         return self
 
-    def set_projection(self, z: Tensor, label: int) -> Self:
-        """Take a latent that is known already, z [1,latent_dim], instead of projecting."""
-        if z.shape != (1, self.model.generator.latent_dim):
-            raise PhotograftError(f"the latent must be [1,{self.model.generator.latent_dim}], not {list(z.shape)}")
-        none = torch.zeros(0, 1)
-        self.label = label
-        self.projection = Projection(z, torch.tensor([label]), torch.zeros(1), none, none, torch.zeros(1))
+    def set_projection(self, z: Tensor, label: int, *, loss: float = float("nan"), iterations: int = 0) -> Self:
+        """Take a latent that is known already instead of projecting: z [1,latent_dim], finite, and its class.
+
+        Raises:
+            PhotograftError: a latent of another size, one that is not finite, or no such class.
+        """
+        dim, classes = self.model.generator.latent_dim, self.model.generator.num_classes
+        if z.shape != (1, dim) or not bool(torch.isfinite(z).all()):
+            raise PhotograftError(f"the latent must be finite and [1,{dim}], not {list(z.shape)}")
+        if not 0 <= label < classes:
+            raise PhotograftError(f"class {label} does not exist: the model has 0..{classes - 1}")
+        curve = torch.zeros(0, 1)
+        self._need_photo()
+        self.label, self.edits = label, []
+        self.projection = Projection(
+            z, torch.tensor([label]), torch.tensor([loss]), curve, curve, torch.tensor([iterations])
+        )
         return self
 
     def _need_projection(self) -> tuple[Projection, Tensor]:
+        self._need_photo()
         if self.projection is None or self.label is None:
             raise PhotograftError("the photo is not projected yet: call project first")
         return self.projection, torch.tensor([self.label])
@@ -175,7 +193,7 @@ class Editor:
         self,
         to: str | Sequence[Target],
         *,
-        mask: str | Path | NDArray[np.float32] = "auto",
+        mask: str | Path | NDArray[Any] = "auto",
         strength: float = 1.0,
         layers: Sequence[int] | None = None,
         method: Method = "poisson",
@@ -193,75 +211,79 @@ class Editor:
         """
         photo = self._need_photo()
         projection, label = self._need_projection()
-        targets = (Target(to, mask, strength),) if isinstance(to, str) else tuple(to)
+        targets = self.resolve([Target(to, mask, strength)] if isinstance(to, str) else to)
         regions = [self._region(target) for target in targets]
         modulations = class_modulations(self.model.generator, projection.z, label, regions, layers=layers)
         image = to_pixels(self.model.generator.synthesize(projection.z, modulations))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]
         pasted = self._paste_mask(targets, patch)
-        pixels = composite(photo.pixels, patch, pasted, (self.box.square().x, self.box.square().y), method=method)
+        pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)
         edit = Edit(targets, None if layers is None else tuple(layers), method, patch, pasted, pixels)
         self.edits.append(edit)
         return edit
 
-    def _region(self, target: Target) -> Region:
-        """The target's region on the crop's square, for the generator."""
-        index = self.model.class_index(target.to)
-        if isinstance(target.mask, str) and target.mask == "auto":
-            found = masks.cut(self.photo_mask(), self.box)
-            # around the head the class may change too: what becomes of it is decided by the paste mask
-            area = masks.grown(masks.grown(found)) if found.max() > 0.5 else np.ones_like(found)
-        else:
-            area = self._given(target)
-        return Region(torch.from_numpy(area), index, target.strength)
+    def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
+        """Check targets before any work, as `edit` does; see `infer.targets.resolve`."""
+        return resolve(targets, self.model, self._need_photo().pixels.shape, self.box)
 
-    def _given(self, target: Target) -> NDArray[np.float32]:
-        """A mask that is not automatic, on the crop's square."""
-        photo = self._need_photo()
+    def _region(self, target: Target) -> Region:
+        """A resolved target's region on the crop's square, for the generator."""
         if isinstance(target.mask, np.ndarray):
-            if target.mask.shape != photo.pixels.shape[:2]:
-                h, w = photo.pixels.shape[:2]
-                raise PhotograftError(f"the mask is {target.mask.shape}, the photo [{h},{w}]: make them the same size")
-            whole = target.mask.astype(np.float32)
-        elif str(target.mask) == "box":
-            return np.ones((self.box.square().h, self.box.square().w), np.float32)
+            area = masks.cut(target.mask, self.box)
+        elif target.mask == "auto":
+            area = masks.to_change(self.photo_mask(), self.box)
         else:
-            whole = read_mask(target.mask, photo.pixels.shape[:2])
-        inside = masks.cut(whole, self.box)
-        if not inside.any():
-            raise PhotograftError(f"the mask lies outside the edited square {self.box}: give --box around the region")
-        return inside
+            area = np.ones((self.box.h, self.box.w), np.float32)
+        return Region(torch.from_numpy(area), self.model.class_index(target.to), target.strength)
 
     def _paste_mask(self, targets: Sequence[Target], patch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Where the patch goes into the photo: the union of what resolved targets ask for, [S,S]."""
         shape = self._need_photo().pixels.shape
         pasted = np.zeros(patch.shape[:2], np.float32)
         for target in targets:
-            if isinstance(target.mask, str) and target.mask == "auto":
-                area = masks.automatic(self.photo_mask(), patch, self.box, shape, self._segment())
-            elif isinstance(target.mask, str) and target.mask == "box":
-                area = masks.fade_to_border(self.box, shape)
+            if isinstance(target.mask, np.ndarray):
+                if masks.reaches_out(target.mask, self.box):
+                    self.say(f"the mask reaches out of the edited square {self.box}: only the part inside is edited")
+                area = masks.to_paste(target.mask, self.box)
+            elif target.mask == "auto":
+                frame = max(1, self.box.w // 16)  # GrabCut needs some background around the animal
+                within = Box(frame, frame, self.box.w - 2 * frame, self.box.h - 2 * frame)
+                segment = partial(self._segment, box=within)
+                area = masks.automatic(self.photo_mask(), patch, self.box, shape, segment)
             else:
-                area = self._given(target)
+                area = masks.fade_to_border(self.box, shape)
             pasted = np.maximum(pasted, area)
-        if not pasted.any():  # nothing that looks like an animal: the whole square
-            self._say("no animal was segmented: the whole square is pasted")
+        if not pasted.any():
+            self.say("no animal is found in the square: the whole square is pasted")
             pasted = masks.fade_to_border(self.box, shape)
         return pasted
 
     def composite(self, method: Method = "poisson") -> NDArray[np.uint8]:
-        """The photo with the last edit, blended by another method: uint8 [H,W,3]."""
+        """Blend the last edit by another method: uint8 [H,W,3], which is also what `save` will write."""
         if not self.edits:
             raise PhotograftError("nothing was edited yet: call edit first")
-        last, square = self.edits[-1], self.box.square()
-        pixels = composite(self._need_photo().pixels, last.patch, last.mask, (square.x, square.y), method=method)
+        last = self.edits[-1]
+        pixels = composite(self._need_photo().pixels, last.patch, last.mask, (self.box.x, self.box.y), method=method)
         self.edits[-1] = replace(last, method=method, pixels=pixels)
         return pixels
 
-    def save(self, folder: str | Path, *, lossless: bool = False) -> "list[Path]":
+    def save(self, folder: str | Path, *, lossless: bool = False) -> list[Path]:
         """Write every edit: the photo, a panel beside it, and the recipe. See `infer.output.write_edits`."""
-        from infer.output import write_edits  # it draws panels of editors
+        from infer.output import write_edits  # it knows editors
 
         return write_edits(self, Path(folder), lossless=lossless)
+
+
+@lru_cache(maxsize=2)
+def _network(name: str) -> Segmenter:
+    return create_segmenter(name)
+
+
+def _photo_of(pixels: NDArray[np.uint8]) -> Photo:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape[:2]) < MIN_SIDE:
+        size = f"at least {MIN_SIDE} px on a side"
+        raise PhotograftError(f"a photo must be uint8 RGB [H,W,3] of {size}, not {pixels.dtype} {list(pixels.shape)}")
+    return Photo(None, np.ascontiguousarray(pixels), "PNG")
 
 
 def to_pixels(image: Tensor) -> NDArray[np.uint8]:  # [1,3,R,R] in [-1,1] -> [R,R,3]
@@ -277,51 +299,22 @@ def project_all(
     progress: Progress | None = None,
     **options: Any,
 ) -> None:
-    """Project the photos of several editors of one model together.
+    """Project the photos of several editors of one model together; see `infer.model_projection.project_pictures`.
 
     Args:
-        editors: with their photos set.
-        source: class of what is in the photos; None finds each photo's own (see `choose_class`).
-        steps: updates at most; 0 takes the encoder's answer as it is.
-        progress: see `infer.projection.Progress`.
-        options: of `infer.projection.project`.
+        editors: one at least, with their photos set.
+        source, steps, progress, options: see there.
 
     Raises:
-        PhotograftError: unknown class, or a model without a discriminator.
+        PhotograftError: as there; no editor is changed then.
     """
     model = editors[0].model
-    if model.discriminator is None:
-        raise PhotograftError(f"model {model.name} has no discriminator, which projection needs")
     target = torch.cat([editor.target() for editor in editors])  # [N,3,R,R]
-    if source is not None:
-        labels = [model.class_index(source)] * len(editors)
-    else:
-        rankings = choose_class(model.generator, model.discriminator, target, encoder=model.encoder)
-        labels = [ranking[0].label for ranking in rankings]
-    if model.auxiliary is not None:
-        options = {"auxiliary": model.auxiliary, "space": "zeta"} | options
-    found = project(
-        model.generator,
-        model.discriminator,
-        target,
-        torch.tensor(labels),
-        encoder=model.encoder,
-        steps=steps,
-        progress=progress,
-        **options,
-    )
-    for i, (editor, label) in enumerate(zip(editors, labels, strict=True)):
-        editor.label = label
-        editor.settings = {"steps": steps, "source_given": source is not None} | {
-            key: value for key, value in options.items() if isinstance(value, int | float | str)
-        }
-        editor.projection = Projection(
-            z=found.z[i : i + 1],
-            label=torch.tensor([label]),
-            loss=found.loss[i : i + 1],
-            feature_curve=found.feature_curve[:, i : i + 1],
-            pixel_curve=found.pixel_curve[:, i : i + 1],
-            iterations=found.iterations[i : i + 1],
-            zeta=None if found.zeta is None else found.zeta[i : i + 1],
-        )
-        editor._say(f"projected as {model.class_names[label]!r}, loss {float(found.loss[i]):.3f}")
+    found = project_pictures(model, target, source, steps=steps, progress=progress, **options)
+    plain = {key: value for key, value in options.items() if isinstance(value, int | float | str)}
+    for editor, projection in zip(editors, found, strict=True):
+        assert projection.label is not None
+        editor.label, editor.projection, editor.edits = int(projection.label), projection, []
+        editor.settings = {"steps": steps, "source_given": source is not None} | plain
+        name, loss = model.class_names[editor.label], float(projection.loss)
+        editor.say(f"projected as {name!r}, loss {loss:.3f}")

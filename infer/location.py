@@ -17,9 +17,11 @@ from models.errors import PhotograftError
 from models.locator import HeadLocator, load_locator
 from models.segmentation import Segmenter, create_segmenter
 
-# A head's box has the ears of cats but only half of dogs': grow it to a training crop, upwards more than downwards.
-_HEAD_GROWTH, _HEAD_RISE = 1.15, 0.03
-_LEAST_HEAD = 0.4  # confidence of the learned locator
+# A head's box, ears included for cats and in part for dogs, is grown to a training crop and moved down a little.
+_HEAD_GROWTH, _HEAD_DROP = 1.2, 0.02
+# Confidence of the locator: all 300 validation photos reach it (5 % are below 0.63), 4 % of windows without a head do,
+# and of pictures without animals only those of human heads.
+_LEAST_HEAD = 0.4
 _CASCADES = ("haarcascade_frontalcatface_extended.xml", "haarcascade_frontalcatface.xml")
 _WORKING_SIDE = 512  # longest side at which faces are sought
 _LEAST_CONFIDENCE = 1.0  # of a cascade's last stage; weaker ones are mostly fur and paws
@@ -95,7 +97,7 @@ def _head(pixels: NDArray[np.uint8], locator: HeadLocator) -> Box | None:
         return None
     x, y, w, h, _ = max(heads, key=lambda head: head.w * head.h)
     side = (w * h) ** 0.5 * _HEAD_GROWTH
-    return _square(x + w / 2, y + h / 2 - _HEAD_RISE * side, side)
+    return _square(x + w / 2, y + h / 2 + _HEAD_DROP * side, side)
 
 
 def _largest_animal(mask: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -1,13 +1,16 @@
 """Masks of an edit: where the class changes in the generator, and where the result is pasted into the photo.
 
-All are float32 [S,S] in [0,1] on the crop's square in photo pixels.
+Unless a function says otherwise they are float32 [S,S] in [0,1] on the crop's square in photo pixels.
 """
+
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from infer.photo import Box
+from models.errors import PhotograftError
 from models.segmentation import Segmenter
 
 Mask = NDArray[np.float32]
@@ -15,6 +18,29 @@ Mask = NDArray[np.float32]
 _GROWTH = 0.03  # of the crop's side: fur does not end where the segmentation does
 _FEATHER = 0.02
 _FADE = 0.12  # towards the crop's border, beyond which the animal goes on unedited
+
+
+def painted(mask: NDArray[Any], photo_shape: tuple[int, ...]) -> Mask:  # [H,W] -> [H,W]
+    """A mask that was given as an array, checked, and rounded to the 255 steps that its PNG will hold.
+
+    Args:
+        mask: [H,W] of the photo's size; float in [0,1], or bool.
+        photo_shape: (H, W, ...).
+
+    Raises:
+        PhotograftError: another size or kind, values outside [0,1], nothing in it.
+    """
+    height, width = photo_shape[:2]
+    if mask.shape != (height, width):
+        raise PhotograftError(f"the mask is {list(mask.shape)}, the photo [{height},{width}]: make them the same size")
+    if mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.floating):
+        raise PhotograftError(f"the mask must be float in 0..1 or bool, not {mask.dtype}: divide a uint8 mask by 255")
+    if not (mask.min() >= 0 and mask.max() <= 1):  # also false for NaN
+        raise PhotograftError("the mask's values must lie in 0..1")
+    levels = np.round(mask.astype(np.float32) * 255)
+    if levels.max() < 2:  # a file of 0 and 1 would be read as 0 and 255
+        raise PhotograftError("the mask is empty: it must be 1 where the photo shall be edited")
+    return np.asarray(levels / np.float32(255), np.float32)
 
 
 def cut(mask: Mask, box: Box) -> Mask:  # [H,W] -> [S,S]
@@ -25,6 +51,26 @@ def cut(mask: Mask, box: Box) -> Mask:  # [H,W] -> [S,S]
     part = mask[top : max(square.y + square.h, 0), left : max(square.x + square.w, 0)]
     out[top - square.y : top - square.y + part.shape[0], left - square.x : left - square.x + part.shape[1]] = part
     return out
+
+
+def reaches_out(mask: Mask, box: Box) -> bool:
+    """Whether a photo's mask [H,W] goes on outside of the box's square."""
+    return bool(np.count_nonzero(mask) > np.count_nonzero(cut(mask, box)))
+
+
+def to_paste(mask: Mask, box: Box) -> Mask:  # [H,W] -> [S,S]
+    """A painted mask where it lies in the square; fading out towards the square's border if it goes on beyond."""
+    inside = cut(mask, box)
+    return inside * fade_to_border(box, mask.shape) if reaches_out(mask, box) else inside
+
+
+def to_change(photo_mask: Mask, box: Box) -> Mask:  # [H,W] -> [S,S]
+    """Where the class changes when nobody painted a mask: the animal and some of what is around it, else everything.
+
+    It is larger than what is pasted (`automatic`), so that the edge of the one does not show in the other.
+    """
+    found = cut(photo_mask, box)
+    return grown(grown(found)) if found.max() > 0.5 else np.ones_like(found)
 
 
 def fade_to_border(box: Box, photo_shape: tuple[int, ...]) -> Mask:
@@ -45,7 +91,7 @@ def grown(mask: Mask) -> Mask:
     size = 2 * max(1, round(_GROWTH * side)) + 1
     larger = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
     soft = cv2.GaussianBlur(larger, (0, 0), max(0.5, _FEATHER * side))
-    return np.asarray(np.where(soft < 1 / 64, 0, soft), np.float32)
+    return np.asarray(np.where(soft < 1 / 64, 0, soft), np.float32).clip(0, 1)
 
 
 def automatic(

@@ -1,32 +1,34 @@
 """What an edit leaves behind: the photo, a panel to look at, and the recipe to do it again."""
 
-import json
-from collections.abc import Sequence
-from datetime import date
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from infer.editor import Edit, Editor, Target
-from infer.photo import Box, Photo, atomic_write, write_photo
+from infer.editor import Edit, Editor, to_pixels
+from infer.photo import Box, atomic_write, write_photo
+from infer.recipe import Recipe
+from infer.targets import Target
 from models.errors import PhotograftError
-from models.files import sha256
 
-RECIPE_VERSION = 1
-PANEL_TILE = 256
+TILE = 256
+PANEL_TITLES = ("photo", "projection", "edit", "mask", "result")
+_GAP, _HEAD, _FONT_SIZE, _LONGEST_NAME = 4, 22, 14, 120
 Pixels = NDArray[np.uint8]
 
 
 # ---------------------------------------------------------------------- pictures
 
 
-def tile(pixels: NDArray[Any], size: int = PANEL_TILE) -> Pixels:
-    """Fit a picture [H,W,3] or a mask [H,W] in 0..1 into a square of this size, on white."""
+def tile(pixels: NDArray[Any], size: int = TILE) -> Pixels:
+    """Fit a picture uint8 [H,W,3] or a mask float [H,W] in 0..1 into a square of this size, on white."""
     if pixels.ndim == 2:
         pixels = np.repeat((pixels * 255).round().astype(np.uint8)[..., None], 3, axis=2)
     scale = size / max(pixels.shape[:2])
@@ -38,19 +40,41 @@ def tile(pixels: NDArray[Any], size: int = PANEL_TILE) -> Pixels:
     return out
 
 
-def sheet(rows: Sequence[Sequence[NDArray[Any]]], titles: Sequence[str] = (), size: int = PANEL_TILE) -> Pixels:
-    """Pictures in rows, with a title over each column."""
-    gap, head = 4, 22 if titles else 0
+def sheet(
+    rows: Sequence[Sequence[NDArray[Any]]], titles: Sequence[str] = (), names: Sequence[str] = (), size: int = TILE
+) -> Pixels:
+    """Pictures and masks in rows, on white.
+
+    Args:
+        rows: one at least; see `tile` for what a picture can be.
+        titles: one over each column, or none.
+        names: one on the left of each row, or none.
+        size: side of a tile in pixels.
+
+    Returns:
+        uint8 [H,W,3].
+    """
+    font = ImageFont.load_default(_FONT_SIZE)
+    step, top = size + _GAP, _HEAD if titles else 0
+    left = round(max((font.getlength(name) for name in names), default=-2 * _GAP)) + 2 * _GAP
     columns = max(len(row) for row in rows)
-    canvas = Image.new("RGB", (columns * (size + gap) - gap, head + len(rows) * (size + gap) - gap), "white")
-    font = ImageFont.load_default(14)
+    canvas = Image.new("RGB", (left + columns * step - _GAP, top + len(rows) * step - _GAP), "white")
     draw = ImageDraw.Draw(canvas)
-    for i, title in enumerate(titles):
-        draw.text((i * (size + gap) + size // 2, head // 2), title, fill="black", anchor="mm", font=font)
+    for x, title in enumerate(titles):
+        middle = left + x * step + size // 2
+        draw.text((middle, top // 2), _shortened(title, font, size), fill="black", anchor="mm", font=font)
+    for y, name in enumerate(names):
+        draw.text((_GAP, top + y * step + size // 2), name, fill="black", anchor="lm", font=font)
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):
-            canvas.paste(Image.fromarray(tile(picture, size)), (x * (size + gap), head + y * (size + gap)))
-    return np.asarray(canvas)
+            canvas.paste(Image.fromarray(tile(picture, size)), (left + x * step, top + y * step))
+    return np.array(canvas)
+
+
+def _shortened(text: str, font: Any, width: int) -> str:
+    while len(text) > 1 and font.getlength(text) > width:
+        text = text[:-2].rstrip() + "…"
+    return text
 
 
 def framed(pixels: Pixels, box: Box) -> Pixels:
@@ -60,138 +84,143 @@ def framed(pixels: Pixels, box: Box) -> Pixels:
     return np.asarray(cv2.rectangle(pixels.copy(), *corners, color=(255, 64, 32), thickness=width), np.uint8)
 
 
+def panel_row(editor: Editor, edit: Edit) -> list[NDArray[Any]]:
+    """The pictures of one edit in the order of `PANEL_TITLES`."""
+    assert editor.photo is not None
+    photo = framed(editor.photo.pixels, editor.box)
+    return [photo, editor.reconstruction(), edit.patch, edit.mask, edit.pixels]
+
+
 def panel(editor: Editor, edit: Edit) -> Pixels:
-    """Photo, projection, edit, mask and result side by side."""
-    assert editor.photo is not None and editor.label is not None
-    names = " + ".join(target.to for target in edit.targets)
-    return sheet(
-        [[framed(editor.photo.pixels, editor.box), editor.reconstruction(), edit.patch, edit.mask, edit.pixels]],
-        ["photo", f"projection: {editor.model.class_names[editor.label]}", f"edit: {names}", "mask", "result"],
-    )
+    """Photo, projection, edit, mask and result side by side, with the classes over them."""
+    assert editor.label is not None
+    titles = list(PANEL_TITLES)
+    titles[1] += f": {editor.model.class_names[editor.label]}"
+    titles[2] += ": " + " + ".join(_described(target) for target in edit.targets)
+    return sheet([panel_row(editor, edit)], titles)
 
 
-def write_png(pixels: Pixels, path: Path) -> None:
-    """Write a picture whole or not at all. Raises PhotograftError if it cannot be written."""
+def _described(target: Target) -> str:
+    return target.to if target.strength == 1 else f"{target.to} ({target.strength:g})"
+
+
+def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
+    """Write a picture, uint8 [H,W,3] or [H,W], whole or not at all. Raises PhotograftError if it cannot be written."""
     atomic_write(path, lambda stream: Image.fromarray(pixels).save(stream, "PNG"))
 
 
-# ---------------------------------------------------------------------- recipes
-
-
-def recipe(editor: Editor, edit: Edit, files: dict[str, str], masks: dict[int, str]) -> dict[str, Any]:
-    """Everything that is needed to do an edit again without projecting, as plain JSON values."""
-    assert editor.photo is not None and editor.projection is not None and editor.label is not None
-    photo, projection = editor.photo, editor.projection
-    return {
-        "photograft_recipe": RECIPE_VERSION,
-        "date": date.today().isoformat(),
-        "model": {"name": editor.model.name, "sha256": editor.model.hashes},
-        "photo": {
-            "path": None if photo.path is None else str(photo.path),
-            "sha256": None if photo.path is None else sha256(photo.path),
-            "size": [photo.pixels.shape[1], photo.pixels.shape[0]],
-        },
-        "box": str(editor.box),
-        "located_by": editor.located,
-        "segmenter": editor.segmenter_name,
-        "projection": {
-            "source": editor.model.class_names[editor.label],
-            "settings": editor.settings,
-            "loss": float(projection.loss[0]),
-            "iterations": int(projection.iterations[0]),
-            "z": [float(v) for v in projection.z[0]],
-        },
-        "edit": {
-            "targets": [
-                {
-                    "to": target.to,
-                    "strength": target.strength,
-                    "mask": masks.get(i, target.mask if isinstance(target.mask, str) else None),
-                }
-                for i, target in enumerate(edit.targets)
-            ],
-            "layers": None if edit.layers is None else list(edit.layers),
-            "method": edit.method,
-        },
-        "files": files,
-    }
-
-
-def read_recipe(path: Path) -> dict[str, Any]:
-    """A recipe written by `write_edits`. Raises PhotograftError if it is missing or something else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PhotograftError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise PhotograftError(f"{path} is not a recipe: it is no JSON ({error})") from error
-    if not isinstance(content, dict) or content.get("photograft_recipe") != RECIPE_VERSION:
-        raise PhotograftError(f"{path} is not a recipe of this version ({RECIPE_VERSION})")
-    return content
-
-
-def restore(editor: Editor, content: dict[str, Any], photo: str | Path | None = None) -> tuple[Target, ...]:
-    """Bring an editor to where a recipe's projection ended; returns the recipe's targets.
-
-    Raises:
-        PhotograftError: another model's weights, or another photo than the recipe's.
-    """
-    if content["model"]["sha256"].get(_generator_file(editor)) != editor.model.hashes[_generator_file(editor)]:
-        raise PhotograftError(f"the recipe was made with other weights than those of model {editor.model.name}")
-    path = Path(photo or content["photo"]["path"] or "")
-    editor.set_photo(path, Box.parse(content["box"]))
-    if content["photo"]["sha256"] not in (None, sha256(path)):
-        raise PhotograftError(f"{path} is not the photo of the recipe: project it anew (without --recipe)")
-    known = content["projection"]
-    editor.set_projection(torch.tensor([known["z"]]), editor.model.class_index(known["source"]))
-    editor.located, editor.settings = content["located_by"], known["settings"]
-    return tuple(Target(t["to"], t["mask"] or "auto", t["strength"]) for t in content["edit"]["targets"])
-
-
-def _generator_file(editor: Editor) -> str:
-    return next(name for name in editor.model.hashes if "generator" in name or len(editor.model.hashes) == 1)
+def write_text(text: str, path: Path) -> None:
+    """Write UTF-8 text whole or not at all. Raises PhotograftError if it cannot be written."""
+    atomic_write(path, lambda stream: stream.write(text.encode()))
 
 
 # ---------------------------------------------------------------------- files
 
 
-def write_edits(editor: Editor, folder: Path, *, lossless: bool = False) -> list[Path]:
-    """Write every edit as `NAME_to_CLASS`: the photo in its own format (.png if lossless), `.panel.png`, `.json`.
+def check_folder(folder: Path) -> None:
+    """Make a folder and see that files can be written there: better before the work than after it.
 
-    Returns the edited photos' paths. Raises PhotograftError if the folder cannot be written; nothing is half-written.
+    Raises:
+        PhotograftError: it cannot.
     """
-    assert editor.photo is not None
-    if not editor.edits:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PhotograftError(f"{folder}: cannot be written to ({reason}): choose another folder with --out") from error
+
+
+def write_edits(
+    editor: Editor, folder: Path, *, lossless: bool = False, reserved: set[Path] | None = None
+) -> list[Path]:
+    """Write every edit as `NAME_to_CLASS`: the photo in its own format, `.panel.png`, and the recipe, `.json`.
+
+    Masks that were painted are written beside the recipe (`.mask0.png`, ...), so that it needs nothing else.
+
+    Args:
+        editor: after an edit.
+        folder: is made if it is missing. Results of an earlier run are replaced.
+        lossless: write PNG, whatever the photo's format is.
+        reserved: absolute paths that must not be replaced; what is written is added. Names are numbered to avoid them.
+
+    Returns:
+        The edited photos' paths.
+
+    Raises:
+        PhotograftError: nothing was edited, or the folder cannot be written to; of the edit that fails no file is left.
+    """
+    if not editor.edits or editor.photo is None:
         raise PhotograftError("nothing was edited yet: call edit first")
-    stem = "photo" if editor.photo.path is None else editor.photo.path.stem
-    written: list[Path] = []
+    path = editor.photo.path
+    reserved = set() if reserved is None else reserved
+    if path is not None:
+        reserved.add(path.absolute())
+    suffix, written = ".png" if lossless else editor.photo.suffix, []
     for edit in editor.edits:
-        name = f"{stem}_to_{'_'.join(t.to.replace(' ', '-') for t in edit.targets)}"
-        while folder / (name + _suffix(editor.photo, lossless)) in written:
-            name += "_again"
-        photo = folder / (name + _suffix(editor.photo, lossless))
-        write_photo(editor.photo, edit.pixels, photo)
-        write_png(panel(editor, edit), folder / f"{name}.panel.png")
-        painted = _write_masks(edit, folder, name)
-        files = {"photo": photo.name, "panel": f"{name}.panel.png"}
-        text = json.dumps(recipe(editor, edit, files, painted), indent=1)
-        atomic_write(folder / f"{name}.json", lambda stream, text=text: stream.write(text.encode()))  # type: ignore[misc]
-        written.append(photo)
+        classes = "_".join(re.sub(r"[^\w.-]+", "-", target.to) for target in edit.targets)
+        stem = f"{'photo' if path is None else path.stem}_to_{classes}"[:_LONGEST_NAME]
+        name = free_name(folder, stem, (suffix, ".panel.png", ".json"), reserved)
+        _write_edit(editor, edit, folder, name, lossless=lossless)
+        written.append(folder / (name + suffix))
     return written
 
 
-def _suffix(photo: Photo, lossless: bool) -> str:
-    return ".png" if lossless else photo.suffix
+def free_name(folder: Path, stem: str, suffixes: Sequence[str], reserved: set[Path]) -> str:
+    """The stem, numbered if one of its files is reserved; reserves its files."""
+    number, name = 1, stem
+    while any((folder / (name + suffix)).absolute() in reserved for suffix in suffixes):
+        number += 1
+        name = f"{stem}_{number}"
+    reserved.update((folder / (name + suffix)).absolute() for suffix in suffixes)
+    return name
 
 
-def _write_masks(edit: Edit, folder: Path, name: str) -> dict[int, str]:
-    """Masks that were given as arrays become files, so that the recipe can name them."""
-    written = {}
-    for i, target in enumerate(edit.targets):
+def _write_edit(editor: Editor, edit: Edit, folder: Path, name: str, *, lossless: bool) -> None:
+    """All files of one edit, or none of them."""
+    photo = editor.photo
+    assert photo is not None
+    jobs: dict[str, Callable[[Path], None]] = {}
+    targets = list(edit.targets)
+    for i, target in enumerate(targets):
         if isinstance(target.mask, np.ndarray):
-            path = folder / f"{name}.mask{i}.png"
-            write_png((target.mask * 255).round().astype(np.uint8), path)
-            written[i] = str(path)
-        elif isinstance(target.mask, Path):
-            written[i] = str(target.mask)
-    return written
+            file, levels = f"{name}.mask{i}.png", (target.mask * 255).round().astype(np.uint8)
+            jobs[file] = lambda path, levels=levels: write_png(levels, path)  # type: ignore[misc]
+            targets[i] = replace(target, mask=file)
+    files = {"photo": name + (".png" if lossless else photo.suffix), "panel": f"{name}.panel.png"}
+    recipe = Recipe.of(editor, edit, targets=tuple(targets), lossless=lossless, files=files)
+    jobs[files["photo"]] = lambda path: write_photo(photo, edit.pixels, path)
+    jobs[files["panel"]] = lambda path: write_png(panel(editor, edit), path)
+    jobs[f"{name}.json"] = lambda path: write_text(recipe.to_json(), path)
+    _write_all({folder / file: write for file, write in jobs.items()})
+
+
+def _write_all(jobs: dict[Path, Callable[[Path], None]]) -> None:
+    done: list[Path] = []
+    try:
+        for path, write in jobs.items():
+            write(path)
+            done.append(path)
+    except BaseException:
+        for path in done:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def write_projection(editor: Editor, folder: Path, reserved: set[Path]) -> list[Path]:
+    """Write crop and projection side by side as `NAME.projection.png`, and the recipe to start edits from, `.json`.
+
+    Args and errors are those of `write_edits`; returns both paths.
+    """
+    assert editor.photo is not None and editor.label is not None
+    stem = "photo" if editor.photo.path is None else editor.photo.path.stem
+    name = free_name(folder, f"{stem}.projection", (".png", ".json"), reserved)
+    titles = ["crop", f"projection: {editor.model.class_names[editor.label]}"]
+    picture = sheet([[to_pixels(editor.target()), editor.reconstruction()]], titles)
+    recipe = Recipe.of(editor, files={"panel": f"{name}.png"})
+    paths = [folder / f"{name}.png", folder / f"{name}.json"]
+    _write_all(
+        {paths[0]: lambda path: write_png(picture, path), paths[1]: lambda path: write_text(recipe.to_json(), path)}
+    )
+    return paths

@@ -68,6 +68,7 @@ def project(
     keep: str = "best",
     patience: int | None = None,
     tolerance: float = 1e-3,
+    max_norm: float | None = None,
     restarts: int = 0,
     batch_size: int = 8,
     dtype: torch.dtype = torch.float32,
@@ -91,6 +92,8 @@ def project(
         keep: "best": the latent of the least loss seen; "last": that after the last update, as in the original.
         patience: stop a picture when so many updates in a row have not lowered its loss by `tolerance`; None: never.
         tolerance: relative to the least loss so far (to 0.001 where that is less).
+        max_norm: after every update z is drawn back to the ball of this radius; None: not at all, as in the paper. Far
+            out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
         batch_size: pictures that are worked on at once (memory).
         dtype, channels_last: of the networks. float32 and False are exact; bfloat16 is faster where the processor has
@@ -102,8 +105,12 @@ def project(
         PhotograftError: shapes, ranges, spaces, starts or labels that do not fit.
     """
     _check(generator, target, space, keep, auxiliary)
+    if max_norm is not None and (space != "z" or max_norm <= 0):
+        raise PhotograftError(f"max_norm is a positive bound of z in space z, not {max_norm} in space {space}")
     z0 = _initial(generator, target, label, encoder, init, restarts, seed)  # [1+restarts,N,latent_dim]
-    settings = _Settings(steps, learning_rate or LEARNING_RATES[space], keep == "last", patience, tolerance, progress)
+    settings = _Settings(
+        steps, learning_rate or LEARNING_RATES[space], keep == "last", patience, tolerance, max_norm, progress
+    )
     g, d = prepare(generator, dtype, channels_last), prepare(discriminator, dtype, channels_last)
     to_z = prepare(auxiliary) if space == "zeta" else None
     parts = []
@@ -124,6 +131,7 @@ class _Settings:
     last: bool
     patience: int | None
     tolerance: float
+    max_norm: float | None
     progress: Progress | None
 
 
@@ -204,6 +212,8 @@ class _Descent:
                 if len(self.ids) == 0:
                     break
             self.variable = self.adam.step(self.variable, gradient, s.learning_rate)
+            if s.max_norm is not None:
+                self.variable = self.variable.renorm(2, 0, s.max_norm)
             self.iterations[self.ids] += 1
             if (t + 1) % HALVING == 0 and len(self.ids) > self.n:
                 self._halve()

@@ -5,7 +5,7 @@
   ImageNet features after random mixing, here with class projection and a classifier fitted to real pictures beside it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
@@ -56,7 +56,7 @@ class SNConv2d(nn.Conv2d):
     """Convolution with spectral norm."""
 
     def __init__(self, c_in: int, c_out: int, kernel_size: int, gain: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(c_in, c_out, kernel_size, padding=kernel_size // 2, **kwargs)
+        super().__init__(c_in, c_out, kernel_size, padding=(kernel_size - 1) // 2, **kwargs)
         self.spectral_norm = SpectralNorm(c_out)
         nn.init.xavier_uniform_(self.weight, gain=gain)
         if self.bias is not None:
@@ -196,7 +196,6 @@ class ProjectedHead(nn.Module):
         self.convs = nn.ModuleList()
         while resolution > 8:
             self.convs.append(SNConv2d(c_in, width, 4, stride=2))
-            self.convs[-1].padding = (1, 1)
             c_in, resolution = width, resolution // 2
         self.convs.append(SNConv2d(c_in, width, 3))
         self.logits = SNConv2d(width, 1, 1)
@@ -292,7 +291,8 @@ class ProjectedDiscriminator(Configurable):
 
     def score(self, seen: list[Tensor], label: Tensor) -> list[Tensor]:
         """Logits [N,h,w] of every stage for these classes [N]."""
-        return [head.score(h, label) for head, h in zip(self.heads_, seen, strict=True)]
+        heads: Iterable[ProjectedHead] = self.heads_  # type: ignore[assignment]
+        return [head.score(h, label) for head, h in zip(heads, seen, strict=True)]
 
     def classify(self, projected: Projected) -> Tensor:  # -> [N,K]
         """Class logits of a linear probe on the pooled features (fitted to real pictures only)."""

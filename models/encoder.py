@@ -6,6 +6,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ def resize(x: Tensor, resolution: int) -> Tensor:  # [N,3,H,W] -> [N,3,R,R]
 
 
 class EncoderBlock(nn.Module):
-    """Residual block that halves the resolution: CBN, ReLU, pool, conv, CBN, ReLU, conv; pooled 1x1 on the way round."""
+    """Residual block that halves the resolution: CBN, ReLU, pool, conv, CBN, ReLU, conv; pooled 1x1 beside it."""
 
     def __init__(self, c_in: int, c_out: int, num_classes: int) -> None:
         super().__init__()
@@ -94,9 +95,7 @@ class ResNetEncoder(Encoder):
         self.latent_dim, self.num_classes = latent_dim, num_classes
         self.resolution = bottom_width * 2 ** (len(channels) - 1)
         self.conv = nn.Conv2d(3, channels[0], 3, padding=1)
-        self.blocks = nn.ModuleList(
-            EncoderBlock(c_in, c_out, num_classes) for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.blocks = nn.ModuleList(EncoderBlock(c_in, c_out, num_classes) for c_in, c_out in pairwise(channels))
         self.linear = nn.Linear(channels[-1] * bottom_width**2, latent_dim)
         self.prelu = nn.PReLU(latent_dim, init=0.1)
         for module in (self.conv, self.linear):

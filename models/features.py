@@ -1,6 +1,7 @@
 """Frozen ImageNet feature networks: what projected discriminators, the loop's encoder and the judges look through."""
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -68,7 +69,7 @@ class MobileNetV2(FeatureNetwork):
         sequences = [m for m in self.features.modules() if isinstance(m, nn.Sequential)]
         for sequence in sequences:
             children = list(sequence.named_children())
-            for (name, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+            for (name, conv), (norm_name, norm) in pairwise(children):
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     setattr(sequence, name, _folded(conv, norm, same=self.tensorflow and conv.stride == (2, 2)))
                     setattr(sequence, norm_name, nn.Identity())
@@ -102,7 +103,7 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, same: bool) -> nn.Conv2d:
         conv.out_channels,
         conv.kernel_size,  # type: ignore[arg-type]
         conv.stride,  # type: ignore[arg-type]
-        padding=0 if same else conv.padding,
+        padding=0 if same else conv.padding,  # type: ignore[arg-type]
         groups=conv.groups,
     )
     new.weight.copy_(conv.weight * scale[:, None, None, None])

@@ -104,8 +104,8 @@ def load_state(network: Configurable, state: dict[str, Tensor], path: Path) -> N
     try:
         network.load_state_dict({**own, **state})
     except RuntimeError as error:
-        lines = str(error).split("\n")
-        raise PhotograftError(f"{path} does not fit its network: {' '.join(line.strip() for line in lines[1:3])}") from error
+        reason = " ".join(line.strip() for line in str(error).split("\n")[1:3])
+        raise PhotograftError(f"{path} does not fit its network: {reason}") from error
 
 
 def _is_frozen_part(network: Configurable, key: str) -> bool:

@@ -24,7 +24,6 @@ class SqueezeNetFeatures(nn.Module):
     """
 
     num_features = 512
-    flattering = False
 
     def __init__(self, path: Path = WEIGHTS / "squeezenet1_1_imagenet_features.safetensors") -> None:
         super().__init__()
@@ -41,10 +40,9 @@ class SqueezeNetFeatures(nn.Module):
 
 
 class MobileNetFeatures(nn.Module):
-    """uint8 pictures [N,3,H,W] -> [N,1280]. Flattering for generators trained against a projected discriminator on it."""
+    """uint8 pictures [N,3,H,W] -> [N,1280]. Flattering where a projected discriminator looked through them."""
 
     num_features = 1280
-    flattering = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +55,7 @@ class MobileNetFeatures(nn.Module):
 
 
 JUDGES: dict[str, type[nn.Module]] = {"squeezenet": SqueezeNetFeatures, "mobilenet": MobileNetFeatures}
+FLATTERING = frozenset({"mobilenet"})  # judges that projected discriminators look through in training
 
 
 def resize_bicubic(images: Tensor, size: int) -> Tensor:  # [N,3,H,W] -> [N,3,size,size], range kept

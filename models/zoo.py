@@ -10,14 +10,21 @@ from typing import Any
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.features import WEIGHTS
-from models.files import load_network, sha256
+from models.files import NetworkFile, load_network, sha256
 from models.registry import suggest
 
 DEFAULT = "sngan-heads-128"
+PARTS = {  # of the files' names -> kind of network
+    "generator": "generator",
+    "discriminator": "discriminator",
+    "projected": "discriminator",
+    "encoder": "encoder",
+    "auxiliary": "auxiliary",
+}
 
 
 @dataclass(frozen=True)
@@ -43,19 +50,21 @@ class Model:
     """A generator and what belongs to it, frozen and in evaluation mode.
 
     Attributes:
-        name: as it was asked for.
+        name: under which `load_model` finds it again: in the zoo, or the absolute stem of its files.
         discriminator: whose features are Psi; None if there is none.
+        projected: the projected discriminator, which knows the classes of real pictures; None if there is none.
         encoder: start of the projection; None if there is none.
         auxiliary: A and B; None if there are none.
         class_names: K names, in the order of the labels (empty if unconditional).
         groups, group_names: a group (species) per class, and their names.
         distribution: how often training drew each class, as shares.
-        hashes: file name -> sha256, for recipes.
+        hashes: file name -> sha256, the generator's first; empty for a model that was not read from files.
     """
 
     name: str
     generator: Generator
     discriminator: SNProjectionDiscriminator | None = None
+    projected: ProjectedDiscriminator | None = None
     encoder: Encoder | None = None
     auxiliary: AuxiliaryNetworks | None = None
     class_names: list[str] = field(default_factory=list)
@@ -63,6 +72,16 @@ class Model:
     group_names: list[str] = field(default_factory=list)
     distribution: list[float] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the generator's file: what a latent belongs to. Empty if there is no file."""
+        return next(iter(self.hashes.values()), "")
+
+    @property
+    def stem(self) -> str:
+        """The name without folders, for file names."""
+        return Path(self.name).name
 
     def class_index(self, name: str) -> int:
         """Label of a class by its name (or its number); case, hyphens and underscores do not matter.
@@ -76,13 +95,13 @@ class Model:
         plain = [_plain(known) for known in self.class_names]
         if wanted in plain:
             return plain.index(wanted)
-        if wanted.isdigit() and int(wanted) < len(plain):
+        if wanted.isdecimal() and int(wanted) < len(plain):
             return int(wanted)
         partly = [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
         if len(partly) == 1:
             return partly[0]
         if partly:
-            names = ", ".join(self.class_names[i] for i in partly)
+            names = ", ".join(self.class_names[i] for i in partly[:12]) + (", ..." if len(partly) > 12 else "")
             raise PhotograftError(f"class {name!r} could be any of: {names}")
         raise PhotograftError(f"unknown class {name!r}{suggest(wanted, self.class_names)} (infer.py classes lists all)")
 
@@ -92,49 +111,89 @@ def _plain(name: str) -> str:
 
 
 def model_stem(name: str) -> Path:
-    """Where a model's files lie. Raises PhotograftError for an unknown name."""
+    """Where a model's files lie.
+
+    Args:
+        name: in the zoo, or a path: `folder/my-model`, `folder/my-model.generator.safetensors`, or any .safetensors.
+
+    Raises:
+        PhotograftError: an unknown name, a folder, or a file that does not exist.
+    """
     if name in ZOO:
         return ZOO[name].stem
-    path = Path(name)
-    for suffix in (".generator.safetensors", ".safetensors"):
-        if path.name.endswith(suffix) and path.is_file():
-            return path.with_name(path.name.removesuffix(suffix))
-    if path.with_name(path.name + ".generator.safetensors").is_file():
+    path = Path(name).expanduser()
+    if path.name and path.with_name(path.name + ".generator.safetensors").is_file():
         return path
-    raise PhotograftError(f"unknown model {name!r}{suggest(name, ZOO)}, or give the path of a .generator.safetensors")
+    if name and path.is_dir():
+        raise PhotograftError(f"model {name!r} is a folder: give the .generator.safetensors in it")
+    for suffix in (".generator.safetensors", ".safetensors"):
+        if path.name.endswith(suffix) and path.name != suffix:
+            if not path.is_file():
+                raise PhotograftError(f"model {name!r}: no such file")
+            return path.with_name(path.name.removesuffix(suffix))
+    raise PhotograftError(f"unknown model {name!r}{suggest(name, ZOO)} (or give the path of a .generator.safetensors)")
+
+
+def model_files(stem: Path) -> dict[str, Path]:
+    """The files of a model that exist, by part; the generator's comes first."""
+    paths = {part: stem.with_name(f"{stem.name}.{part}.safetensors") for part in PARTS}
+    alone = stem.with_name(f"{stem.name}.safetensors")  # a generator's file that is not named by our scheme
+    if not paths["generator"].is_file() and alone.is_file():
+        paths["generator"] = alone
+    return {part: path for part, path in paths.items() if path.is_file()}
+
+
+def is_installed(name: str) -> bool:
+    """Whether the generator of a model of the zoo is there."""
+    return "generator" in model_files(ZOO[name].stem)
 
 
 def load_model(name: str = DEFAULT) -> Model:
-    """Load a model by its name in the zoo or the stem of its files.
+    """Load a model by its name in the zoo or by its files (see `model_stem`).
 
     Raises:
         PhotograftError: unknown name, or files that are missing, damaged or do not fit together.
     """
     stem = model_stem(name)
-    paths = {
-        kind: stem.with_name(f"{stem.name}.{kind}.safetensors")
-        for kind in ("generator", "discriminator", "encoder", "auxiliary")
-    }
-    if not paths["generator"].is_file():  # a file of its own, not named by our scheme
-        paths["generator"] = stem.with_name(f"{stem.name}.safetensors")
+    paths = model_files(stem)
+    if "generator" not in paths:
+        file = stem.with_name(f"{stem.name}.generator.safetensors")
+        raise PhotograftError(
+            f"the weights of model {name!r} are missing ({file}): install the package again,"
+            " export a training there (train.py export), or choose other weights with --model FILE"
+        )
     generator, header = load_network(paths["generator"], "generator")
-    others: dict[str, Any] = {
-        kind: load_network(paths[kind], kind)[0]
-        for kind in ("discriminator", "encoder", "auxiliary")
-        if paths[kind].is_file()
-    }
-    encoder = others.get("encoder")
-    if encoder is not None and encoder.latent_dim != generator.latent_dim:
-        raise PhotograftError(f"{paths['encoder']} gives {encoder.latent_dim} latents, not {generator.latent_dim}")
-    known = header.info
-    names = known.get("class_names") or [f"class {i}" for i in range(generator.num_classes)]
+    others: dict[str, Any] = {part: load_network(path, PARTS[part])[0] for part, path in list(paths.items())[1:]}
+    _check_fit(generator, others, paths)
     return Model(
-        name,
+        name if name in ZOO else str(stem.absolute()),
         generator,
         **others,
-        class_names=names,
-        groups=known.get("groups", [0] * len(names)),
-        group_names=known.get("group_names", ["all"]),
-        distribution=known.get("distribution", [1 / max(len(names), 1)] * len(names)),
-        hashes={path.name: sha256(path) for path in paths.values() if path.is_file()},
+        **_classes(header, generator.num_classes),
+        hashes={path.name: sha256(path) for path in paths.values()},
     )
+
+
+def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Path]) -> None:
+    """Raise PhotograftError unless the networks have one z and one list of classes."""
+    for kind, network in others.items():
+        latents = getattr(network, "latent_dim", generator.latent_dim)
+        if latents != generator.latent_dim:
+            raise PhotograftError(f"{paths[kind]} has {latents} latents, the generator {generator.latent_dim}")
+        classes = getattr(network, "num_classes", 0)
+        if classes not in (0, generator.num_classes):
+            raise PhotograftError(f"{paths[kind]} has {classes} classes, the generator {generator.num_classes}")
+
+
+def _classes(header: NetworkFile, count: int) -> dict[str, Any]:
+    """Names, groups and distribution of the classes, from a generator's file or made up where it says nothing."""
+    names = header.info.get("class_names") or [f"class {i}" for i in range(count)]
+    groups = header.info.get("groups") or [0] * count
+    group_names = header.info.get("group_names") or ["all"]
+    distribution = header.info.get("distribution") or [1 / max(count, 1)] * count
+    for what, values in (("class names", names), ("groups", groups), ("shares", distribution)):
+        if len(values) != count:
+            raise PhotograftError(f"{header.path} is damaged: {len(values)} {what} for {count} classes")
+    if groups and not 0 <= min(groups) <= max(groups) < len(group_names):
+        raise PhotograftError(f"{header.path} is damaged: groups without a name")
+    return {"class_names": names, "groups": groups, "group_names": group_names, "distribution": distribution}

@@ -5,6 +5,7 @@ generator's are then computed on what it saw.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from models.base import Configurable
 from models.discriminators import SN_LAYOUTS, Projected, ProjectedDiscriminator, SNProjectionDiscriminator
+from models.errors import PhotograftError
 from models.losses import hinge_discriminator, hinge_generator
+from train.augment import PARTS
 
 
 class Adversary(nn.Module, ABC):
@@ -23,23 +26,30 @@ class Adversary(nn.Module, ABC):
         weight: of its score in the generator's loss; 0 makes it an observer, which learns and is not listened to.
         every: it takes a step at every so many steps.
         learning_rate: of its Adam (betas 0.0 and 0.9).
-        augment: whether it sees augmented pictures (DiffAugment).
+        augment: how the pictures that it sees are augmented: some of `train.augment.PARTS`, or nothing.
         share: part of the batch that it looks at (an observer need not see all).
     """
 
     network: Configurable
 
-    def __init__(self, weight: float, every: int, learning_rate: float, augment: bool, share: float) -> None:
+    def __init__(self, weight: float, every: int, learning_rate: float, augment: Sequence[str], share: float) -> None:
         super().__init__()
         self.weight, self.every, self.learning_rate = weight, every, learning_rate
-        self.augment, self.share = augment, share
+        unknown = set(augment) - set(PARTS)
+        if unknown:
+            raise PhotograftError(f"unknown augmentation {sorted(unknown)}: choose among {', '.join(PARTS)}")
+        self.augment, self.share = tuple(augment), share
 
     @abstractmethod
     def build(self, num_classes: int, resolution: int) -> None:
         """Make the network, once the data are known."""
 
+    def set_learning(self, on: bool) -> None:
+        """Gradients of what learns in it on or off (off while the generator's loss goes through it)."""
+        self.requires_grad_(on)
+
     def look(self, x: Tensor) -> Any:
-        """What the network sees of pictures [N,3,R,R]."""
+        """What the network sees of pictures [N,3,R,R] in [-1,1]."""
         return x
 
     @abstractmethod
@@ -68,7 +78,7 @@ class SNProjectionAdversary(Adversary):
         weight: float = 1.0,
         every: int = 1,
         learning_rate: float = 2e-4,
-        augment: bool = False,
+        augment: Sequence[str] = (),
         share: float = 1.0,
     ) -> None:
         super().__init__(weight, every, learning_rate, augment, share)
@@ -76,9 +86,11 @@ class SNProjectionAdversary(Adversary):
 
     def build(self, num_classes: int, resolution: int) -> None:
         """See `Adversary`."""
+        if self.layout not in SN_LAYOUTS:
+            raise PhotograftError(f"unknown layout {self.layout!r}: choose from {', '.join(SN_LAYOUTS)}")
         channels = [self.ch * m for m in SN_LAYOUTS[self.layout]]
         hidden = "out" if self.layout == "snresnet_256" else "in"
-        self.network = SNProjectionDiscriminator(channels, num_classes, hidden)
+        self.network = SNProjectionDiscriminator(channels, num_classes, hidden, self.layout == "snresnet_64")
 
     def _score(self, x: Tensor, label: Tensor) -> Tensor:
         score: Tensor = self.network(x.contiguous(memory_format=torch.channels_last), label)
@@ -119,7 +131,7 @@ class ProjectedAdversary(Adversary):
         head_channels: int = 128,
         every: int = 1,
         learning_rate: float = 2e-4,
-        augment: bool = True,
+        augment: Sequence[str] = PARTS,
         share: float = 1.0,
     ) -> None:
         super().__init__(weight, every, learning_rate, augment, share)
@@ -133,6 +145,12 @@ class ProjectedAdversary(Adversary):
     def build(self, num_classes: int, resolution: int) -> None:
         """See `Adversary`."""
         self.network = ProjectedDiscriminator(num_classes, resolution, **self.options)
+
+    def set_learning(self, on: bool) -> None:
+        """See `Adversary`; the feature network and the random mixing never learn."""
+        super().set_learning(on)
+        for part in (self.network.network, self.network.mix1, self.network.mix3):
+            part.requires_grad_(False)
 
     def look(self, x: Tensor) -> Projected:
         """Frozen features, in float32: bf16 depthwise backward is twice as slow on a CPU."""

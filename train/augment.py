@@ -3,10 +3,13 @@
 The parameters are drawn first and applied after, so that a picture and its reconstruction can be changed alike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+PARTS = ("colour", "translation", "cutout")
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Augmentation:
 
     Attributes:
         brightness, saturation, contrast: [N,1,1,1].
-        shift: [N,2] translation (y, x) as a share of the size, up to 1/8; what comes in is black.
+        shift: [N,2] translation (y, x) as a share of the size, up to 1/8; the edge is repeated.
         cutout: [N,2] corner (y, x) of a square of half the size that is blanked; it may lie half outside.
     """
 
@@ -42,20 +45,27 @@ class Augmentation:
         parts = (self.brightness, self.saturation, self.contrast, self.shift, self.cutout)
         return Augmentation(*(part[index] for part in parts))
 
-    def __call__(self, x: Tensor) -> Tensor:  # [N,3,H,W] -> [N,3,H,W]
-        """Apply to pictures (any range around zero)."""
+    def __call__(self, x: Tensor, parts: Sequence[str] = PARTS) -> Tensor:  # [N,3,H,W] -> [N,3,H,W]
+        """Apply some of `PARTS` to pictures (any range around zero)."""
+        if "colour" in parts:
+            x = self._recoloured(x)
+        if "translation" in parts:
+            x = self._moved(x)
+        if "cutout" in parts:
+            x = x * ~self._cut(*x.shape[-2:])[:, None]
+        return x
+
+    def _recoloured(self, x: Tensor) -> Tensor:
         x = x + self.brightness
         mean = x.mean(dim=1, keepdim=True)
         x = (x - mean) * self.saturation + mean
         mean = x.mean(dim=(1, 2, 3), keepdim=True)
-        x = (x - mean) * self.contrast + mean
-        height, width = x.shape[-2:]
-        rows, row_in = _shifted(self.shift[:, 0], height)
-        columns, column_in = _shifted(self.shift[:, 1], width)
-        visible = (row_in[:, :, None] & column_in[:, None, :]) & ~self._cut(height, width)
+        return (x - mean) * self.contrast + mean
+
+    def _moved(self, x: Tensor) -> Tensor:
+        rows, columns = (_shifted(self.shift[:, i], x.shape[2 + i]) for i in (0, 1))  # [N,H], [N,W]
         batch = torch.arange(len(x), device=x.device)[:, None, None]
-        moved = x.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]
-        return (moved * visible[..., None]).permute(0, 3, 1, 2)
+        return x.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
     def _cut(self, height: int, width: int) -> Tensor:  # [N,H,W]
         y = torch.arange(height, device=self.cutout.device)[None, :] / height - self.cutout[:, :1]
@@ -63,7 +73,7 @@ class Augmentation:
         return ((y >= 0) & (y < 0.5))[:, :, None] & ((x >= 0) & (x < 0.5))[:, None, :]
 
 
-def _shifted(shift: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Source index per position [N,size] of a shift [N], and whether it lies inside."""
+def _shifted(shift: Tensor, size: int) -> Tensor:
+    """Source index per position [N,size] of a shift [N]; the edge is repeated."""
     index = torch.arange(size, device=shift.device)[None, :] - (shift[:, None] * size).round().long()
-    return index.clamp(0, size - 1), (index >= 0) & (index < size)
+    return index.clamp(0, size - 1)

@@ -1,5 +1,6 @@
 """Callbacks: pictures of what is learnt, exact resume of random streams, and the Fréchet distance while training."""
 
+import json
 import random
 import time
 from pathlib import Path
@@ -8,18 +9,29 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
 from data import images_to_float
+from models.errors import PhotograftError
+from models.judges import JUDGES, frechet, to_uint8
 from train.gan import GAN
+
+
+def run_folder(trainer: pl.Trainer, folder: str | None = None) -> Path:
+    """Where a run's files go: the given folder, else the logger's (CSV), else `default_root_dir` (W&B, no logger)."""
+    logs = next((logger.log_dir for logger in trainer.loggers if isinstance(logger.log_dir, str)), None)
+    return Path(folder or logs or trainer.default_root_dir)
 
 
 class RandomState(pl.Callback):
     """Keeps the random streams in the checkpoint, so that a killed run resumes on the same trajectory.
 
-    Each rank starts from its own seed: with one seed for all, every rank would draw the same noise.
+    Each rank starts from its own seed: with one seed for all, every rank would draw the same noise. The checkpoint
+    holds rank 0's streams, so a resume is exact on one device; other ranks branch off from them.
     """
 
     def __init__(self) -> None:
@@ -58,6 +70,8 @@ class RandomState(pl.Callback):
         version, words, position, *gauss = state["numpy"]
         np.random.set_state((version, words.numpy().astype(np.uint32), position, *gauss))
         random.setstate(_tuples(state["python"]))
+        if trainer.global_rank:
+            torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)
 
 
 def _tuples(value: Any) -> Any:
@@ -71,7 +85,7 @@ class TimedCheckpoint(pl.Callback):
 
     Args:
         minutes: between two checkpoints.
-        folder: where to, default the logger's folder.
+        folder: where to, default the run's folder (`run_folder`).
         keep_every: images between checkpoints that are kept as `images_N.ckpt`; 0 keeps none.
     """
 
@@ -91,7 +105,7 @@ class TimedCheckpoint(pl.Callback):
         due = trainer.strategy.broadcast(time.monotonic() - self._saved >= self.minutes * 60)
         if due:
             self._save(trainer, "last")
-        seen = int(getattr(pl_module, "images_seen", 0))
+        seen = _images_seen(pl_module)
         if self.keep_every and self._kept is not None and seen // self.keep_every > self._kept:
             self._save(trainer, f"images_{seen:09d}")
         if self.keep_every:
@@ -102,7 +116,7 @@ class TimedCheckpoint(pl.Callback):
         self._save(trainer, "last")
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
-        folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
+        folder = run_folder(trainer, self.folder)
         beside, path = folder / f"{name}.ckpt.part", folder / f"{name}.ckpt"
         trainer.save_checkpoint(beside)
         if trainer.is_global_zero:
@@ -118,14 +132,14 @@ class SampleGrid(pl.Callback):
         every: real pictures between two grids.
         classes: at most so many rows.
         columns: z per class, and val photos.
-        folder: where to, default `images/` in the logger's folder.
+        folder: where to, default `images/` in the run's folder.
     """
 
     def __init__(self, every: int = 10_000, classes: int = 12, columns: int = 8, folder: str | None = None) -> None:
         self.every, self.classes, self.columns, self.folder = every, classes, columns, folder
         self._next = 0
 
-    @rank_zero_only  # type: ignore[misc]
+    @rank_zero_only
     @torch.no_grad()
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -136,7 +150,7 @@ class SampleGrid(pl.Callback):
         if seen < self._next:
             return
         self._next = (seen // self.every + 1) * self.every
-        folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir) / "images"
+        folder = run_folder(trainer, self.folder) / "images"
         folder.mkdir(parents=True, exist_ok=True)
         grids = {"samples": self.samples(pl_module)}
         if pl_module.encoder is not None:
@@ -151,8 +165,8 @@ class SampleGrid(pl.Callback):
         """Pictures [rows*columns,3,R,R] in [0,1], and columns."""
         rows = torch.linspace(0, max(len(module.class_names) - 1, 0), min(self.classes, len(module.class_names)))
         label = rows.round().long().repeat_interleave(self.columns)
-        z = torch.randn(self.columns, module.ema["generator"].latent_dim, generator=torch.Generator().manual_seed(0))
-        return _generate(module, z.repeat(len(rows), 1), label), self.columns
+        z = torch.randn(self.columns, module.averaged_generator.latent_dim, generator=torch.Generator().manual_seed(0))
+        return generate(module, z.repeat(len(rows), 1), label) * 0.5 + 0.5, self.columns
 
     def photos(self, trainer: pl.Trainer, module: GAN) -> tuple[Tensor, int]:
         """Rows: photos, their reconstructions, and translations to some classes; in [0,1]."""
@@ -160,22 +174,135 @@ class SampleGrid(pl.Callback):
         batch = next(iter(loaders or trainer.datamodule.train_dataloader()))  # type: ignore[attr-defined]
         real = images_to_float(batch["image"])[: self.columns].to(module.device)
         label = batch["label"][: self.columns]
-        encoder = module.ema["encoder"]
-        z = encoder.encode(real)  # type: ignore[operator]
+        z = module.averaged_encoder.encode(real)
         targets = torch.linspace(0, max(len(module.class_names) - 1, 0), 5).round().long()
-        rows = [real * 0.5 + 0.5, _generate(module, z, label)]
-        rows += [_generate(module, z, target.expand(len(real))) for target in targets]
-        return torch.cat([row.cpu() for row in rows]), len(real)
+        rows = [real.cpu(), generate(module, z, label)]
+        rows += [generate(module, z, target.expand(len(real))) for target in targets]
+        return torch.cat(rows) * 0.5 + 0.5, len(real)
 
 
-def _generate(module: GAN, z: Tensor, label: Tensor) -> Tensor:
-    generator = module.ema["generator"]
-    conditional = label.to(module.device) if module.class_names and generator.num_classes else None
-    parts = [
-        generator(z[i : i + 32].to(module.device), None if conditional is None else conditional[i : i + 32])
-        for i in range(0, len(z), 32)
-    ]
-    return torch.cat(parts).cpu() * 0.5 + 0.5
+@torch.no_grad()
+def generate(module: GAN, z: Tensor, label: Tensor) -> Tensor:
+    """Pictures [N,3,R,R] in [-1,1], on the CPU, of the averaged generator for z [N,latent_dim] and classes [N]."""
+    generator = module.averaged_generator
+    parts = []
+    for i in range(0, len(z), 32):
+        classes = label[i : i + 32].to(module.device) if generator.num_classes else None
+        parts.append(generator(z[i : i + 32].to(module.device), classes).float().cpu())
+    return torch.cat(parts)
+
+
+class FrechetDistance(pl.Callback):
+    """Measures prior samples of the averaged generator against real pictures every so many images.
+
+    Labels are drawn as in training, and so are the real pictures; z and labels are the same at every measurement, and
+    the training's random streams are left alone. The real pictures' features are computed once and kept in the run's
+    folder as `frechet_JUDGE_real.safetensors`. With few pictures the distance is biased upwards: compare values of one
+    n only.
+
+    Args:
+        every: real pictures between two measurements.
+        n: pictures on each side.
+        judge: feature network, one of `models.judges.JUDGES`.
+        batch_size: pictures that the judge looks at at a time.
+        folder: where to keep the real features, default the run's folder.
+
+    Raises:
+        PhotograftError: unknown judge, or n below 2.
+    """
+
+    def __init__(
+        self,
+        every: int = 100_000,
+        n: int = 1000,
+        judge: str = "squeezenet",
+        batch_size: int = 32,
+        folder: str | None = None,
+    ) -> None:
+        if judge not in JUDGES:
+            raise PhotograftError(f"unknown judge {judge!r}: choose from {', '.join(JUDGES)}")
+        if n < 2:
+            raise PhotograftError(f"n is {n}: a Fréchet distance needs at least 2 pictures on each side")
+        self.every, self.n, self.judge, self.batch_size, self.folder = every, n, judge, batch_size, folder
+        self._round = 0
+        self._network: torch.nn.Module | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count from where the training stands."""
+        self._round = _images_seen(pl_module) // self.every
+
+    @rank_zero_only
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Measure when it is time."""
+        seen = _images_seen(pl_module)
+        if seen // self.every == self._round or not isinstance(pl_module, GAN):
+            return
+        self._round = seen // self.every
+        distance = frechet(self.real_features(trainer, pl_module), self.fake_features(pl_module))
+        name = f"frechet_{self.judge}"
+        rank_zero_info(f"{name} {distance:.1f} after {seen} images ({self.n} pictures)")
+        for logger in trainer.loggers:
+            # not by log(), which drops what falls between two logging steps
+            logger.log_metrics({name: distance, "images": float(seen)}, step=int(pl_module.steps) - 1)
+
+    def fake_features(self, module: GAN) -> Tensor:
+        """Features [n,F] of prior samples."""
+        random_stream = torch.Generator().manual_seed(0)
+        z = module.averaged_generator.sample_latent(self.n, random_stream)
+        label = torch.multinomial(module.label_distribution, self.n, replacement=True, generator=random_stream)
+        pairs = zip(z.split(self.batch_size), label.split(self.batch_size), strict=True)
+        return torch.cat([self._features(generate(module, *pair), module.device) for pair in pairs])
+
+    def real_features(self, trainer: pl.Trainer, module: GAN) -> Tensor:
+        """Features [n,F] of real pictures, from the cache if it is of this data."""
+        folder = run_folder(trainer, self.folder)
+        path, data = folder / f"frechet_{self.judge}_real.safetensors", trainer.datamodule  # type: ignore[attr-defined]
+        stream = {k: v for k, v in data.state_dict().items() if k != "draws"}
+        identity = json.dumps({**stream, "n": self.n, "resolution": data.resolution}, sort_keys=True)
+        features = _read_features(path, identity)
+        if features is None:
+            loader, parts, count = data.train_dataloader(), [], 0  # an independent look at the stream
+            while count < self.n:
+                for batch in loader:
+                    images = images_to_float(batch["image"])[: self.n - count]
+                    parts += [self._features(part, module.device) for part in images.split(self.batch_size)]
+                    count += len(images)
+                    if count >= self.n:
+                        break
+            loader.close()
+            features = torch.cat(parts)
+            folder.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(path.name + ".part")
+            save_file({"features": features}, beside, {"identity": identity})
+            beside.replace(path)
+        return features
+
+    @torch.no_grad()
+    def _features(self, images: Tensor, device: torch.device) -> Tensor:
+        """Features [N,F] on the CPU of pictures in [-1,1]."""
+        if self._network is None:
+            with torch.random.fork_rng(devices=[]):  # fresh layers draw their first weights
+                self._network = JUDGES[self.judge]()
+        features: Tensor = self._network.to(device)(to_uint8(images).to(device))
+        return features.float().cpu().contiguous()
+
+
+def _images_seen(module: pl.LightningModule) -> int:
+    return int(module.images_seen) if isinstance(module, GAN) else 0
+
+
+def _read_features(path: Path, identity: str) -> Tensor | None:
+    """Cached features, or None where there are none or they are of other data."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get("identity") == identity:
+                features: Tensor = file.get_tensor("features")
+                return features
+    except (OSError, SafetensorError):
+        pass
+    return None
 
 
 class Throughput(pl.Callback):

@@ -1,4 +1,8 @@
-"""`python train.py fit -c configs/train/NAME.yaml`: LightningCLI over our modules; `train.py export`: weights for infer."""
+"""The commands of `train.py`.
+
+* `python train.py fit -c configs/train/NAME.yaml`: LightningCLI over our modules.
+* `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
+"""
 
 import argparse
 import sys

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from models.base import Generator
 from models.errors import PhotograftError
-from models.files import save_network
+from models.files import load_state, save_network
 from models.registry import KINDS
-from train.gan import add_group_tables, folded
+from train.tables import add_group_tables, folded
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -25,7 +25,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise PhotograftError(f"{path} is damaged or not a checkpoint: {str(error).splitlines()[0]}") from error
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise PhotograftError(f"{path} is damaged or not a checkpoint: {reason}") from error
     if not isinstance(checkpoint, dict) or "networks" not in checkpoint:
         raise PhotograftError(f"{path} was not written by Photograft's training: it names no networks")
     return checkpoint
@@ -42,6 +43,9 @@ def export(checkpoint: Path, out: Path, *, average: bool = True, half: bool = Tr
 
     Returns:
         The files written.
+
+    Raises:
+        PhotograftError: a checkpoint that is missing, damaged or not ours, or a folder that cannot be written.
     """
     content = read_checkpoint(checkpoint)
     state: dict[str, Tensor] = content["state_dict"]
@@ -55,10 +59,10 @@ def export(checkpoint: Path, out: Path, *, average: bool = True, half: bool = Tr
         if isinstance(network, Generator):
             if any(".parametrizations." in key for key in part):
                 add_group_tables(network, torch.tensor(info["groups"]))
-            network.load_state_dict(part)
+            load_state(network, part, checkpoint)
             network = folded(network)
         else:
-            network.load_state_dict(part)
+            load_state(network, part, checkpoint)
         name = "projected" if family == "projected" else kind
         path = out.with_name(f"{out.name}.{name}.safetensors")
         save_network(path, network, kind, info, torch.float16 if half else torch.float32)

@@ -1,95 +1,32 @@
 """GAN training: one module, several sources of fakes, several adversaries.
 
-With one source (prior samples) and one adversary (SN projection discriminator, n_dis 5) this is the paper's hinge SNGAN.
-With an encoder in the loop, fakes are also reconstructions G(E(x), y) and class translations G(E(x), y') of real photos,
-which is what makes training feasible on small machines: see docs/training.md for what was measured.
+With one source (prior samples) and one adversary (SN projection discriminator, n_dis 5) this is the paper's hinge
+SNGAN. With an encoder in the loop, fakes are also reconstructions G(E(x), y) and class translations G(E(x), y') of real
+photos, which is what makes training feasible on small machines: see docs/training.md for what was measured.
 """
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from data import images_to_float
-from models.base import Generator
+from data.module import ImageDataModule
+from models.base import Configurable, Generator
 from models.encoder import FeatureEncoder, resize
 from models.errors import PhotograftError
-from models.files import load_network
-from models.generators.sngan import ConditionalBatchNorm2d
 from models.losses import stage_distance
-from models.registry import KINDS, create_generator, encoders
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
+from train.networks import Network, build_encoder, build_generator, describe, update_average
+from train.sources import Codes, Fakes, Stage
+from train.tables import table_parameters
 
-SOURCES = ("reconstruction", "translation", "prior")
-
-
-@dataclass
-class Stage:
-    """A part of the training.
-
-    Attributes:
-        images: real pictures seen in it (the last stage goes on for ever).
-        sources: shares of the batch's fakes by source: "reconstruction", "translation", "prior".
-        adversarial: factor on the adversaries' weights; 0 trains an autoencoder.
-        train_generator: False lets the discriminators catch up first.
-    """
-
-    images: float = float("inf")
-    sources: dict[str, float] = field(default_factory=lambda: {"prior": 1.0})
-    adversarial: float = 1.0
-    train_generator: bool = True
-
-    def __post_init__(self) -> None:
-        unknown = set(self.sources) - set(SOURCES)
-        if unknown or not self.sources:
-            raise PhotograftError(f"sources of fakes must be among {', '.join(SOURCES)}, not {sorted(unknown)}")
-
-    def split(self, n: int) -> dict[str, int]:
-        """How many of n fakes come from each source; they add up to n."""
-        total = sum(self.sources.values())
-        counts = {name: int(n * self.sources.get(name, 0.0) / total) for name in SOURCES}
-        largest = max(self.sources, key=lambda name: self.sources[name])
-        counts[largest] += n - sum(counts.values())
-        return counts
-
-
-@dataclass
-class Network:
-    """A network in a config: its family in the registry and the keywords of its class."""
-
-    family: str
-    config: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Fakes:
-    """Generated pictures of one batch, sorted by source: reconstructions first, in the order of the real pictures."""
-
-    images: Tensor  # [N,3,R,R]
-    labels: Tensor  # [N]
-    reconstructions: int
-
-
-class GroupedTable(nn.Module):
-    """A class's row = its own + its group's, so that rare classes of a group learn together (folded on export)."""
-
-    index: Tensor
-
-    def __init__(self, group_of_class: Tensor, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("index", group_of_class)
-        self.group = nn.Parameter(torch.zeros(int(group_of_class.max()) + 1, channels))
-
-    def forward(self, table: Tensor) -> Tensor:  # [K,C] -> [K,C]
-        return table + self.group[self.index]
+SATURATED = 1.8  # tanh is 0.95 there and passes a tenth of the gradient on
 
 
 class GAN(pl.LightningModule):
@@ -108,12 +45,19 @@ class GAN(pl.LightningModule):
         table_learning_rate: of the class tables (gamma and beta).
         decay: (from, to) images over which learning rates go linearly to zero.
         feature_weight, pixel_weight: of the reconstruction's terms (standardised frozen features; mean |x - x'|).
-        saturation_weight: of the square by which the values before the final tanh exceed 2.5: where tanh is flat no
+        saturation_weight: of the square by which the values before the final tanh exceed 1.8: where tanh is flat no
             other term can bring a blown-out area back.
         group_tables: add a table per group of classes (species) to the class tables.
         ema: decay of the exponential moving average of generator and encoder, per generator step.
         init_generator, init_encoder: weights files to start from.
+
+    Raises:
+        PhotograftError: reconstructions or translations without an encoder; later a generator that does not fit the
+            data's resolution, or weights files that do not fit the networks.
     """
+
+    images_seen: Tensor
+    steps: Tensor
 
     def __init__(
         self,
@@ -150,36 +94,38 @@ class GAN(pl.LightningModule):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.generator: Generator | None = None
         self.encoder: FeatureEncoder | None = None
-        if any({"reconstruction", "translation"} & set(stage.sources) for stage in self.stages) and encoder is None:
+        if encoder is None and any(stage.needs_encoder for stage in self.stages):
             raise PhotograftError("reconstructions and translations need an encoder in the config")
 
     # ------------------------------------------------------------------ networks
+
+    @property
+    def averaged_generator(self) -> Generator:
+        """The moving average of the generator."""
+        return cast(Generator, self.ema["generator"])
+
+    @property
+    def averaged_encoder(self) -> FeatureEncoder:
+        """The moving average of the encoder, if there is one."""
+        return cast(FeatureEncoder, self.ema["encoder"])
+
+    @property
+    def _opponents(self) -> list[Adversary]:
+        return cast(list[Adversary], list(self.adversaries))
+
+    @property
+    def _data(self) -> ImageDataModule:
+        data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
 
     def configure_model(self) -> None:
         """Build the networks for the data's classes; called by Lightning before weights are restored."""
         if self.generator is not None:
             return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        generator = create_generator(
-            self.specification.family, **self.specification.config, num_classes=data.num_classes
-        )
-        if generator.resolution != data.resolution:
-            raise PhotograftError(f"the generator makes {generator.resolution} px, the data are {data.resolution} px")
-        if self.init_generator:
-            source, _ = load_network(Path(self.init_generator), "generator")
-            generator.load_state_dict(source.state_dict())
-        generator.requires_grad_(True)
-        if self.group_tables and data.num_classes:
-            add_group_tables(generator, torch.tensor(data.groups))
-        self.generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        data = self._data
+        self.generator = build_generator(self.specification, data, self.group_tables, self.init_generator)
         if self.encoder_specification is not None:
-            encoder = encoders.create(self.encoder_specification.family, **self.encoder_specification.config)
-            if self.init_encoder:
-                source, _ = load_network(Path(self.init_encoder), "encoder")
-                encoder.load_state_dict(source.state_dict())
-            encoder.requires_grad_(True)
-            encoder.network.requires_grad_(False)  # type: ignore[union-attr]
-            self.encoder = encoder  # type: ignore[assignment]
+            self.encoder = build_encoder(self.encoder_specification, self.init_encoder)
         self.ema = nn.ModuleDict({"generator": copy.deepcopy(self.generator)})
         if self.encoder is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder)
@@ -189,31 +135,29 @@ class GAN(pl.LightningModule):
         self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
         self.group_names = list(data.group_names)
-        for adversary in self.adversaries:
+        for adversary in self._opponents:
             adversary.build(data.num_classes, data.resolution)
 
     def _remember_saturation(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._saturation = F.relu(output.float().abs() - 2.5).square().mean()
+        self._saturation = F.relu(output.float().abs() - SATURATED).square().mean()
 
     def on_fit_start(self) -> None:
         """Standardise the frozen features by real pictures, once."""
         if int(self.steps):
             return
         pictures: list[Tensor] = []
-        for batch in self.trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
+        for batch in self._data.train_dataloader():
             pictures.append(images_to_float(batch["image"]).to(self.device))
             if sum(map(len, pictures)) >= 512:
                 break
-        for adversary in self._projected():
-            adversary.network.calibrate(torch.cat(pictures)[:512])
-
-    def _projected(self) -> list[ProjectedAdversary]:
-        return [a for a in self.adversaries if isinstance(a, ProjectedAdversary)]
+        for adversary in self._opponents:
+            if isinstance(adversary, ProjectedAdversary):
+                adversary.network.calibrate(torch.cat(pictures)[:512])
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam of the generator (with the encoder), then one of each adversary."""
         assert self.generator is not None
-        tables = {id(p): p for p in _table_parameters(self.generator)}
+        tables = {id(p): p for p in table_parameters(self.generator)}
         rest = [p for p in self.generator.parameters() if id(p) not in tables]
         if self.encoder is not None:
             rest += [p for p in self.encoder.parameters() if p.requires_grad]
@@ -223,7 +167,7 @@ class GAN(pl.LightningModule):
             {"params": list(tables.values()), "lr": self.table_learning_rate},
         ]
         optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=betas)]
-        for adversary in self.adversaries:
+        for adversary in self._opponents:
             learns = [p for p in adversary.parameters() if p.requires_grad]
             optimizers.append(torch.optim.Adam(learns, lr=adversary.learning_rate, betas=betas))
         # the config's rates, not a checkpoint's, hold after a resume
@@ -249,68 +193,79 @@ class GAN(pl.LightningModule):
         self._set_learning_rates()
         generator_turn = stage.train_generator and step % self.n_dis == 0
         if not self.reuse_fakes and generator_turn:
-            self._generator_step(stage, real, label, self.make_fakes(stage, real, label, self.generator_batch))
+            fakes = self.make_fakes(self.draw_codes(stage, real, label, self.generator_batch))
+            self._generator_step(stage, real, fakes)
         with torch.set_grad_enabled(self.reuse_fakes and generator_turn):
-            fakes = self.make_fakes(stage, real, label, len(real))
+            fakes = self.make_fakes(self.draw_codes(stage, real, label, len(real)))
         if stage.adversarial:
             self._discriminator_steps(step, real, label, fakes)
         if self.reuse_fakes and generator_turn:
-            self._generator_step(stage, real, label, fakes)
+            self._generator_step(stage, real, fakes)
         self.images_seen += len(real) * self.trainer.world_size
         self.steps += 1
         self.log("images", float(self.images_seen), prog_bar=True)
 
     def draw_labels(self, n: int) -> Tensor:  # -> [n] int64
         """Classes as the training draws them."""
+        if n == 0:
+            return torch.zeros(0, dtype=torch.int64, device=self.device)
         return torch.multinomial(self.label_distribution, n, replacement=True).to(self.device)
 
-    def make_fakes(self, stage: Stage, real: Tensor, label: Tensor, n: int) -> Fakes:
-        """n pictures in one pass of the generator, from the stage's sources."""
+    def draw_codes(self, stage: Stage, real: Tensor, label: Tensor, n: int) -> Codes:
+        """Latents and classes of n fakes from the stage's sources.
+
+        Raises:
+            PhotograftError: more fakes from photos than there are real pictures [N,3,R,R] in the batch.
+        """
         assert self.generator is not None
         counts = stage.split(n)
-        from_photos = counts["reconstruction"] + counts["translation"]
+        reconstructions = counts["reconstruction"]
+        from_photos = reconstructions + counts["translation"]
         prior = self.generator.sample_latent(counts["prior"]).to(self.device)
-        drawn = self.draw_labels(n - counts["reconstruction"])
+        drawn = self.draw_labels(n - reconstructions)
         if not from_photos:
-            return self._generate(prior, drawn, 0)
-        assert self.encoder is not None
+            return Codes(prior, drawn, 0)
         if from_photos > len(real):
             raise PhotograftError(
                 f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}"
             )
-        codes = self.encoder.sample(real if self.encoder.resolution == real.shape[-1] else self._small(real))
-        latent = torch.cat([codes[:from_photos], prior])
-        return self._generate(latent, torch.cat([label[: counts["reconstruction"]], drawn]), counts["reconstruction"])
-
-    def _small(self, x: Tensor) -> Tensor:
         assert self.encoder is not None
-        return resize(x, self.encoder.resolution)
+        codes = self.encoder.sample(resize(real, self.encoder.resolution))
+        latent = torch.cat([codes[:from_photos], prior])
+        return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions)
 
-    def _generate(self, latent: Tensor, label: Tensor, reconstructions: int) -> Fakes:
+    def make_fakes(self, codes: Codes) -> Fakes:
+        """Pictures of codes, in one pass of the generator."""
         assert self.generator is not None
-        return Fakes(self.generator(latent, label if self.generator.num_classes else None), label, reconstructions)
+        images = self.generator(codes.latent, codes.labels if self.generator.num_classes else None)
+        return Fakes(images, codes.labels, codes.reconstructions)
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:
-        self._seen: dict[int, Any] = {}
+        self._seen: dict[int, tuple[Any, Any, Tensor]] = {}
         augmentation = Augmentation.draw(len(real), real.device)
-        self._augmentation = augmentation
-        for index, adversary in enumerate(self.adversaries):
+        for index, adversary in enumerate(self._opponents):
             if step % adversary.every:
                 continue
             n = max(1, int(len(real) * adversary.share))
             pick = slice(0, n) if adversary.share == 1.0 else torch.randperm(len(real))[:n]
             seen_real, seen_fake = self._look(adversary, real, fakes.images, augmentation, pick)
-            self._seen[index] = (seen_real, seen_fake, fakes.labels[pick])
-            detached = seen_fake.detach()
-            terms = adversary.own_loss(
-                seen_real, label[pick], detached, fakes.labels[pick], self._wrong_labels(label[pick])
-            )
-            optimizer = self.optimizers()[1 + index]  # type: ignore[index]
-            optimizer.zero_grad()
-            self.manual_backward(torch.stack(list(terms.values())).sum())
-            optimizer.step()
+            labels, fake_labels = label[pick], fakes.labels[pick]
+            self._seen[index] = (seen_real, seen_fake, fake_labels)
+            wrong = self.wrong_labels(labels)
+            terms = adversary.own_loss(seen_real, labels, seen_fake.detach(), fake_labels, wrong)
+            self._descend(1 + index, terms)
             name = type(adversary).__name__.removesuffix("Adversary").lower()
             self.log_dict({f"{name}/{key}": value.detach() for key, value in terms.items()})
+
+    def _descend(self, index: int, terms: dict[str, Tensor]) -> None:
+        """One step of an optimiser on a sum of terms."""
+        optimizer = self._all_optimizers()[index]
+        optimizer.zero_grad()
+        self.manual_backward(torch.stack(list(terms.values())).sum())
+        optimizer.step()
+
+    def _all_optimizers(self) -> list[LightningOptimizer]:
+        return cast(list[LightningOptimizer], self.optimizers())
 
     @staticmethod
     def _look(
@@ -318,23 +273,23 @@ class GAN(pl.LightningModule):
     ) -> tuple[Any, Any]:
         real, fake = real[pick], fake[pick]
         if adversary.augment:
-            real, fake = augmentation[pick](real), augmentation[pick](fake)
+            real, fake = (augmentation[pick](x, adversary.augment) for x in (real, fake))
         with torch.no_grad():
             seen_real = adversary.look(real)
         return seen_real, adversary.look(fake)
 
-    def _wrong_labels(self, label: Tensor) -> Tensor:
-        """Classes drawn as ever, moved on by one where they happen to be right."""
+    def wrong_labels(self, label: Tensor) -> Tensor:
+        """Classes [N] drawn as ever, moved on by one where they happen to be the right ones [N]."""
         wrong = self.draw_labels(len(label))
         return torch.where(wrong == label, (wrong + 1) % len(self.label_distribution), wrong)
 
-    def _generator_step(self, stage: Stage, real: Tensor, label: Tensor, fakes: Fakes) -> None:
-        terms: dict[str, Tensor] = {}
-        listened = [(i, a) for i, a in enumerate(self.adversaries) if stage.adversarial and a.weight]
+    def _generator_step(self, stage: Stage, real: Tensor, fakes: Fakes) -> None:
+        listened = [(i, a) for i, a in enumerate(self._opponents) if stage.adversarial and a.weight]
         if self.reuse_fakes and listened:  # those that looked in this step
             listened = [(i, a) for i, a in listened if i in self._seen]
+        terms: dict[str, Tensor] = {}
         for index, adversary in listened:
-            adversary.requires_grad_(False)
+            adversary.set_learning(False)
             if self.reuse_fakes:
                 _, seen, labels = self._seen[index]
             else:
@@ -345,25 +300,26 @@ class GAN(pl.LightningModule):
             terms |= self._reconstruction_terms(stage, real, fakes)
         if self.saturation_weight:
             terms["saturation"] = self.saturation_weight * self._saturation
-        optimizer = self.optimizers()[0]  # type: ignore[index]
-        optimizer.zero_grad()
-        self.manual_backward(torch.stack(list(terms.values())).sum())
-        optimizer.step()
+        if terms:  # else nobody that it listens to looked in this step
+            self._descend(0, terms)
+            self._update_ema()
         for _, adversary in listened:
-            _unfreeze(adversary)
-        self._update_ema()
+            adversary.set_learning(True)
         self.log_dict({f"generator/{key}": value.detach() for key, value in terms.items()}, prog_bar=False)
 
     def _augmented(self, adversary: Adversary, images: Tensor) -> Tensor:
-        return Augmentation.draw(len(images), images.device)(images) if adversary.augment else images
+        if not adversary.augment:
+            return images
+        return Augmentation.draw(len(images), images.device)(images, adversary.augment)
 
     def _reconstruction_terms(self, stage: Stage, real: Tensor, fakes: Fakes) -> dict[str, Tensor]:
         n = fakes.reconstructions
         terms = {"pixels": self.pixel_weight * F.l1_loss(fakes.images[:n], real[:n])}
-        for index, adversary in enumerate(self.adversaries):
+        for index, adversary in enumerate(self._opponents):
             if not isinstance(adversary, ProjectedAdversary) or not self.feature_weight:
                 continue
-            if stage.adversarial and self.reuse_fakes:  # both were augmented alike, so they can be compared
+            looked = stage.adversarial and self.reuse_fakes and index in self._seen and adversary.share == 1.0
+            if looked:  # both were augmented alike, so they can be compared
                 seen_real, seen_fake, _ = self._seen[index]
             else:
                 with torch.no_grad():
@@ -373,78 +329,31 @@ class GAN(pl.LightningModule):
             terms["features"] = self.feature_weight * distance
         return terms
 
-    @torch.no_grad()
     def _update_ema(self) -> None:
-        live: dict[str, nn.Module | None] = {"generator": self.generator, "encoder": self.encoder}
         # early on the average would be of nothing but the first weights
         decay = min(self.ema_decay, (1 + int(self.steps)) / (10 + int(self.steps)))
         for name, average in self.ema.items():
-            source = live[name]
-            assert source is not None
-            for old, new in zip(_tensors(average), _tensors(source), strict=True):
-                if old.is_floating_point():
-                    old.lerp_(new, 1 - decay)
-                else:
-                    old.copy_(new)
+            update_average(average, self.get_submodule(name), decay)
 
     def _set_learning_rates(self) -> None:
         start, end = self.decay or (0.0, float("inf"))
         factor = 1.0 if self.decay is None else min(1.0, max(0.0, (end - int(self.images_seen)) / (end - start)))
-        for optimizer, rates in zip(self.optimizers(), self._rates, strict=True):  # type: ignore[arg-type]
+        for optimizer, rates in zip(self._all_optimizers(), self._rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs to rebuild the networks."""
-        roles: dict[str, tuple[str, Any]] = {"generator": ("generator", self.generator)}
+        assert self.generator is not None
+        roles: dict[str, tuple[str, Configurable]] = {"generator": ("generator", self.generator)}
         if self.encoder is not None:
             roles["encoder"] = ("encoder", self.encoder)
-        for index, adversary in enumerate(self.adversaries):
+        for index, adversary in enumerate(self._opponents):
             roles[f"adversaries.{index}.network"] = ("discriminator", adversary.network)
-        checkpoint["networks"] = {
-            role: {"kind": kind, "family": KINDS[kind].name_of(network), "config": network.config}
-            for role, (kind, network) in roles.items()
-        }
+        checkpoint["networks"] = describe(roles)
         checkpoint["classes"] = {
             "class_names": self.class_names,
             "groups": self.groups,
             "group_names": self.group_names,
             "distribution": self.label_distribution.tolist(),
         }
-
-
-def add_group_tables(generator: Generator, group_of_class: Tensor) -> None:
-    """Make every class table the sum of a class's and its group's rows."""
-    for module in list(generator.modules()):
-        if isinstance(module, ConditionalBatchNorm2d):
-            for name in ("gamma", "beta"):
-                channels = module.gamma.shape[1]
-                parametrize.register_parametrization(module, name, GroupedTable(group_of_class, channels))
-
-
-def folded(generator: Generator) -> Generator:
-    """A copy whose class tables have their groups' rows added in: an ordinary generator again."""
-    plain = copy.deepcopy(generator)
-    for module in list(plain.modules()):
-        if isinstance(module, ConditionalBatchNorm2d) and parametrize.is_parametrized(module):
-            for name in ("gamma", "beta"):
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-    return plain
-
-
-def _table_parameters(generator: Generator) -> list[nn.Parameter]:
-    norms = [module for module in generator.modules() if isinstance(module, ConditionalBatchNorm2d)]
-    return [parameter for norm in norms for parameter in norm.parameters()]
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
-
-
-def _unfreeze(adversary: Adversary) -> None:
-    """Gradients back on, but for the parts that never learn."""
-    adversary.requires_grad_(True)
-    if isinstance(adversary, ProjectedAdversary):
-        for part in (adversary.network.network, adversary.network.mix1, adversary.network.mix3):
-            part.requires_grad_(False)

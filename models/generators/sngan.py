@@ -5,7 +5,8 @@ Miyato & Koyama, "cGANs with Projection Discriminator" (2018), in the layouts of
 conditional or not. The layouts differ only in the widths of the blocks, so the widths are the config.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -113,9 +114,7 @@ class SNGANGenerator(Generator):
         self.channels = tuple(channels)
         self.resolution = bottom_width * 2 ** (len(channels) - 1)
         self.linear = nn.Linear(latent_dim, channels[0] * bottom_width**2)
-        self.blocks = nn.ModuleList(
-            Block(c_in, c_out, num_classes) for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.blocks = nn.ModuleList(Block(c_in, c_out, num_classes) for c_in, c_out in pairwise(channels))
         self.norm = nn.BatchNorm2d(channels[-1], eps=NORM_EPS)
         self.to_rgb = nn.Conv2d(channels[-1], 3, 3, padding=1)
         for module in (self.linear, self.to_rgb):
@@ -127,7 +126,7 @@ class SNGANGenerator(Generator):
     def _describe(self) -> list[Layer]:
         size = self.bottom_width
         layers = [Layer("linear", size, self.channels[0], modulated=False)]
-        for i, (c_in, c_out) in enumerate(zip(self.channels[:-1], self.channels[1:], strict=True)):
+        for i, (c_in, c_out) in enumerate(pairwise(self.channels)):
             layers += [
                 Layer(f"blocks.{i}.norm1", size, c_in, modulated=True),
                 Layer(f"blocks.{i}.norm2", size * 2, c_out, modulated=True),
@@ -137,7 +136,8 @@ class SNGANGenerator(Generator):
         return layers
 
     def _norms(self) -> list[ConditionalBatchNorm2d]:
-        return [norm for block in self.blocks for norm in (block.norm1, block.norm2)]
+        blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
+        return [norm for block in blocks for norm in (block.norm1, block.norm2)]
 
     def modulations(self, latent: Tensor, label: Tensor | None = None) -> list[Modulation]:
         """gamma and beta of a class for every CBN: block 0's two, block 1's two, ... See `Generator.modulations`."""
@@ -152,7 +152,8 @@ class SNGANGenerator(Generator):
         if self.to_rgb.weight.is_contiguous(memory_format=torch.channels_last):
             x = x.contiguous(memory_format=torch.channels_last)
         x = self._touch("linear", x, tap)
-        for i, block in enumerate(self.blocks):
+        blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
+        for i, block in enumerate(blocks):
             h = self._modulate(f"blocks.{i}.norm1", block.norm1, x, modulations[2 * i], tap)
             h = block.conv1(F.interpolate(F.relu(h), scale_factor=2.0, mode="nearest"))
             h = self._modulate(f"blocks.{i}.norm2", block.norm2, h, modulations[2 * i + 1], tap)

@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from data import ImageDataModule, to_float
+from data import to_float
+from data.module import ImageDataModule
 from models.errors import PhotograftError
 
 SIDE = 16

@@ -1,0 +1,87 @@
+"""What the commands share: messages, the progress bar, some options, failures among many photos."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from infer.projection import Progress
+from models.errors import PhotograftError
+
+console = Console(stderr=True, highlight=False)
+
+ModelOption = Annotated[
+    str,
+    typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or path of a .generator.safetensors."),
+]
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the results go.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")]
+
+
+def complain(text: str) -> None:
+    """One line on stderr that begins with "error:"."""
+    console.print(Text.assemble(("error:", "red"), " ", " ".join(text.split())), soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """One line on stderr for a person to read."""
+    console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+@contextmanager
+def bar(text: str) -> Iterator[Progress]:
+    """A progress bar with the loss, on terminals only; gives the callback that moves it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+    )
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=None, loss="-")
+
+        def update(done: int, total: int, loss: float) -> None:
+            progress.update(task, completed=done, total=total, loss=f"{loss:.3f}")
+
+        yield update
+
+
+class Failures:
+    """What went wrong with single photos: told at once, and once more by the exit code when all are done.
+
+    Args:
+        total: number of photos.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._failed: dict[Path, None] = {}
+        self._bug: Exception | None = None
+
+    @contextmanager
+    def of(self, photo: Path) -> Iterator[None]:
+        """Report what the block raises as this photo's failure; the others go on."""
+        try:
+            yield
+        except PhotograftError as error:
+            self._failed[photo] = None
+            complain(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+        except Exception as error:  # our bug: the other photos first, then the traceback
+            self._failed[photo] = None
+            self._bug = self._bug or error
+
+    def finish(self) -> None:
+        """Raise typer.Exit with code 2 if a photo failed, or the first error that was no PhotograftError."""
+        if self._bug is not None:
+            raise self._bug
+        if self._failed:
+            if self.total > 1:
+                note(f"{len(self._failed)} of {self.total} photos failed")
+            raise typer.Exit(2)

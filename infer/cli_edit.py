@@ -1,0 +1,216 @@
+"""The edit command, and how its options and a recipe together say what to do."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import typer
+
+from infer.cli_common import Failures, ModelOption, OutOption
+from infer.cli_options import (
+    BoxOption,
+    DrawSeedOption,
+    FromOption,
+    LayersOption,
+    LosslessOption,
+    MaskOption,
+    MethodOption,
+    PhotosArgument,
+    RecipeOption,
+    SegmenterName,
+    SegmenterOption,
+    StepsOption,
+    StrengthOption,
+    TogetherOption,
+    ToOption,
+)
+from infer.cli_photos import need_photos, new_editor, projected
+from infer.compositing import Method
+from infer.editor import Editor
+from infer.model_projection import check_projects
+from infer.output import check_folder, write_edits
+from infer.photo import Box
+from infer.recipe import Recipe, read_recipe, restore
+from infer.targets import WHOLE_MASKS, Target
+from models.errors import PhotograftError
+from models.zoo import DEFAULT, Model, load_model
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _How:
+    """Options that a recipe knows too."""
+
+    model: str
+    method: Method
+    segmenter: str
+    lossless: bool
+
+
+def edit(
+    context: typer.Context,
+    photos: PhotosArgument = None,
+    to: ToOption = None,
+    mask: MaskOption = None,
+    strength: StrengthOption = None,
+    together: TogetherOption = False,
+    layers: LayersOption = None,
+    box: BoxOption = None,
+    segmenter: SegmenterOption = "deeplab",
+    source: FromOption = None,
+    steps: StepsOption = 100,
+    seed: DrawSeedOption = 0,
+    recipe: RecipeOption = None,
+    method: MethodOption = "poisson",
+    lossless: LosslessOption = False,
+    model: ModelOption = DEFAULT,
+    out: OutOption = Path("out"),
+) -> None:
+    """Change the class of a region of photos.
+
+    Writes NAME_to_CLASS for each photo and class: the photo itself, a panel that shows every stage (.panel.png), and
+    the recipe (.json), from which --recipe edits again without projecting.
+    """
+    known = None if recipe is None else read_recipe(recipe)
+    how = _how(context, known, _How(model, method, segmenter, lossless))
+    photos = need_photos(photos) if known is None else _photo_of(known, photos)
+    groups = edit_groups(to or [], mask or [], strength or [], together, known.targets if known else ())
+    where = None if box is None else Box.parse(box)
+    networks = load_model(how.model)
+    chosen = known.layers if known and layers is None else parse_layers(layers, networks)
+    for name in [*(target.to for group in groups for target in group), *([source] if source else [])]:
+        networks.class_index(name)
+    check_folder(out)
+    failures, job = Failures(len(photos)), _Job(groups, chosen, how, out, {photo.absolute() for photo in photos})
+    if known is not None:
+        with failures.of(photos[0]):
+            editor = restore(new_editor(networks, how.segmenter, photos[0]), known, photos[0])
+            job.check(editor)
+            job.run(editor, photos[0], failures)
+    else:
+        check_projects(networks)
+        options: dict[str, Any] = {"source": source, "steps": steps, "seed": seed}
+        for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
+            job.run(editor, photo, failures)
+    failures.finish()
+
+
+@dataclass
+class _Job:
+    """The edits that every photo gets, and where they go."""
+
+    groups: list[list[Target]]
+    layers: Sequence[int] | None
+    how: _How
+    out: Path
+    reserved: set[Path]
+
+    def check(self, editor: Editor) -> None:
+        """Before the work: do masks and classes fit this photo?"""
+        for group in self.groups:
+            editor.resolve(group)
+
+    def run(self, editor: Editor, photo: Path, failures: Failures) -> None:
+        """All edits of one photo; one that fails does not stop the others."""
+        for group in self.groups:
+            with failures.of(photo):
+                editor.edit(group, layers=self.layers, method=self.how.method)
+        if editor.edits:
+            with failures.of(photo):
+                for path in write_edits(editor, self.out, lossless=self.how.lossless, reserved=self.reserved):
+                    typer.echo(path)
+
+
+def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
+    """What is not given on the command line is the recipe's. Raises PhotograftError for options that exclude it."""
+    if known is None:
+        return how
+    for name, option in {"box": "--box", "source": "--from", "steps": "--steps", "seed": "--seed"}.items():
+        if _given(context, name):
+            raise PhotograftError(f"{option} and --recipe exclude each other: the recipe's projection is used as it is")
+    kept = {name: getattr(known, name) for name in ("model", "method", "segmenter") if not _given(context, name)}
+    if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
+        raise PhotograftError(f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter")
+    return replace(how, **kept, lossless=how.lossless or known.lossless)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _photo_of(known: Recipe, photos: Sequence[Path] | None) -> list[Path]:
+    if photos and len(photos) > 1:
+        raise PhotograftError("a recipe belongs to one photo: give that one alone, or none")
+    if not photos and known.photo is None:
+        raise PhotograftError("the recipe does not say where its photo is: give the photo too")
+    return list(photos) if photos else [known.photo] if known.photo else []
+
+
+def edit_groups(
+    to: Sequence[str],
+    masks: Sequence[str],
+    strengths: Sequence[float],
+    together: bool,
+    known: Sequence[Target] = (),
+) -> list[list[Target]]:
+    """The edits to make, each a list of regions.
+
+    Args:
+        to: classes; a recipe's if empty.
+        masks, strengths: one for all, or one per class; a recipe's, else "auto" and 1, if empty.
+        together: all regions in one edit, the later ones over the earlier ones; else an edit each.
+        known: a recipe's regions, which are one edit.
+
+    Raises:
+        PhotograftError: no class, numbers that do not fit, a strength outside [0,1], or a region that hides another.
+    """
+    if not to and not known:
+        raise PhotograftError("say what to change to: --to CLASS (infer.py classes lists them)")
+    again, to = not to, to or [target.to for target in known]
+    where: list[Any] = [mask if mask in WHOLE_MASKS else Path(mask) for mask in masks]
+    regions = _fit("--mask", where or [target.mask for target in known] or ["auto"], len(to))
+    amounts = _fit("--strength", list(strengths) or [target.strength for target in known] or [1.0], len(to))
+    targets = [Target(*parts) for parts in zip(to, regions, amounts, strict=True)]
+    if again:
+        return [targets]
+    if not together:
+        return [[target] for target in targets]
+    for i, later in enumerate(targets):
+        for earlier in targets[:i]:
+            if later.strength == 1 and later.mask == earlier.mask:
+                raise PhotograftError(
+                    f"{later.to} would hide {earlier.to}: with --together give each --to its own --mask,"
+                    " or the later ones a --strength below 1"
+                )
+    return [targets]
+
+
+def _fit(option: str, values: list[T], count: int) -> list[T]:
+    if len(values) not in (1, count):
+        raise PhotograftError(f"{len(values)} {option} for {count} --to: give one for all, or one for each")
+    return values * count if len(values) == 1 else values
+
+
+def parse_layers(text: str | None, model: Model) -> list[int] | None:
+    """Indices of modulated layers from "0-3", "2", "0,2-4" or "all"; None means all.
+
+    Raises:
+        PhotograftError: another form, or layers that the model does not have.
+    """
+    if text is None or text == "all":
+        return None
+    count = len(model.generator.modulated_layers)
+    chosen: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part)
+        if match is None:
+            raise PhotograftError(f"--layers takes A-B, A,B,C or all, not {text!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < count:
+            raise PhotograftError(f"--layers must lie in 0-{count - 1} for model {model.stem}, first to last: {text!r}")
+        chosen += range(first, last + 1)
+    return sorted(set(chosen))

@@ -1,0 +1,145 @@
+"""Commands on models and their files: classes, models, sample, inspect, convert, bench."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from infer.cli_common import ModelOption, OutOption, SeedOption
+from infer.editor import to_pixels
+from infer.output import check_folder, sheet, write_png
+from models.checkpoints import chainer
+from models.errors import PhotograftError
+from models.files import NetworkFile, read_header, read_tensors, sha256
+from models.registry import create_generator
+from models.zoo import DEFAULT, ZOO, Model, is_installed, load_model
+
+SHOWN_NAMES = 12  # of a file's classes
+
+
+def classes(model: ModelOption = DEFAULT) -> None:
+    """List a model's classes."""
+    networks = load_model(model)
+    if not networks.class_names:
+        raise PhotograftError(f"model {networks.name} is unconditional: it has no classes")
+    table = Table("number", "class", "group")
+    for i, name in enumerate(networks.class_names):
+        table.add_row(str(i), name, networks.group_names[networks.groups[i]])
+    Console().print(table)
+
+
+def models() -> None:
+    """List the models that come with Photograft."""
+    table = Table("name", "what", "weights", "licence")
+    for name, entry in ZOO.items():
+        table.add_row(name, entry.summary, "installed" if is_installed(name) else "missing", entry.licence)
+    Console().print(table)
+
+
+def sample(
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", "-c", metavar="CLASS", help="A row of samples; repeat it. Default: eight classes."),
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, max=64, help="Samples per class.")] = 8,
+    truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z: less is safer and less varied.")] = 1.0,
+    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT,
+    out: OutOption = Path("out"),
+) -> None:
+    """Draw samples: a picture with a class per row and a z per column."""
+    networks = load_model(model)
+    count = networks.generator.num_classes
+    labels = [networks.class_index(name) for name in classes or ()] or _spread(count, 8)
+    check_folder(out)
+    path = out / f"{networks.stem}_samples_{seed}.png"
+    rows = draw_samples(networks, labels, columns, truncation, seed)
+    names = [networks.class_names[label] for label in labels]
+    write_png(sheet(rows, names=names, size=networks.generator.resolution), path)
+    typer.echo(path)
+
+
+@torch.no_grad()
+def draw_samples(
+    model: Model, labels: Sequence[int], columns: int, truncation: float = 1.0, seed: int = 0
+) -> list[list[NDArray[np.uint8]]]:
+    """Pictures uint8 [R,R,3], a row per class and a column per z; one row if the model is unconditional.
+
+    Args:
+        model: whose generator draws.
+        labels: classes of the rows; none for an unconditional model.
+        columns: number of latents.
+        truncation: factor on the latents.
+        seed: of the latents.
+    """
+    z = model.generator.sample_latent(columns, torch.Generator().manual_seed(seed)) * truncation
+    conditions: list[Tensor | None] = [torch.tensor([label]) for label in labels]
+    conditions = conditions or [None]
+    return [[to_pixels(model.generator(one[None], condition)) for one in z] for condition in conditions]
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Up to `most` of the numbers 0..count-1, evenly."""
+    shown = min(count, most)
+    return [round(i * (count - 1) / max(shown - 1, 1)) for i in range(shown)]
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or an original Chainer .npz.")],
+) -> None:
+    """Say what a weights file holds."""
+    if file.suffix == ".safetensors":
+        typer.echo("\n".join(_described(read_header(file))))
+    else:
+        for description in chainer.describe(file):
+            typer.echo(description)
+
+
+def _described(header: NetworkFile) -> list[str]:
+    """Kind, size, config, classes, layers and everything else that a file of ours says."""
+    tensors = read_tensors(header.path)
+    lines = [
+        f"{header.kind} of family {header.family}, {sum(t.numel() for t in tensors.values()):,} values",
+        f"sha256: {sha256(header.path)}",
+        f"config: {json.dumps(header.config)}",
+    ]
+    names = header.info.get("class_names") or []
+    if names:
+        more = ", ..." if len(names) > SHOWN_NAMES else ""
+        lines.append(f"{len(names)} classes: {', '.join(names[:SHOWN_NAMES])}{more}")
+    lines += [f"{key}: {value}" for key, value in header.info.items() if not isinstance(value, list | dict)]
+    if header.kind == "generator":
+        layers = create_generator(header.family, **header.config).modulated_layers
+        lines.append("modulated layers, for --layers:")
+        lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(layers)]
+    return lines
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An original Chainer snapshot (.npz).")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+) -> None:
+    """Convert a snapshot of the original authors to our format.
+
+    A snapshot of several networks becomes several files, with their kind in the name.
+    """
+    if out.suffix != ".safetensors":
+        raise PhotograftError(f"{out}: name a .safetensors file to write")
+    check_folder(out.parent)
+    for path in chainer.convert(file, out):
+        typer.echo(path)
+
+
+def bench() -> None:
+    """Time projection in the original's 256 px configuration."""
+    from infer.bench import bench as run
+
+    run()

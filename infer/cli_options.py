@@ -1,0 +1,77 @@
+"""Options of the commands on photos."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from infer.compositing import Method
+
+SegmenterName = Literal["deeplab", "grabcut", "torchvision"]
+
+_EDIT, _PROJECTION, _RESULT = "What to edit", "Projection", "Result"
+PhotosArgument = Annotated[list[Path] | None, typer.Argument(metavar="PHOTO", help="Photos.", show_default=False)]
+FromOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="CLASS", help="Class in the photo; found if left out.", rich_help_panel=_PROJECTION),
+]
+BoxOption = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y,W,H", help="Square to edit, in photo pixels; found if left out.", rich_help_panel=_EDIT),
+]
+SegmenterOption = Annotated[SegmenterName, typer.Option(help="What finds the animal.", rich_help_panel=_EDIT)]
+DrawSeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of random draws.", rich_help_panel=_PROJECTION)
+]
+RestartsOption = Annotated[
+    int, typer.Option(min=0, max=64, help="More starts, random ones; the best counts.", rich_help_panel=_PROJECTION)
+]
+StepsOption = Annotated[
+    int,
+    typer.Option(min=0, max=10_000, help="Updates at most; 0: the encoder's answer.", rich_help_panel=_PROJECTION),
+]
+ToOption = Annotated[
+    list[str] | None,
+    typer.Option("--to", metavar="CLASS", help="Class to change to; repeat it for more edits.", rich_help_panel=_EDIT),
+]
+MaskOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="auto|box|FILE",
+        help="Where: the animal, the whole square, or a picture of the photo's size painted white on black. One for"
+        " all, or one per --to. Default: auto.",
+        rich_help_panel=_EDIT,
+    ),
+]
+StrengthOption = Annotated[
+    list[float] | None,
+    typer.Option(metavar="0..1", help="How much; one for all, or one per --to. Default: 1.", rich_help_panel=_EDIT),
+]
+TogetherOption = Annotated[
+    bool,
+    typer.Option(
+        "--together",
+        help="All --to in one picture, later ones over earlier ones, instead of one picture each.",
+        rich_help_panel=_EDIT,
+    ),
+]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A-B|A,B|all",
+        help="Which modulated layers; early ones change shape, late ones the coat. Default: all.",
+        rich_help_panel=_EDIT,
+    ),
+]
+MethodOption = Annotated[Method, typer.Option(help="How the edit is blended in.", rich_help_panel=_RESULT)]
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Start from this .json of an earlier run: no projection, and what is not given here is taken from it.",
+        rich_help_panel=_PROJECTION,
+    ),
+]
+LosslessOption = Annotated[
+    bool, typer.Option("--lossless", help="Write PNG, also for JPEG photos.", rich_help_panel=_RESULT)
+]

@@ -1,0 +1,151 @@
+"""From photos on the command line to editors with projections, and the commands that do little more: project, demo."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from infer.cli_common import Failures, ModelOption, OutOption, bar, note
+from infer.cli_options import (
+    BoxOption,
+    DrawSeedOption,
+    FromOption,
+    PhotosArgument,
+    RestartsOption,
+    SegmenterOption,
+    StepsOption,
+)
+from infer.editor import Editor, project_all
+from infer.model_projection import check_projects
+from infer.output import PANEL_TITLES, check_folder, panel_row, sheet, write_edits, write_png, write_projection
+from infer.photo import Box
+from models.errors import PhotograftError
+from models.zoo import DEFAULT, Model, load_model
+
+BATCH = 8  # photos that are projected together
+DEMO_CLASSES = ["black cat", "golden retriever", "lion"]
+
+Check = Callable[[Editor], object]
+
+
+def need_photos(photos: Sequence[Path] | None) -> list[Path]:
+    """The photos without repetitions. Raises PhotograftError if there are none."""
+    if not photos:
+        raise PhotograftError("no photo was given: name one or more files")
+    return list(dict.fromkeys(photos))
+
+
+def new_editor(model: Model, segmenter: str, photo: Path) -> Editor:
+    """An editor that says things under the photo's name."""
+    return Editor(model, segmenter, say=lambda text: note(f"{photo.name}: {text}"))
+
+
+def projected(
+    model: Model,
+    segmenter: str,
+    photos: Sequence[Path],
+    box: Box | None,
+    failures: Failures,
+    *,
+    check: Check = lambda editor: None,
+    **options: Any,
+) -> Iterator[tuple[Editor, Path]]:
+    """Editors with projected photos, in batches; bad photos are reported and left out.
+
+    Args:
+        model, segmenter, photos, box: see `Editor`.
+        failures: where bad photos are reported.
+        check: raises PhotograftError for a photo that should not be projected at all.
+        options: of `project_all`.
+    """
+    for at in range(0, len(photos), BATCH):
+        batch: list[tuple[Editor, Path]] = []
+        for photo in photos[at : at + BATCH]:
+            with failures.of(photo):
+                editor = new_editor(model, segmenter, photo).set_photo(photo, box)
+                check(editor)
+                batch.append((editor, photo))
+        yield from _project(batch, failures, options)
+
+
+def _project(
+    batch: list[tuple[Editor, Path]], failures: Failures, options: dict[str, Any]
+) -> list[tuple[Editor, Path]]:
+    """Project together, or one by one if that fails: which photo is to blame shows then. Returns those that worked."""
+    if len(batch) > 1:
+        try:
+            with bar("projecting") as progress:
+                project_all([editor for editor, _ in batch], progress=progress, **options)
+            return batch
+        except Exception:
+            note("projecting these photos together failed: they are projected one by one")
+    done = []
+    for editor, photo in batch:
+        with failures.of(photo), bar("projecting") as progress:
+            project_all([editor], progress=progress, **options)
+            done.append((editor, photo))
+    return done
+
+
+def project(
+    photos: PhotosArgument = None,
+    source: FromOption = None,
+    box: BoxOption = None,
+    steps: StepsOption = 200,
+    restarts: RestartsOption = 0,
+    segmenter: SegmenterOption = "deeplab",
+    seed: DrawSeedOption = 0,
+    model: ModelOption = DEFAULT,
+    out: OutOption = Path("out"),
+) -> None:
+    """Find the latents of photos.
+
+    Writes NAME.projection.png, the crop beside what the generator makes of it, and NAME.projection.json, from which
+    `edit --recipe` starts.
+    """
+    photos = need_photos(photos)
+    where = None if box is None else Box.parse(box)
+    networks = load_model(model)
+    check_projects(networks)
+    if source is not None:
+        networks.class_index(source)
+    check_folder(out)
+    failures, reserved = Failures(len(photos)), {photo.absolute() for photo in photos}
+    options: dict[str, Any] = {"source": source, "steps": steps, "restarts": restarts, "seed": seed}
+    for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
+        with failures.of(photo):
+            for path in write_projection(editor, out, reserved):
+                typer.echo(path)
+    failures.finish()
+
+
+def demo(
+    to: Annotated[list[str] | None, typer.Option("--to", metavar="CLASS", help="Classes; default: three.")] = None,
+    steps: StepsOption = 100,
+    model: ModelOption = DEFAULT,
+    out: OutOption = Path("out/demo"),
+) -> None:
+    """Edit a photo of a cat into another cat, a dog and a lion.
+
+    The photo comes with scikit-image. Writes the edits as `edit` does, and demo.png, which shows all of them.
+    """
+    from skimage import data
+
+    networks = load_model(model)
+    classes = [networks.class_names[networks.class_index(name)] for name in to or DEMO_CLASSES]
+    check_projects(networks)
+    check_folder(out)
+    cat = out / "cat.png"
+    write_png(np.asarray(data.cat()), cat)  # type: ignore[no-untyped-call]
+    editor = new_editor(networks, "deeplab", cat).set_photo(cat)
+    with bar("projecting") as progress:
+        editor.project(steps=steps, progress=progress)
+    for name in classes:
+        editor.edit(name)
+    written = write_edits(editor, out)
+    montage = sheet([panel_row(editor, edit) for edit in editor.edits], PANEL_TITLES, classes)
+    write_png(montage, out / "demo.png")
+    for path in [*written, out / "demo.png"]:
+        typer.echo(path.absolute())

@@ -1,0 +1,1 @@
+"""How good is a generator? Measures, tables and figures as commands."""

@@ -1,0 +1,66 @@
+"""What a user asks for: which region of the photo shall become which class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infer import masks
+from infer.photo import Box, read_mask
+from models.errors import PhotograftError
+from models.zoo import Model
+
+WHOLE_MASKS = ("auto", "box")  # what a mask can be besides a file or an array
+
+
+@dataclass(frozen=True)
+class Target:
+    """A region of the photo and the class that it shall become.
+
+    Attributes:
+        to: class name.
+        mask: "auto" (the animal), "box" (the whole crop), a picture file of the photo's size, or an array [H,W], float
+            in [0,1] or bool.
+        strength: how much of the class, in [0,1].
+
+    Raises:
+        PhotograftError: a strength outside [0,1].
+    """
+
+    to: str
+    mask: str | Path | NDArray[Any] = "auto"
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:  # also false for NaN
+            raise PhotograftError(f"strength must be in 0..1, not {self.strength}")
+
+
+def resolve(targets: Sequence[Target], model: Model, photo_shape: tuple[int, ...], box: Box) -> tuple[Target, ...]:
+    """Check targets against the model and the photo: the model's own class names, masks as float32 [H,W].
+
+    Args:
+        targets: as they were asked for.
+        model: whose classes count.
+        photo_shape: (H, W, ...).
+        box: the square that is edited.
+
+    Raises:
+        PhotograftError: unknown class; a mask that is unreadable, empty, of another size, or outside of the box.
+    """
+    resolved = []
+    for target in targets:
+        name = model.class_names[model.class_index(target.to)]
+        mask = target.mask
+        if not (isinstance(mask, str) and mask in WHOLE_MASKS):
+            given = mask if isinstance(mask, np.ndarray) else read_mask(mask, (photo_shape[0], photo_shape[1]))
+            whole = masks.painted(given, photo_shape)
+            if not masks.cut(whole, box).any():
+                what = "the mask" if isinstance(mask, np.ndarray) else f"mask {mask}"
+                raise PhotograftError(f"{what} lies outside the edited square {box}: choose that with --box x,y,w,h")
+            mask = whole
+        resolved.append(replace(target, to=name, mask=mask))
+    return tuple(resolved)
