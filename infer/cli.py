@@ -6,6 +6,7 @@ import typer
 
 from infer import cli_edit, cli_models, cli_photos
 from infer.cli_common import complain
+from infer.evaluate.commands import evaluate_app
 from models.errors import PhotograftError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.command(rich_help_panel=MODELS)(cli_models.sample)
 app.command(rich_help_panel=MODELS)(cli_models.inspect)
 app.command(rich_help_panel=MODELS)(cli_models.convert)
 app.command(rich_help_panel=MODELS)(cli_models.bench)
+app.add_typer(evaluate_app, name="evaluate", rich_help_panel=MODELS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from infer.cli_common import Failures, ModelOption, OutOption
 from infer.cli_options import (
@@ -30,7 +32,7 @@ from infer.cli_photos import need_photos, new_editor, projected
 from infer.compositing import Method
 from infer.editor import Editor
 from infer.model_projection import check_projects
-from infer.output import check_folder, write_edits
+from infer.output import check_folder, contact_row, sheet, tile, write_edits, write_png
 from infer.photo import Box
 from infer.recipe import Recipe, read_recipe, restore
 from infer.targets import WHOLE_MASKS, Target
@@ -72,7 +74,7 @@ def edit(
     """Change the class of a region of photos.
 
     Writes NAME_to_CLASS for each photo and class: the photo itself, a panel that shows every stage (.panel.png), and
-    the recipe (.json), from which --recipe edits again without projecting.
+    the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
     """
     known = None if recipe is None else read_recipe(recipe)
     how = _how(context, known, _How(model, method, segmenter, lossless))
@@ -95,6 +97,9 @@ def edit(
         options: dict[str, Any] = {"source": source, "steps": steps, "seed": seed}
         for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
             job.run(editor, photo, failures)
+        if len(photos) > 1:
+            with failures.of(out):
+                job.write_sheet()
     failures.finish()
 
 
@@ -107,6 +112,7 @@ class _Job:
     how: _How
     out: Path
     reserved: set[Path]
+    rows: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
         """Before the work: do masks and classes fit this photo?"""
@@ -122,6 +128,15 @@ class _Job:
             with failures.of(photo):
                 for path in write_edits(editor, self.out, lossless=self.how.lossless, reserved=self.reserved):
                     typer.echo(path)
+                self.rows[photo.stem] = [tile(picture) for picture in contact_row(editor)]
+
+    def write_sheet(self) -> None:
+        """All photos with their projections and edits in one picture."""
+        if self.rows:
+            names = [" + ".join(target.to for target in group) for group in self.groups]
+            path = self.out / "contact_sheet.png"
+            write_png(sheet(list(self.rows.values()), ["photo", "projection", *names], list(self.rows)), path)
+            typer.echo(path)
 
 
 def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:

@@ -91,6 +91,12 @@ def panel_row(editor: Editor, edit: Edit) -> list[NDArray[Any]]:
     return [photo, editor.reconstruction(), edit.patch, edit.mask, edit.pixels]
 
 
+def contact_row(editor: Editor) -> list[Pixels]:
+    """Photo with its square, projection, and the photo after each edit."""
+    assert editor.photo is not None
+    return [framed(editor.photo.pixels, editor.box), editor.reconstruction(), *(edit.pixels for edit in editor.edits)]
+
+
 def panel(editor: Editor, edit: Edit) -> Pixels:
     """Photo, projection, edit, mask and result side by side, with the classes over them."""
     assert editor.label is not None

@@ -36,10 +36,10 @@ def edit(tiny: Path, tmp_path: Path) -> Callable[..., int]:
     """Run `edit` with the tiny model and a box, which makes it fast, into tmp_path/out; returns the exit code."""
 
     def run(*arguments: object, box: str | None = HEAD, mask: str | None = "box", steps: int | None = 2) -> int:
-        command = ["edit", *map(str, arguments), "--model", str(tiny), "--out", str(tmp_path / "out")]
+        command = ["edit", "--model", str(tiny), "--out", str(tmp_path / "out")]
         for option, value in (("--box", box), ("--mask", mask), ("--steps", steps)):
             command += [] if value is None else [option, str(value)]
-        return main(command)
+        return main([*command, *map(str, arguments)])
 
     return run
 

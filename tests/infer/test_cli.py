@@ -46,6 +46,11 @@ def refused(code: int, capture: Capture, words: str, folder: Path | None = None)
     assert folder is None or not folder.exists() or list(folder.iterdir()) == []
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
+
+
 # ---------------------------------------------------------------------- bad photos
 
 
@@ -96,7 +101,7 @@ def test_one_bad_photo_does_not_stop_the_others(edit: Edit, cat: Path, tmp_path:
     assert all(Path(line).is_file() for line in out.splitlines())
     assert err.count("error:") == 2
     assert "2 of 4 photos failed" in err
-    assert Image.open(tmp_path / "out" / "turned_to_lion.jpg").size == (300, 451)
+    assert size_of(tmp_path / "out" / "turned_to_lion.jpg") == (300, 451)
 
 
 def test_failing_projection_does_not_cost_the_others(
@@ -421,14 +426,14 @@ def test_sample(tiny: Path, tmp_path: Path, capsys: Capture) -> None:
     assert main(["sample", *options]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path == tmp_path / "tiny_samples_4.png"
-    width, height = Image.open(path).size
+    width, height = size_of(path)
     assert height == len(CLASSES) * (RESOLUTION + 4) - 4
     assert width > 3 * RESOLUTION
     first = path.read_bytes()
     assert main(["sample", *options]) == 0
     assert path.read_bytes() == first
     assert main(["sample", "-c", "lion", *options]) == 0
-    assert Image.open(path).size[1] == RESOLUTION
+    assert size_of(path)[1] == RESOLUTION
     capsys.readouterr()
     refused(main(["sample", "-c", "wolf", *options]), capsys, "unknown class 'wolf'")
 
@@ -468,7 +473,7 @@ def test_demo(tiny: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.M
     names = [f"cat_to_{name.replace(' ', '-')}.png" for name in cli_photos.DEMO_CLASSES]
     assert [path.name for path in paths] == [*names, "demo.png"]
     assert all(path.is_absolute() and path.is_file() for path in paths)
-    width, height = Image.open(paths[-1]).size
+    width, height = size_of(paths[-1])
     assert width > 5 * 256
     assert 3 * 256 < height < 3 * 256 + 50
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,11 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         wandb.finish()
     assert (tmp_path / "runs" / "one" / "last.ckpt").is_file()
     assert list((tmp_path / "runs" / "one" / "images").glob("samples_*.png"))
-    written = list((tmp_path / "runs" / "wandb").glob("offline-run-*/run-*.wandb"))
+    deadline = time.monotonic() + 30  # the writer is a process of its own
+    while True:
+        written = list((tmp_path / "runs" / "wandb").glob("offline-run-*/run-*.wandb"))
+        if (len(written) == 1 and written[0].stat().st_size > 1000) or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
     assert len(written) == 1
     assert written[0].stat().st_size > 1000

@@ -1,0 +1,99 @@
+"""The judge: distances and hits mean what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from infer.evaluate import generator as judge
+from infer.evaluate.commands import write_tables
+from models.errors import PhotograftError
+from models.judges import SqueezeNetFeatures, frechet, to_uint8
+from models.zoo import load_model
+from tests.infer.tiny_model import CLASSES
+
+COLOURS = dict(zip(CLASSES, [(20, 20, 20), (120, 80, 40), (220, 180, 90), (250, 240, 10)], strict=True))
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    """No progress."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of plain pictures, each class in a colour of its own."""
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        for split, count in (("train", 12), ("val", 3)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = np.clip(np.array(colour) + random.normal(0, 20, (32, 32, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+def test_frechet_distance_of_gaussians_is_the_known_one() -> None:
+    random = torch.Generator().manual_seed(0)
+    first = torch.randn(20_000, 3, generator=random)
+    second = 2 * torch.randn(20_000, 3, generator=random) + torch.tensor([3.0, 0.0, 0.0])
+    assert frechet(first, first) == pytest.approx(0, abs=1e-6)
+    # |mean difference|^2 + sum (1 - 2)^2 over 3 dimensions
+    assert frechet(first, second) == pytest.approx(9 + 3, rel=0.03)
+
+
+def test_judge_input_is_what_its_weights_expect() -> None:
+    network = SqueezeNetFeatures()
+    images = torch.randint(0, 256, (2, 3, 40, 40), dtype=torch.uint8)
+    features = network(images)
+    assert features.shape == (2, 512)
+    assert not torch.allclose(features, network(images.flip(1)))  # red and blue are not the same to it
+
+
+def test_probe_names_real_classes_and_refuses_wrong_ones() -> None:
+    random = torch.Generator().manual_seed(1)
+    labels = torch.arange(4).repeat(50)
+    features = torch.nn.functional.one_hot(labels, 4).float() * 3 + torch.randn(200, 4, generator=random) * 0.3
+    probe, groups = judge.Probe(features, labels, 4, steps=300), torch.tensor([0, 0, 1, 1])
+    right = probe.hits(features, labels, groups)
+    assert right.class_top1 > 0.95
+    wrong = probe.hits(features, (labels + 2) % 4, groups)
+    assert wrong.class_top1 < 0.05
+    assert wrong.group_top1 < 0.05
+
+
+def test_report_of_a_random_model_is_far_from_the_floor(tiny: Path, root: Path, tmp_path: Path) -> None:
+    model = load_model(str(tiny))
+    report = judge.evaluate_generator(model, root, samples=64)
+    assert report.frechet["squeezenet"] > 2 * report.floor["squeezenet"]
+    assert report.real.class_top1 > report.hits.class_top1
+    written = write_tables(report, model.name, model.hashes, tmp_path)
+    text = written[1].read_text()
+    assert "flattering" in text
+    assert f"{report.frechet['squeezenet']:.1f}" in text
+    assert next(iter(model.hashes.values()))[:12] in text
+
+
+def test_samples_follow_seed_and_distribution(tiny: Path) -> None:
+    model = load_model(str(tiny))
+    images, labels = judge.draw_samples(model, 40, 3, 1.0, quiet)
+    again, _ = judge.draw_samples(model, 40, 3, 1.0, quiet)
+    other, _ = judge.draw_samples(model, 40, 4, 1.0, quiet)
+    assert images.dtype == torch.uint8
+    assert torch.equal(images, again)
+    assert not torch.equal(images, other)
+    assert set(labels.tolist()) == set(range(4))
+
+
+def test_data_of_other_classes_are_refused(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "train" / "fish").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "train" / "fish" / "a.png")
+    Image.new("RGB", (32, 32)).save(tmp_path / "train" / "fish" / "b.png")
+    with pytest.raises(PhotograftError, match="classes"):
+        judge.evaluate_generator(load_model(str(tiny)), tmp_path, samples=4)
+
+
+def test_pictures_are_rounded() -> None:
+    assert to_uint8(torch.tensor([-1.0, 0.0, 1.0, 2.0])).tolist() == [0, 128, 255, 255]
