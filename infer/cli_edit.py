@@ -112,7 +112,7 @@ class _Job:
     how: _How
     out: Path
     reserved: set[Path]
-    rows: dict[str, list[NDArray[np.uint8]]] = field(default_factory=dict)
+    rows: dict[Path, list[NDArray[np.uint8]]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
         """Before the work: do masks and classes fit this photo?"""
@@ -128,14 +128,17 @@ class _Job:
             with failures.of(photo):
                 for path in write_edits(editor, self.out, lossless=self.how.lossless, reserved=self.reserved):
                     typer.echo(path)
-                self.rows[photo.stem] = [tile(picture) for picture in contact_row(editor)]
+                self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
 
     def write_sheet(self) -> None:
         """All photos with their projections and edits in one picture."""
-        if self.rows:
+        if len(self.rows) > 1:
             names = [" + ".join(target.to for target in group) for group in self.groups]
             path = self.out / "contact_sheet.png"
-            write_png(sheet(list(self.rows.values()), ["photo", "projection", *names], list(self.rows)), path)
+            write_png(
+                sheet(list(self.rows.values()), ["photo", "projection", *names], [photo.stem for photo in self.rows]),
+                path,
+            )
             typer.echo(path)
 
 

@@ -97,7 +97,11 @@ def test_one_bad_photo_does_not_stop_the_others(edit: Edit, cat: Path, tmp_path:
     code = edit(cat, bad, turned, tmp_path / "missing.jpg", "--to", "lion")
     out, err = capsys.readouterr()
     assert code == 2
-    assert [Path(line).name for line in out.splitlines()] == ["cat_to_lion.png", "turned_to_lion.jpg"]
+    assert [Path(line).name for line in out.splitlines()] == [
+        "cat_to_lion.png",
+        "turned_to_lion.jpg",
+        "contact_sheet.png",
+    ]
     assert all(Path(line).is_file() for line in out.splitlines())
     assert err.count("error:") == 2
     assert "2 of 4 photos failed" in err
