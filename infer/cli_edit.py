@@ -32,7 +32,7 @@ from infer.cli_photos import need_photos, new_editor, projected
 from infer.compositing import Method
 from infer.editor import Editor
 from infer.model_projection import check_projects
-from infer.output import check_folder, contact_row, sheet, tile, write_edits, write_png
+from infer.output import check_folder, contact_row, free_name, sheet, tile, write_edits, write_png
 from infer.photo import Box
 from infer.recipe import Recipe, read_recipe, restore
 from infer.targets import WHOLE_MASKS, Target
@@ -128,17 +128,16 @@ class _Job:
             with failures.of(photo):
                 for path in write_edits(editor, self.out, lossless=self.how.lossless, reserved=self.reserved):
                     typer.echo(path)
-                self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
+                if len(editor.edits) == len(self.groups):  # else its pictures would stand under wrong titles
+                    self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
 
     def write_sheet(self) -> None:
         """All photos with their projections and edits in one picture."""
         if len(self.rows) > 1:
             names = [" + ".join(target.to for target in group) for group in self.groups]
-            path = self.out / "contact_sheet.png"
-            write_png(
-                sheet(list(self.rows.values()), ["photo", "projection", *names], [photo.stem for photo in self.rows]),
-                path,
-            )
+            photos = [photo.stem for photo in self.rows]
+            path = self.out / f"{free_name(self.out, 'contact_sheet', ('.png',), self.reserved)}.png"
+            write_png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos), path)
             typer.echo(path)
 
 

@@ -17,6 +17,8 @@ Mask = NDArray[np.float32]
 
 _GROWTH = 0.03  # of the crop's side: fur does not end where the segmentation does
 _FEATHER = 0.02
+_CLOSE_UP = 0.8  # share of the crop that the animal fills
+_LEAST = 0.1  # share of the crop below which the segmenter found nothing in it
 _FADE = 0.12  # towards the crop's border, beyond which the animal goes on unedited
 
 
@@ -100,7 +102,8 @@ def automatic(
     """Where to paste an edited crop when nobody painted a mask.
 
     The animal of the photo together with the animal of the edited crop (a lion's mane is wider than a cat's face), a
-    little grown, and fading out towards the crop's border.
+    little grown, and fading out towards the crop's border. In a close-up, where the photo's animal fills the crop, only
+    the animal of the edited crop: what else the generator makes there is background, which no animal should turn into.
 
     Args:
         photo_mask: [H,W] of the whole photo.
@@ -110,4 +113,7 @@ def automatic(
         segmenter: finds the animal in the edited crop.
     """
     before, after = cut(photo_mask, box), segmenter(patch)
-    return grown(np.maximum(before, after)) * fade_to_border(box, photo_shape)
+    inside = cut(np.ones(photo_shape[:2], np.float32), box)
+    filled = float((before * inside).sum() / max(inside.sum(), 1.0))
+    area = after if filled > _CLOSE_UP and after.mean() > _LEAST else np.maximum(before, after)
+    return grown(area) * fade_to_border(box, photo_shape)

@@ -78,9 +78,11 @@ def _shortened(text: str, font: Any, width: int) -> str:
 
 
 def framed(pixels: Pixels, box: Box) -> Pixels:
-    """The photo with the edited square drawn on it."""
+    """The photo with the edited square drawn on it, along the photo's border where it reaches over that."""
     square, width = box.square(), max(2, max(pixels.shape[:2]) // 200)
-    corners = (square.x, square.y), (square.x + square.w - 1, square.y + square.h - 1)
+    last_x, last_y = pixels.shape[1] - 1, pixels.shape[0] - 1
+    bottom_right = (min(square.x + square.w - 1, last_x), min(square.y + square.h - 1, last_y))
+    corners = (max(square.x, 0), max(square.y, 0)), bottom_right
     return np.asarray(cv2.rectangle(pixels.copy(), *corners, color=(255, 64, 32), thickness=width), np.uint8)
 
 

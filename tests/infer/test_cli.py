@@ -126,6 +126,28 @@ def test_failing_projection_does_not_cost_the_others(
     assert f"error: {other}: the loss of projection is not a number" in err
 
 
+def test_one_failing_edit_does_not_cost_the_others(
+    edit: Edit, cat: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = cat.with_name("other.png")
+    Image.fromarray(CAT[:, ::-1]).save(other)
+    whole = Editor.edit
+
+    def fails_once(self: Editor, to: list[Target], **options: object) -> object:
+        assert self.photo is not None
+        if self.photo.path == other and to[0].to == "lion":
+            raise PhotograftError("the mask selects nothing")
+        return whole(self, to, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Editor, "edit", fails_once)
+    assert edit(cat, other, "--to", "lion", "--to", "black cat") == 2
+    out, err = capsys.readouterr()
+    names = ["cat_to_lion.png", "cat_to_black-cat.png", "other_to_black-cat.png"]
+    assert [Path(line).name for line in out.splitlines()] == names, "no sheet of one photo"
+    assert f"error: {other}: the mask selects nothing" in err
+    assert "1 of 2 photos failed" in err
+
+
 def test_a_bug_with_one_photo_is_raised_after_the_others(
     edit: Edit, cat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import torch
 from skimage import data
 
 from infer.editor import Editor, project_all
-from infer.masks import cut, painted, to_paste
+from infer.masks import automatic, cut, painted, to_paste
 from infer.photo import Box, read_photo, uncrop
 from infer.recipe import read_recipe, restore
 from infer.targets import Target
@@ -243,3 +243,21 @@ def test_a_mask_that_goes_on_outside_fades_at_the_squares_border() -> None:
     faded = to_paste(np.ones((60, 80), np.float32), box)
     assert faded[20, 20] == 1
     assert max(faded[0].max(), faded[-1].max(), faded[:, 0].max(), faded[:, -1].max()) < 0.1
+
+
+def test_automatic_mask_of_a_close_up_is_the_edited_animal_alone() -> None:
+    """Where the photo's animal fills the crop, the generator's background is not pasted; elsewhere both animals are."""
+    box, shape, patch = Box(0, 0, 100, 100), (100, 100, 3), np.zeros((100, 100, 3), np.uint8)
+    edited = np.zeros((100, 100), np.float32)
+    edited[40:60, 20:90] = 1
+    small = np.zeros((100, 100), np.float32)
+    small[10:30, 10:30] = 1
+    close_up = automatic(np.ones((100, 100), np.float32), patch, box, shape, lambda pixels: edited)
+    assert close_up[50, 50] == pytest.approx(1)
+    assert close_up[10, 10] == 0
+    both = automatic(small, patch, box, shape, lambda pixels: edited)
+    assert both[20, 20] == pytest.approx(1)
+    assert both[50, 50] == pytest.approx(1)
+    nothing = np.zeros((100, 100), np.float32)
+    unseen = automatic(np.ones((100, 100), np.float32), patch, box, shape, lambda pixels: nothing)
+    assert unseen[10, 10] == pytest.approx(1)

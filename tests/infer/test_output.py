@@ -13,7 +13,7 @@ from skimage import data
 
 from infer import output
 from infer.output import sheet, tile
-from infer.photo import read_photo
+from infer.photo import Box, read_photo
 
 CAT = data.cat()  # [300,451,3]
 BOX = (120, 30, 160, 160)  # of tests/infer/conftest.py
@@ -213,6 +213,22 @@ def test_input_photos_are_never_replaced(edit: Edit, cat: Path, tmp_path: Path) 
     assert edit(cat, victim, "--to", "lion") == 0
     assert victim.read_bytes() == before
     assert (tmp_path / "out" / "cat_to_lion_2.png").exists()
+
+
+def test_contact_sheet_does_not_replace_a_photo(edit: Edit, cat: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    photo = tmp_path / "out" / "contact_sheet.png"
+    Image.fromarray(CAT[::-1]).save(photo)
+    before = photo.read_bytes()
+    assert edit(cat, photo, "--to", "lion") == 0
+    assert photo.read_bytes() == before
+    assert (tmp_path / "out" / "contact_sheet_2.png").is_file()
+
+
+def test_frame_is_seen_where_the_square_reaches_over_the_photo() -> None:
+    drawn = (output.framed(CAT, Box(-50, -20, 600, 600)) != CAT).any(axis=2)
+    assert all(edge.mean() > 0.9 for edge in (drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]))
+    assert not drawn[10:-10, 10:-10].any()
 
 
 def test_sheet_has_titles_once_and_a_name_per_row() -> None:
