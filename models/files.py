@@ -79,9 +79,11 @@ def read_header(path: Path) -> NetworkFile:
         raise PhotograftError(f"{path} is not a safetensors file or is damaged: {error}") from error
     if metadata.get("photograft") != FORMAT or metadata.get("kind") not in KINDS:
         raise PhotograftError(f"{path} holds no Photograft network: convert it first (infer.py convert)")
-    return NetworkFile(
-        path, metadata["kind"], metadata["family"], json.loads(metadata["config"]), json.loads(metadata["info"])
-    )
+    try:
+        config, info = json.loads(metadata["config"]), json.loads(metadata["info"])
+        return NetworkFile(path, metadata["kind"], metadata["family"], config, info)
+    except (KeyError, ValueError) as error:
+        raise PhotograftError(f"{path} is damaged: its description cannot be read ({error})") from error
 
 
 def load_network(path: Path, kind: str) -> tuple[Any, NetworkFile]:
