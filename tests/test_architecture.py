@@ -308,5 +308,5 @@ def test_planted_violation_is_found(
 
 
 def test_ordinary_text_is_no_machine_trace(tmp_path: Path) -> None:
-    text = "frame/work/x ../ro" + "ot/ src/ho" + "me/a https://host.org/wo" + "rk/ /workspace /tmp/x ~/photos\n"
+    text = "frame/wo" + "rk/x ../ro" + "ot/ src/ho" + "me/a https://host.org/wo" + "rk/ /workspace /tmp/x ~/photos\n"
     assert machine_traces(plant(tmp_path, {"README.md": text})) == []
