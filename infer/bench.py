@@ -1,21 +1,28 @@
-"""How long projection takes: one iteration beside one generator forward, in the original's 256 px configuration."""
+"""How long projection takes: in the original's 256 px configuration, on z and on zeta, and by preset."""
 
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from infer.projection_step import Adam, Objective, prepare
+from infer.model_projection import PRESETS, project_pictures
+from models.auxiliary import AuxiliaryNetworks
 from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
 from models.generators.sngan import SNGANGenerator, layout
+from models.projection_step import Adam, Objective, prepare
+from models.zoo import DEFAULT, Model, is_installed, load_model
 
 MAX_FORWARDS = 4.0  # an iteration may cost so many generator forwards
 ORIGINAL_SECONDS = (4.75, 5.4)  # of an iteration of the original code on two cores: fastest, median
 MAX_SHARE = 0.2  # of the original's
+MAX_OVERHEAD = 0.01  # B's share of an iteration, as the paper says
+PAPER_AUXILIARY = {"latent_dim": 128, "zeta_dim": 10000, "hidden_a": 1000, "hidden_b": 1000}
+LAYOUTS_256 = ("resnet_256", "snresnet_256")
 
 
 @dataclass(frozen=True)
@@ -43,10 +50,43 @@ class Timing:
         return self.forwards <= MAX_FORWARDS and self.share <= MAX_SHARE
 
 
+@dataclass(frozen=True)
+class Overhead:
+    """What zeta costs, medians in seconds for one picture.
+
+    Attributes:
+        z, zeta: one iteration on each.
+        auxiliary: B forward and backward, and the larger Adam, alone: the difference of the iterations drowns in their
+            noise.
+    """
+
+    z: float
+    zeta: float
+    auxiliary: float
+
+    @property
+    def share(self) -> float:
+        """Of an iteration on z."""
+        return self.auxiliary / self.z
+
+
+def _networks(
+    ch: int, layouts: tuple[str, str], num_classes: int, dtype: torch.dtype, channels_last: bool, device: str
+) -> tuple[SNGANGenerator, SNProjectionDiscriminator]:
+    """Random ones of a layout and base width, made ready."""
+    torch.manual_seed(0)
+    g: SNGANGenerator = prepare(SNGANGenerator(layout(layouts[0], ch), num_classes=num_classes), dtype, channels_last)
+    channels = [ch * m for m in SN_LAYOUTS[layouts[1]]]
+    d: SNProjectionDiscriminator = prepare(
+        SNProjectionDiscriminator(channels, num_classes, hidden="out"), dtype, channels_last
+    )
+    return g.to(device), d.to(device)
+
+
 def measure(
     *,
     ch: int = 48,
-    layouts: tuple[str, str] = ("resnet_256", "snresnet_256"),
+    layouts: tuple[str, str] = LAYOUTS_256,
     num_classes: int = 143,
     repeats: int = 7,
     dtype: torch.dtype = torch.float32,
@@ -60,11 +100,7 @@ def measure(
         repeats: measurements that the medians are of.
         dtype, channels_last, device: see `infer.projection.project`.
     """
-    torch.manual_seed(0)
-    g: SNGANGenerator = prepare(SNGANGenerator(layout(layouts[0], ch), num_classes=num_classes), dtype, channels_last)
-    channels = [ch * m for m in SN_LAYOUTS[layouts[1]]]
-    d = prepare(SNProjectionDiscriminator(channels, num_classes, hidden="out"), dtype, channels_last)
-    g, d = g.to(device), d.to(device)
+    g, d = _networks(ch, layouts, num_classes, dtype, channels_last, device)
     label, rows = torch.tensor([0], device=device), torch.tensor([0], device=device)
     z = torch.randn(1, g.latent_dim, device=device)
     with torch.no_grad():
@@ -79,15 +115,92 @@ def measure(
         nonlocal z
         z = adam.step(z, objective.gradient(z, rows)[1], 0.075)
 
-    forward()
-    iterate()
-    pairs = [(_time(forward, device), _time(iterate, device)) for _ in range(repeats)]
-    forwards, iterations = zip(*pairs, strict=True)
-    ratio = statistics.median(i / f for f, i in pairs)
+    forwards, iterations = _in_turns([forward, iterate], repeats, device)
+    ratio = statistics.median(i / f for f, i in zip(forwards, iterations, strict=True))
     return Timing(statistics.median(forwards), statistics.median(iterations), ratio)
 
 
-def _time(f: Callable[[], None], device: str) -> float:
+def measure_overhead(
+    auxiliary: AuxiliaryNetworks,
+    *,
+    ch: int = 48,
+    layouts: tuple[str, str] = LAYOUTS_256,
+    num_classes: int = 143,
+    repeats: int = 7,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = True,
+    device: str = "cpu",
+) -> Overhead:
+    """Time an iteration on z against one on zeta, in turns; arguments as of `measure`.
+
+    Args:
+        auxiliary: A and B; their values do not matter, nor that their z is another model's.
+        ch, layouts, num_classes, repeats, dtype, channels_last, device: see `measure`.
+    """
+    g, d = _networks(ch, layouts, num_classes, dtype, channels_last, device)
+    if g.latent_dim != auxiliary.latent_dim:
+        g = SNGANGenerator(g.channels, latent_dim=auxiliary.latent_dim, num_classes=num_classes)
+        g = prepare(g, dtype, channels_last).to(device)
+    b = prepare(auxiliary).to(device)
+    label, rows = torch.tensor([0], device=device), torch.tensor([0], device=device)
+    z = torch.randn(1, g.latent_dim, device=device)
+    with torch.no_grad():
+        zeta, target = b.to_zeta(z), g(z, label)
+    direction = torch.randn_like(z)
+
+    def iterator(objective: Objective, start: torch.Tensor) -> Callable[[], None]:
+        variable, adam = start, Adam.start(start)
+
+        def iterate() -> None:
+            nonlocal variable
+            variable = adam.step(variable, objective.gradient(variable, rows)[1], 0.01)
+
+        return iterate
+
+    alone, adam = zeta, Adam.start(zeta)
+
+    def only_auxiliary() -> None:
+        nonlocal alone
+        variable = alone.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(b.to_z(variable), variable, direction)
+        alone = adam.step(alone, gradient, 0.01)
+
+    on_z = iterator(Objective(g, d, target, label), z)
+    on_zeta = iterator(Objective(g, d, target, label, auxiliary=b), zeta)
+    times = _in_turns([on_z, on_zeta, only_auxiliary], repeats, device)
+    return Overhead(*(statistics.median(each) for each in times))
+
+
+def measure_presets(model: Model, repeats: int = 5) -> dict[str, tuple[float, float]]:
+    """Seconds per photo of a loaded model by preset, of one photo at a time: (class given, class found).
+
+    Args:
+        model: a class-conditional one with a discriminator.
+        repeats: of "fast", the median counts; the others, which take long, are measured once.
+    """
+    r = model.generator.resolution
+    photo = torch.rand(1, 3, r, r, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    found = {}
+    for preset in PRESETS:
+        rounds, warm = (repeats, True) if preset == "fast" else (1, False)
+        given, unknown = (
+            _in_turns([partial(project_pictures, model, photo, source, preset=preset)], rounds, "cpu", warm=warm)[0]
+            for source in (model.class_names[0], None)
+        )
+        found[preset] = (statistics.median(given), statistics.median(unknown))
+    return found
+
+
+def _in_turns(functions: list[Callable[[], object]], repeats: int, device: str, warm: bool = True) -> list[list[float]]:
+    """Seconds of every function, called in turns after one call each that does not count."""
+    if warm:
+        for f in functions:
+            f()
+    rounds = [[_time(f, device) for f in functions] for _ in range(repeats)]
+    return [list(times) for times in zip(*rounds, strict=True)]
+
+
+def _time(f: Callable[[], object], device: str) -> float:
     start = time.perf_counter()
     f()
     if device != "cpu":
@@ -96,11 +209,22 @@ def _time(f: Callable[[], None], device: str) -> float:
 
 
 def bench(*, repeats: int = 7, device: str = "cpu", console: Console | None = None) -> dict[str, Timing]:
-    """Measure and print a table: exact float32, float32 in channels_last order, bfloat16 in channels_last order.
+    """Measure and print tables: precisions, what zeta costs, and the presets of the default model.
 
     Returns:
-        The timings by name of the variant. The first is the default, for which the bars count.
+        The timings by precision. The first is the exact default, for which the bars count.
     """
+    console = console or Console()
+    model = load_model(DEFAULT) if is_installed(DEFAULT) else None
+    timings = _bench_precisions(repeats, device, console)
+    _bench_overhead(model, repeats, device, console)
+    if model is not None:
+        _bench_presets(model, console)
+    return timings
+
+
+def _bench_precisions(repeats: int, device: str, console: Console) -> dict[str, Timing]:
+    """Exact float32, float32 in channels_last order, bfloat16 in channels_last order."""
     variants = {
         "float32 (default)": (torch.float32, False),
         "float32, channels_last": (torch.float32, True),
@@ -122,5 +246,31 @@ def bench(*, repeats: int = 7, device: str = "cpu", console: Console | None = No
             "met" if t.passed else "missed",
         )
         timings[name] = t
-    (console or Console()).print(table)
+    console.print(table)
     return timings
+
+
+def _bench_overhead(model: Model | None, repeats: int, device: str, console: Console) -> None:
+    """B of the paper's sizes, and of the model's where it has one."""
+    networks = {"the paper's": AuxiliaryNetworks(**PAPER_AUXILIARY)}
+    if model is not None and model.auxiliary is not None:
+        networks[f"of {model.stem}"] = model.auxiliary
+    table = Table(title="zeta at 256 px, ch 48, one picture, float32, channels_last")
+    for column in ("A and B", "sizes", "iteration on z", "on zeta", "B alone", "share of B"):
+        table.add_column(column, justify="left" if column == "A and B" else "right")
+    for name, network in networks.items():
+        t = measure_overhead(network, repeats=repeats, device=device)
+        c = network.config
+        sizes = "-".join(str(c[k]) for k in ("latent_dim", "hidden_a", "zeta_dim", "hidden_b", "latent_dim"))
+        share = f"{t.share:.2%} (paper: below {MAX_OVERHEAD:.0%})"
+        table.add_row(name, sizes, f"{t.z:.3f} s", f"{t.zeta:.3f} s", f"{t.auxiliary * 1e3:.1f} ms", share)
+    console.print(table)
+
+
+def _bench_presets(model: Model, console: Console) -> None:
+    table = Table(title=f"Projection of one photo with {model.stem}, {torch.get_num_threads()} threads")
+    for column in ("preset", "updates", "class given", "class found"):
+        table.add_column(column, justify="left" if column == "preset" else "right")
+    for name, (given, found) in measure_presets(model).items():
+        table.add_row(name, str(PRESETS[name].steps), f"{given:.3f} s", f"{found:.3f} s")
+    console.print(table)

@@ -20,6 +20,7 @@ from infer.cli_options import (
     MaskOption,
     MethodOption,
     PhotosArgument,
+    PresetOption,
     RecipeOption,
     SegmenterName,
     SegmenterOption,
@@ -63,7 +64,8 @@ def edit(
     box: BoxOption = None,
     segmenter: SegmenterOption = "deeplab",
     source: FromOption = None,
-    steps: StepsOption = 100,
+    preset: PresetOption = "balanced",
+    steps: StepsOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
     method: MethodOption = "poisson",
@@ -94,7 +96,7 @@ def edit(
             job.run(editor, photos[0], failures)
     else:
         check_projects(networks)
-        options: dict[str, Any] = {"source": source, "steps": steps, "seed": seed}
+        options: dict[str, Any] = {"source": source, "preset": preset, "steps": steps, "seed": seed}
         for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
             job.run(editor, photo, failures)
         if len(photos) > 1:
@@ -145,7 +147,8 @@ def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
     """What is not given on the command line is the recipe's. Raises PhotograftError for options that exclude it."""
     if known is None:
         return how
-    for name, option in {"box": "--box", "source": "--from", "steps": "--steps", "seed": "--seed"}.items():
+    options = {"box": "--box", "source": "--from", "preset": "--preset", "steps": "--steps", "seed": "--seed"}
+    for name, option in options.items():
         if _given(context, name):
             raise PhotograftError(f"{option} and --recipe exclude each other: the recipe's projection is used as it is")
     kept = {name: getattr(known, name) for name in ("model", "method", "segmenter") if not _given(context, name)}

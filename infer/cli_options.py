@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 import typer
 
 from infer.compositing import Method
+from infer.model_projection import PRESETS
 
 SegmenterName = Literal["deeplab", "grabcut", "torchvision"]
+PresetName = Literal["fast", "balanced", "best"]
 
 _EDIT, _PROJECTION, _RESULT = "What to edit", "Projection", "Result"
+_WORK = ", ".join(f"{name} ({preset.steps} updates)" for name, preset in PRESETS.items())
 PhotosArgument = Annotated[list[Path] | None, typer.Argument(metavar="PHOTO", help="Photos.", show_default=False)]
 FromOption = Annotated[
     str | None,
@@ -23,12 +26,27 @@ SegmenterOption = Annotated[SegmenterName, typer.Option(help="What finds the ani
 DrawSeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of random draws.", rich_help_panel=_PROJECTION)
 ]
+PresetOption = Annotated[
+    PresetName,
+    typer.Option(help=f"How much work the projection is: {_WORK}.", rich_help_panel=_PROJECTION),
+]
 RestartsOption = Annotated[
-    int, typer.Option(min=0, max=64, help="More starts, random ones; the best counts.", rich_help_panel=_PROJECTION)
+    int | None,
+    typer.Option(
+        min=0,
+        max=64,
+        help="More starts, random ones; the best counts. Default: the preset's.",
+        rich_help_panel=_PROJECTION,
+    ),
 ]
 StepsOption = Annotated[
-    int,
-    typer.Option(min=0, max=10_000, help="Updates at most; 0: the encoder's answer.", rich_help_panel=_PROJECTION),
+    int | None,
+    typer.Option(
+        min=0,
+        max=10_000,
+        help="Updates at most; 0: the encoder's answer. Default: the preset's.",
+        rich_help_panel=_PROJECTION,
+    ),
 ]
 ToOption = Annotated[
     list[str] | None,

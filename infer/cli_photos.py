@@ -13,6 +13,7 @@ from infer.cli_options import (
     DrawSeedOption,
     FromOption,
     PhotosArgument,
+    PresetOption,
     RestartsOption,
     SegmenterOption,
     StepsOption,
@@ -93,8 +94,9 @@ def project(
     photos: PhotosArgument = None,
     source: FromOption = None,
     box: BoxOption = None,
-    steps: StepsOption = 200,
-    restarts: RestartsOption = 0,
+    preset: PresetOption = "balanced",
+    steps: StepsOption = None,
+    restarts: RestartsOption = None,
     segmenter: SegmenterOption = "deeplab",
     seed: DrawSeedOption = 0,
     model: ModelOption = DEFAULT,
@@ -113,7 +115,8 @@ def project(
         networks.class_index(source)
     check_folder(out)
     failures, reserved = Failures(len(photos)), {photo.absolute() for photo in photos}
-    options: dict[str, Any] = {"source": source, "steps": steps, "restarts": restarts, "seed": seed}
+    work: dict[str, Any] = {"preset": preset, "steps": steps, "restarts": restarts}
+    options: dict[str, Any] = {"source": source, "seed": seed} | work
     for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
         with failures.of(photo):
             for path in write_projection(editor, out, reserved):

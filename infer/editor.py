@@ -7,6 +7,7 @@ editor.edit("lion")
 editor.save("out")
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -22,7 +23,7 @@ from infer import masks
 from infer.compositing import Method, composite
 from infer.edits.scbn import Region, class_modulations
 from infer.location import locate
-from infer.model_projection import project_pictures
+from infer.model_projection import DEFAULT_PRESET, project_pictures, projection_options
 from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
 from infer.projection import Progress, Projection
 from infer.targets import Target, resolve
@@ -149,10 +150,16 @@ class Editor:
     # ------------------------------------------------------------------ project
 
     def project(
-        self, source: str | None = None, *, steps: int = 100, progress: Progress | None = None, **options: Any
+        self,
+        source: str | None = None,
+        *,
+        preset: str = DEFAULT_PRESET,
+        steps: int | None = None,
+        progress: Progress | None = None,
+        **options: Any,
     ) -> Self:
-        """Find the latent of the crop; see `project_all` and `infer.projection.project`."""
-        project_all([self], source, steps=steps, progress=progress, **options)
+        """Find the latent of the crop; see `project_all` and `infer.model_projection.project_pictures`."""
+        project_all([self], source, preset=preset, steps=steps, progress=progress, **options)
         return self
 
     def set_projection(self, z: Tensor, label: int, *, loss: float = float("nan"), iterations: int = 0) -> Self:
@@ -295,7 +302,8 @@ def project_all(
     editors: Sequence[Editor],
     source: str | None = None,
     *,
-    steps: int = 100,
+    preset: str = DEFAULT_PRESET,
+    steps: int | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> None:
@@ -303,18 +311,20 @@ def project_all(
 
     Args:
         editors: one at least, with their photos set.
-        source, steps, progress, options: see there.
+        source, preset, steps, progress, options: see there.
 
     Raises:
         PhotograftError: as there; no editor is changed then.
     """
     model = editors[0].model
     target = torch.cat([editor.target() for editor in editors])  # [N,3,R,R]
-    found = project_pictures(model, target, source, steps=steps, progress=progress, **options)
-    plain = {key: value for key, value in options.items() if isinstance(value, int | float | str)}
+    found = project_pictures(model, target, source, preset=preset, steps=steps, progress=progress, **options)
+    used = projection_options(model, preset, steps=steps, **options)
+    used = {key: str(value) if isinstance(value, torch.dtype) else value for key, value in sorted(used.items())}
+    plain = {key: value for key, value in used.items() if isinstance(value, int | float | str)}
     for editor, projection in zip(editors, found, strict=True):
         assert projection.label is not None
         editor.label, editor.projection, editor.edits = int(projection.label), projection, []
-        editor.settings = {"steps": steps, "source_given": source is not None} | plain
+        editor.settings = {"preset": preset, "source_given": source is not None} | plain
         name, loss = model.class_names[editor.label], float(projection.loss)
-        editor.say(f"projected as {name!r}, loss {loss:.3f}")
+        editor.say(f"projected as {name!r}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))

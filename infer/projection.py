@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from infer.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
-from models.discriminators import SNProjectionDiscriminator
 from models.encoder import Encoder
 from models.errors import PhotograftError
+from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
 
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015}  # of the original
 HALVING = 10  # iterations between two halvings of the starts
@@ -39,7 +38,7 @@ class Projection:
         loss: [N] total loss of z.
         feature_curve, pixel_curve: [T,N] loss before every update, of the start that won; NaN after a stop.
         iterations: [N] number of updates that were made.
-        zeta: [N,zeta_dim] in zeta space, else None.
+        zeta: [N,zeta_dim] in zeta space, else None; z is B of it, within the ball of max_norm.
     """
 
     z: Tensor
@@ -79,7 +78,8 @@ def project(
     """Find latents whose pictures look like given ones.
 
     Args:
-        generator, discriminator: copies of them are frozen, folded and cast; they themselves are left alone.
+        generator, discriminator: copies of them are frozen, folded and cast; they themselves are left alone. What
+            `prepare` made in the same dtype and layout is used without a copy.
         target: [N,3,R,R] float32 in [-1,1] at the generator's resolution.
         label: [N] classes, or [N,num_classes] weights; None if unconditional.
         encoder: E, for init "encoder".
@@ -92,8 +92,10 @@ def project(
         keep: "best": the latent of the least loss seen; "last": that after the last update, as in the original.
         patience: stop a picture when so many updates in a row have not lowered its loss by `tolerance`; None: never.
         tolerance: relative to the least loss so far (to 0.001 where that is less).
-        max_norm: after every update z is drawn back to the ball of this radius; None: not at all, as in the paper. Far
-            out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
+        max_norm: z is held in the ball of this radius: in z space it is drawn back after every update, in zeta space
+            the generator is given B(zeta) drawn to the ball, and the gradient goes through that. None: not at all, as
+            in the paper. Far out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its
+            translations poor.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
         batch_size: pictures that are worked on at once (memory).
         dtype, channels_last: of the networks. float32 and False are exact; bfloat16 is faster where the processor has
@@ -105,9 +107,9 @@ def project(
         PhotograftError: shapes, ranges, spaces, starts or labels that do not fit.
     """
     _check(generator, target, space, keep, auxiliary)
-    if max_norm is not None and (space != "z" or max_norm <= 0):
-        raise PhotograftError(f"max_norm is a positive bound of z in space z, not {max_norm} in space {space}")
-    z0 = _initial(generator, target, label, encoder, init, restarts, seed)  # [1+restarts,N,latent_dim]
+    if max_norm is not None and not max_norm > 0:
+        raise PhotograftError(f"max_norm is a positive bound of z, not {max_norm}")
+    z0 = _initial(generator, target, label, prepare(encoder, channels_last=channels_last), init, restarts, seed)
     settings = _Settings(
         steps, learning_rate or LEARNING_RATES[space], keep == "last", patience, tolerance, max_norm, progress
     )
@@ -118,7 +120,14 @@ def project(
         chosen = slice(at, at + batch_size)
         part_label = None if label is None else label[chosen]
         objective = Objective(
-            g, d, target[chosen], part_label, auxiliary=to_z, pixel_weight=pixel_weight, feature_weight=feature_weight
+            g,
+            d,
+            target[chosen],
+            part_label,
+            auxiliary=to_z,
+            pixel_weight=pixel_weight,
+            feature_weight=feature_weight,
+            max_norm=max_norm,
         )
         parts.append(_Descent(objective, z0[:, chosen], settings).run())
     return _join(parts, label)
@@ -168,7 +177,7 @@ def _initial(
         if encoder is None:
             raise PhotograftError("init 'encoder' needs an encoder")
         with torch.no_grad():
-            first = prepare(encoder).encode(target, label).to(target)
+            first = encoder.encode(target, label).to(target)
     elif init == "mean":
         first = torch.zeros_like(prior[0])
     elif init == "random":
@@ -212,7 +221,7 @@ class _Descent:
                 if len(self.ids) == 0:
                     break
             self.variable = self.adam.step(self.variable, gradient, s.learning_rate)
-            if s.max_norm is not None:
+            if s.max_norm is not None and self.objective.auxiliary is None:
                 self.variable = self.variable.renorm(2, 0, s.max_norm)
             self.iterations[self.ids] += 1
             if (t + 1) % HALVING == 0 and len(self.ids) > self.n:
@@ -254,7 +263,7 @@ class _Descent:
         winner = self.best.view(self.starts, self.n).argmin(0) * self.n + torch.arange(self.n, device=self.best.device)
         variable, auxiliary = self.result[winner], self.objective.auxiliary
         with torch.no_grad():
-            z = variable if auxiliary is None else auxiliary.to_z(variable)
+            z = self.objective.to_z(variable)
         return Projection(
             z=z,
             label=None,
@@ -284,93 +293,3 @@ def _join(parts: Sequence[Projection], label: Tensor | None) -> Projection:
         iterations=torch.cat([part.iterations for part in parts]),
         zeta=torch.cat(zeta) if zeta else None,
     )
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """How well one class suits a picture.
-
-    Attributes:
-        label: class index.
-        loss: of the projection after the first few updates, the less the better; NaN if it was not tried.
-        score: the discriminator's, the more the better; NaN without one.
-    """
-
-    label: int
-    loss: float
-    score: float
-
-
-ScoreFunction = Callable[[Tensor, Tensor], Tensor]
-
-
-def choose_class(
-    generator: Generator,
-    discriminator: FeatureExtractor,
-    target: Tensor,
-    candidates: Sequence[int] | None = None,
-    *,
-    score: ScoreFunction | None = None,
-    shortlist: int = 16,
-    steps: int = 5,
-    chunk: int = 8,
-    encoder: Encoder | None = None,
-    init: str | None = None,
-) -> list[list[ClassScore]]:
-    """Rank classes for pictures whose class nobody gave.
-
-    The discriminator's scores of the picture under every candidate choose a shortlist; those of it are projected for a
-    few steps, and order by rank in both (the sum of the ranks by loss and by score, ties by loss) is the result; the
-    rest follow by score. Without a discriminator's score every candidate is projected.
-
-    Args:
-        generator, discriminator, target, encoder, init: see `project`.
-        candidates: class indices; all classes if None.
-        score: pictures [n,3,R,R] and classes [n] -> [n]; an SN projection discriminator's own if None.
-        shortlist: number of candidates that are projected.
-        steps: updates for each.
-        chunk: candidates that are projected at once.
-
-    Returns:
-        For every picture its candidates, the best first.
-
-    Raises:
-        PhotograftError: an unconditional generator, or no or unknown candidates.
-    """
-    candidates = list(range(generator.num_classes) if candidates is None else dict.fromkeys(candidates))
-    if not candidates or not all(0 <= c < generator.num_classes for c in candidates):
-        raise PhotograftError(f"candidate classes must be some of 0..{generator.num_classes - 1}: {candidates[:8]}")
-    g, d = prepare(generator), prepare(discriminator)
-    if score is None and isinstance(d, SNProjectionDiscriminator) and d.embedding is not None:
-        score = d
-    rankings = []
-    for picture in target[:, None]:
-        scores = _scores(score, picture, candidates)
-        order = sorted(candidates, key=lambda c, s=scores: -s.get(c, 0.0))  # type: ignore[misc]
-        tried = order[:shortlist] if scores else order
-        losses: dict[int, float] = {}
-        for at in range(0, len(tried), chunk):
-            labels = torch.tensor(tried[at : at + chunk], device=target.device)
-            pictures = picture.expand(len(labels), -1, -1, -1)
-            found = project(g, d, pictures, labels, encoder=encoder, init=init, steps=steps, batch_size=chunk)
-            losses |= dict(zip(labels.tolist(), found.loss.tolist(), strict=True))
-        by_loss = sorted(tried, key=losses.__getitem__)
-        ranks = {c: by_loss.index(c) + (tried.index(c) if scores else 0) for c in tried}
-        best = sorted(by_loss, key=ranks.__getitem__)
-        nan = float("nan")
-        ranked = [*best, *(c for c in order if c not in losses)]
-        rankings.append([ClassScore(c, losses.get(c, nan), scores.get(c, nan)) for c in ranked])
-    return rankings
-
-
-@torch.no_grad()
-def _scores(score: ScoreFunction | None, picture: Tensor, candidates: Sequence[int]) -> dict[int, float]:
-    """The discriminator's score of one picture [1,3,R,R] under every candidate; empty without a discriminator's."""
-    if score is None:
-        return {}
-    found: dict[int, float] = {}
-    for at in range(0, len(candidates), 32):
-        labels = torch.tensor(candidates[at : at + 32], device=picture.device)
-        values = score(picture.expand(len(labels), -1, -1, -1), labels)
-        found |= dict(zip(labels.tolist(), values.float().tolist(), strict=True))
-    return found

@@ -294,6 +294,10 @@ class ProjectedDiscriminator(Configurable):
         heads: Iterable[ProjectedHead] = self.heads_  # type: ignore[assignment]
         return [head.score(h, label) for head, h in zip(heads, seen, strict=True)]
 
+    def features(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,D]
+        """What the heads see, each at unit length: the features behind Psi, as of the SN projection discriminator."""
+        return torch.cat([F.normalize(h.flatten(1), dim=1) for h in self.heads(self.project(x))], dim=1)
+
     def classify(self, projected: Projected) -> Tensor:  # -> [N,K]
         """Class logits of a linear probe on the pooled features (fitted to real pictures only)."""
         logits: Tensor = self.classifier(projected.pooled)

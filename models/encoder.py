@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Configurable, check_labels
+from models.batch_norm import BatchNorm1d
 from models.features import MobileNetV2, create_features
 from models.generators.sngan import ConditionalBatchNorm2d
 from models.registry import encoders
@@ -157,7 +158,7 @@ class FeatureEncoder(Encoder):
         self.conv32 = nn.Conv2d(320, width, 1)
         self.hidden = nn.Linear(2 * width * (resolution // 32) ** 2, hidden)
         self.out = nn.Linear(hidden, latent_dim)
-        self.standard = nn.BatchNorm1d(latent_dim, affine=False)
+        self.standard = BatchNorm1d(latent_dim, affine=False)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Mean code [N,latent_dim], of unit variance per dimension over pictures. The class is not looked at."""

@@ -4,6 +4,7 @@ A model is a generator with the networks that projection needs. It is found by i
 disk (`folder/my-model` for `folder/my-model.generator.safetensors` and its neighbours, which `train.py export` writes).
 """
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ class Model:
         groups, group_names: a group (species) per class, and their names.
         distribution: how often training drew each class, as shares.
         hashes: file name -> sha256, the generator's first; empty for a model that was not read from files.
+        projection_learning_rate: of Adam on zeta, which the file of A and B names ("learning_rate" in its
+            description); None if it names none.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Model:
     group_names: list[str] = field(default_factory=list)
     distribution: list[float] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+    projection_learning_rate: float | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -163,7 +167,8 @@ def load_model(name: str = DEFAULT) -> Model:
             " export a training there (train.py export), or choose other weights with --model FILE"
         )
     generator, header = load_network(paths["generator"], "generator")
-    others: dict[str, Any] = {part: load_network(path, PARTS[part])[0] for part, path in list(paths.items())[1:]}
+    loaded = {part: load_network(path, PARTS[part]) for part, path in list(paths.items())[1:]}
+    others: dict[str, Any] = {part: network for part, (network, _) in loaded.items()}
     _check_fit(generator, others, paths)
     return Model(
         name if name in ZOO else str(stem.absolute()),
@@ -171,7 +176,18 @@ def load_model(name: str = DEFAULT) -> Model:
         **others,
         **_classes(header, generator.num_classes),
         hashes={path.name: sha256(path) for path in paths.values()},
+        projection_learning_rate=_learning_rate(loaded["auxiliary"][1]) if "auxiliary" in loaded else None,
     )
+
+
+def _learning_rate(header: NetworkFile) -> float | None:
+    """The rate that the file of A and B names for projection, if any."""
+    rate = header.info.get("learning_rate")
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise PhotograftError(f"{header.path} is damaged: its learning_rate is {rate!r}, not a positive number")
+    return float(rate)
 
 
 def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Path]) -> None:

@@ -25,6 +25,8 @@ IMAGE = {"rtol": 0.0, "atol": 5e-5}
 LATENT = {"rtol": 1e-4, "atol": 1e-5}
 DISCRIMINATOR = {"rtol": 1e-4, "atol": 1e-6}
 TRAJECTORY = {"rtol": 0.0, "atol": 1e-4}
+# arrays of the training step of A and B
+OUTER_STEP = ("outer_", "after_step__", "fast_losses", "fast_alpha", "zeta_after_T", "out_T", "ae_loss")
 
 worst: dict[str, float] = {}  # fixture/array -> largest share of its tolerance
 

@@ -1,24 +1,80 @@
 """The commands of `train.py`.
 
-* `python train.py fit -c configs/train/NAME.yaml`: LightningCLI over our modules.
+* `python train.py fit -c configs/train/NAME.yaml`: LightningCLI over our modules. Trainings against a frozen generator
+  take `--generator`, `--discriminator` and `--encoder`.
 * `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
 """
 
 import argparse
+import importlib
+import inspect
 import sys
 from pathlib import Path
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule
-from pytorch_lightning.cli import LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from models.errors import PhotograftError
+from train.projection import ProjectionTraining
+
+SHORT = {  # of --model.init_args.X -> help
+    "generator": "what E, or A and B, are trained for: name of a model, or path of a .generator.safetensors",
+    "discriminator": "file whose features are Psi; default: the discriminator beside the generator",
+    "encoder": "file of the encoder that A and B start from; default: the one beside the generator",
+}
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI with short names for the networks that a training of E, or of A and B, is given."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Lightning's hook: add them."""
+        for name, text in SHORT.items():
+            parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{text} (encoder_*, auxiliary_*)")
+
+    def before_instantiate_classes(self) -> None:
+        """Lightning's hook: give them to the module.
+
+        Raises:
+            PhotograftError: the module has no such network.
+        """
+        config = self.config[self.subcommand] if self.subcommand else self.config
+        given = {name: config[name] for name in SHORT if config.get(name) is not None}
+        if not given:
+            return
+        package, _, kind = config["model"]["class_path"].rpartition(".")
+        module = getattr(importlib.import_module(package), kind)
+        known = inspect.signature(module).parameters if issubclass(module, ProjectionTraining) else {}
+        for name, value in given.items():
+            if name not in known:
+                raise PhotograftError(
+                    f"--{name} is not for {kind}: leave it out, or choose"
+                    f" {'an auxiliary_*' if name == 'encoder' else 'an encoder_* or auxiliary_*'} config"
+                )
+            config["model"]["init_args"][name] = value
+
+    def instantiate_classes(self) -> None:
+        """Lightning's step: build everything.
+
+        Raises:
+            PhotograftError: what one of ours found wrong, out of what the argument parser wraps it in.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, PhotograftError):
+                cause = cause.__cause__ or cause.__context__
+            if cause is None:
+                raise
+            raise cause from error
 
 
 def run(args: list[str] | None = None) -> LightningCLI:
     """Build trainer, module and data from configs and run the subcommand."""
     torch.set_float32_matmul_precision("high")
-    return LightningCLI(
+    return TrainingCLI(
         LightningModule,
         LightningDataModule,
         subclass_mode_model=True,
@@ -38,8 +94,12 @@ def run_export(args: list[str]) -> None:
     parser.add_argument("out", type=Path, help="folder and stem of the files, such as models/weights/my-model")
     parser.add_argument("--last", action="store_true", help="the last step's weights, not their moving average")
     parser.add_argument("--float32", action="store_true", help="store float32 (default: float16)")
+    parser.add_argument(
+        "--learning-rate", type=float, metavar="R", help="of projection with these A and B, kept in their file"
+    )
     options = parser.parse_args(args)
-    for path in export(options.checkpoint, options.out, average=not options.last, half=not options.float32):
+    flags = {"average": not options.last, "half": not options.float32, "learning_rate": options.learning_rate}
+    for path in export(options.checkpoint, options.out, **flags):
         print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
 
 

@@ -1,5 +1,6 @@
 """From a training checkpoint to the safetensors files that `infer.py` reads."""
 
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def export(checkpoint: Path, out: Path, *, average: bool = True, half: bool = True) -> list[Path]:
+def export(
+    checkpoint: Path, out: Path, *, average: bool = True, half: bool = True, learning_rate: float | None = None
+) -> list[Path]:
     """Write one file per network: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
 
     Args:
@@ -40,16 +43,18 @@ def export(checkpoint: Path, out: Path, *, average: bool = True, half: bool = Tr
         out: folder and stem of the files.
         average: the exponential moving average of generator and encoder, rather than the last step's weights.
         half: store float16 (half the size; read as float32).
+        learning_rate: at which projection with these A and B works best; the editor reads it from their file.
 
     Returns:
         The files written.
 
     Raises:
-        PhotograftError: a checkpoint that is missing, damaged or not ours, or a folder that cannot be written.
+        PhotograftError: a checkpoint that is missing, damaged or not ours, a folder that cannot be written, or a
+            learning rate that is not positive or for a checkpoint without auxiliary networks.
     """
     content = read_checkpoint(checkpoint)
     state: dict[str, Tensor] = content["state_dict"]
-    info = dict(content.get("classes", {})) | {k: int(state[k]) for k in ("images_seen", "steps") if k in state}
+    info = _info(content, learning_rate, checkpoint)
     written = []
     for role, description in content["networks"].items():
         kind, family = description["kind"], description["family"]
@@ -68,6 +73,21 @@ def export(checkpoint: Path, out: Path, *, average: bool = True, half: bool = Tr
         save_network(path, network, kind, info, torch.float16 if half else torch.float32)
         written.append(path)
     return written
+
+
+def _info(content: dict[str, Any], learning_rate: float | None, checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint's files say about themselves."""
+    state: dict[str, Tensor] = content["state_dict"]
+    info = dict(content.get("classes", {})) | {k: int(state[k]) for k in ("images_seen", "steps") if k in state}
+    if "generator" in content:  # sha256 of the file that E, or A and B, belong to
+        info["generator"] = content["generator"]
+    if learning_rate is not None:
+        if "auxiliary" not in content["networks"]:
+            raise PhotograftError(f"--learning-rate is kept with auxiliary networks, and {checkpoint} has none")
+        if not 0 < learning_rate < math.inf:
+            raise PhotograftError(f"--learning-rate is {learning_rate}: give a positive number")
+        info["learning_rate"] = learning_rate
+    return info
 
 
 def _prefixes(state: dict[str, Tensor], depth: int) -> set[str]:

@@ -23,6 +23,7 @@ from models.losses import stage_distance
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 from train.networks import Network, build_encoder, build_generator, describe, update_average
+from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
 from train.tables import table_parameters
 
@@ -125,7 +126,7 @@ class GAN(pl.LightningModule):
         data = self._data
         self.generator = build_generator(self.specification, data, self.group_tables, self.init_generator)
         if self.encoder_specification is not None:
-            self.encoder = build_encoder(self.encoder_specification, self.init_encoder)
+            self.encoder = cast(FeatureEncoder, build_encoder(self.encoder_specification, self.init_encoder))
         self.ema = nn.ModuleDict({"generator": copy.deepcopy(self.generator)})
         if self.encoder is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder)
@@ -336,8 +337,7 @@ class GAN(pl.LightningModule):
             update_average(average, self.get_submodule(name), decay)
 
     def _set_learning_rates(self) -> None:
-        start, end = self.decay or (0.0, float("inf"))
-        factor = 1.0 if self.decay is None else min(1.0, max(0.0, (end - int(self.images_seen)) / (end - start)))
+        factor = linear_decay(int(self.images_seen), self.decay)
         for optimizer, rates in zip(self._all_optimizers(), self._rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from data.module import ImageDataModule
 from models.base import Configurable, Generator
-from models.encoder import FeatureEncoder
+from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.files import load_network, load_state
 from models.registry import KINDS, create_generator, encoders
@@ -42,11 +42,16 @@ def build_generator(
     return generator.to(memory_format=torch.channels_last)
 
 
-def build_encoder(network: Network, weights: str | None = None) -> FeatureEncoder:
-    """An encoder for the loop. Raises PhotograftError for an unknown family or config, or weights that do not fit."""
-    encoder = cast(FeatureEncoder, encoders.create(network.family, **network.config))
+def build_encoder(network: Network, weights: str | None = None) -> Encoder:
+    """An encoder, from given or fresh weights; its frozen parts do not learn.
+
+    Raises:
+        PhotograftError: unknown family or config, or weights that do not fit.
+    """
+    encoder = cast(Encoder, encoders.create(network.family, **network.config))
     _start_from(encoder, weights, "encoder")
-    encoder.network.requires_grad_(False)
+    for part in encoder.frozen_parts:
+        encoder.get_submodule(part).requires_grad_(False)
     return encoder
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
+from models.batch_norm import BatchNorm2d, batch_norm
 from models.registry import register_generator
 
 NORM_EPS = 2e-5  # of the original (Chainer's default)
@@ -60,7 +61,7 @@ class ConditionalBatchNorm2d(nn.Module):
 
     def normalise(self, x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
         """Zero mean and unit variance: of the batch in training, of the running statistics in evaluation."""
-        return F.batch_norm(x, self.running_mean, self.running_var, training=self.training, momentum=0.1, eps=NORM_EPS)
+        return batch_norm(x, self.running_mean, self.running_var, training=self.training, momentum=0.1, eps=NORM_EPS)
 
     def forward(self, x: Tensor, modulation: Modulation) -> Tensor:
         """Normalise, scale and shift; fused into one pass where the modulation does not vary over space."""
@@ -115,7 +116,7 @@ class SNGANGenerator(Generator):
         self.resolution = bottom_width * 2 ** (len(channels) - 1)
         self.linear = nn.Linear(latent_dim, channels[0] * bottom_width**2)
         self.blocks = nn.ModuleList(Block(c_in, c_out, num_classes) for c_in, c_out in pairwise(channels))
-        self.norm = nn.BatchNorm2d(channels[-1], eps=NORM_EPS)
+        self.norm = BatchNorm2d(channels[-1], eps=NORM_EPS)
         self.to_rgb = nn.Conv2d(channels[-1], 3, 3, padding=1)
         for module in (self.linear, self.to_rgb):
             nn.init.xavier_uniform_(module.weight)

@@ -22,6 +22,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("model"))
 
 
+@pytest.fixture(scope="session")
+def tiny_zeta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with auxiliary networks."""
+    return write_tiny_model(tmp_path_factory.mktemp("model_zeta"), auxiliary=True)
+
+
 @pytest.fixture
 def cat(tmp_path: Path) -> Path:
     """A photo, PNG, in a folder of its own."""

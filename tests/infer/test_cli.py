@@ -17,8 +17,9 @@ from skimage import data
 from infer import cli_photos
 from infer.cli import main
 from infer.cli_edit import edit_groups, parse_layers
-from infer.cli_options import SegmenterName
+from infer.cli_options import PresetName, SegmenterName
 from infer.editor import Editor, project_all
+from infer.model_projection import PRESETS
 from infer.recipe import read_recipe
 from infer.targets import Target
 from models import zoo
@@ -191,6 +192,7 @@ def test_a_bug_with_one_photo_is_raised_after_the_others(
         (["--to", "lion", "--to", "black cat", "--together"], "black cat would hide lion"),
         (["--to", "lion", "--steps", "many"], "Invalid value for '--steps'"),
         (["--to", "lion", "--steps", "-1"], "Invalid value for '--steps'"),
+        (["--to", "lion", "--preset", "slow"], "Invalid value for '--preset'"),
         (["--to", "lion", "--seed", "-1"], "Invalid value for '--seed'"),
         (["--to", "lion", "--method", "glue"], "Invalid value for '--method'"),
         (["--to", "lion", "--segmenter", "eye"], "Invalid value for '--segmenter'"),
@@ -436,6 +438,25 @@ def test_project_skips_bad_photos(tiny: Path, cat: Path, tmp_path: Path, capsys:
     assert err.count("error:") == 1
 
 
+def test_fast_recipe_replays(edit: Edit, cat: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert edit(cat, "--to", "lion", "--preset", "fast", steps=None) == 0
+    recipe = tmp_path / "out" / "cat_to_lion.json"
+    found = read_recipe(recipe)
+    assert (found.settings["preset"], found.settings["steps"], found.iterations, found.loss) == ("fast", 0, 0, None)
+    assert rerun(recipe, tmp_path / "again") == 0
+    for path in recipe.parent.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+    capsys.readouterr()
+    refused(rerun(recipe, tmp_path / "third", "--preset", "best"), capsys, "--preset and --recipe", tmp_path / "third")
+
+
+def test_steps_override_the_preset(edit: Edit, cat: Path, tmp_path: Path) -> None:
+    assert edit(cat, "--to", "lion", "--preset", "best", steps=1) == 0
+    found = read_recipe(tmp_path / "out" / "cat_to_lion.json")
+    assert (found.settings["preset"], found.settings["steps"], found.iterations) == ("best", 1, 1)
+    assert found.settings["restarts"] > 0
+
+
 def test_classes(tiny: Path, capsys: Capture) -> None:
     assert main(["classes", "--model", str(tiny)]) == 0
     out = capsys.readouterr().out
@@ -517,8 +538,9 @@ def test_help_of_every_command(capsys: Capture) -> None:
     assert "error:" not in err
 
 
-def test_segmenters_of_the_options() -> None:
+def test_names_of_the_options() -> None:
     assert get_args(SegmenterName) == SEGMENTERS
+    assert get_args(PresetName) == tuple(PRESETS)
 
 
 # ---------------------------------------------------------------------- as another process, from another folder

@@ -159,6 +159,17 @@ def test_projecting_together_is_projecting_one_by_one(model: Model) -> None:
         assert editor.settings["steps"] == 3
 
 
+def test_settings_say_what_was_done(model: Model) -> None:
+    said: list[str] = []
+    editor = Editor(model, ellipse, say=said.append).set_photo(CAT, BOX).project("lion", preset="fast")
+    assert editor.settings["preset"] == "fast"
+    assert (editor.settings["steps"], editor.settings["space"], editor.settings["source_given"]) == (0, "z", True)
+    assert said == ["projected as 'lion', not refined"]
+    editor.project(steps=1, restarts=2, seed=5)
+    assert {"preset": "balanced", "steps": 1, "restarts": 2, "seed": 5}.items() <= editor.settings.items()
+    assert editor.edit("lion").pixels.shape == CAT.shape
+
+
 def test_a_new_photo_forgets_the_old_one(editor: Editor) -> None:
     editor.edit("lion")
     with pytest.raises(PhotograftError, match="no such file"):

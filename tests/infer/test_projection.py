@@ -1,15 +1,18 @@
 """Projection: the original's trajectories, independence of pictures, restarts, early stop, choice of the class."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from infer.projection import HALVING, choose_class, project
-from infer.projection_step import Adam, Objective, prepare
+from infer.class_choice import choose_class
+from infer.projection import HALVING, project
 from models.auxiliary import AuxiliaryNetworks
 from models.discriminators import SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
+from models.projection_step import Adam, Objective, draw_to_ball, prepare, prepare_once
 from tests.collage_fixtures import IMAGE, LATENT, TRAJECTORY, Fixture, manifest, names, network, networks, uses
 
 
@@ -190,6 +193,72 @@ def test_zeta_and_encoder_and_any_features(nets: Nets) -> None:
     assert project(g, d, x, torch.eye(3)[y], steps=2).z.shape == (2, 8)  # weights of classes
 
 
+@pytest.mark.parametrize("space", ["z", "zeta"])
+def test_max_norm_holds_z_in_the_ball(nets: Nets, space: str) -> None:
+    g, d = nets
+    y = torch.tensor([0, 2])
+    x = g(4 * torch.randn(2, 8), y)
+    options = {"auxiliary": AuxiliaryNetworks(8, zeta_dim=20, hidden_a=12, hidden_b=12), "space": space, "steps": 12}
+    start = {"init": torch.full((2, 8), 2.0), "learning_rate": 0.3}
+    free = project(g, d, x, y, **options, **start)  # type: ignore[arg-type]
+    held = project(g, d, x, y, max_norm=1.5, **options, **start, keep="last")  # type: ignore[arg-type]
+    assert free.z.norm(dim=1).max() > 1.6
+    assert held.z.norm(dim=1).max() < 1.5 + 1e-5
+    assert torch.allclose(Objective(g, d, x, y)(held.z, torch.arange(2)).total, held.loss, atol=1e-5)
+    assert (held.feature_curve[-1] < held.feature_curve[1]).all(), "the descent goes on at the border of the ball"
+    wide = project(g, d, x, y, max_norm=1e6, **options, **start)  # type: ignore[arg-type]
+    assert torch.equal(wide.z, free.z)
+
+
+def test_gradient_on_zeta_goes_through_the_ball(nets: Nets) -> None:
+    """Against differences: a gradient that stops at the factor would keep its radial part."""
+    g = copy.deepcopy(nets[0]).double()
+    auxiliary = AuxiliaryNetworks(8, zeta_dim=20, hidden_a=12, hidden_b=12).double().freeze()
+    x, y = torch.rand(1, 3, 16, 16).double() * 2 - 1, torch.tensor([1])
+    zeta, direction = torch.randn(1, 20).double(), torch.randn(1, 20).double()
+    radius = 0.5 * float(auxiliary.to_z(zeta).norm())
+    objective = Objective(g, Pixels(), x, y, auxiliary=auxiliary, max_norm=radius)  # type: ignore[arg-type]
+    _, gradient = objective.gradient(zeta, torch.tensor([0]))
+    ahead, behind = (objective(zeta + h * direction, torch.tensor([0])).total for h in (1e-3, -1e-3))
+    assert float((gradient * direction).sum()) == pytest.approx(float(ahead - behind) / 2e-3, rel=1e-2)
+    assert objective.to_z(zeta).norm().item() == pytest.approx(radius)
+
+
+def test_draw_to_ball_at_and_inside() -> None:
+    z = torch.tensor([[0.0, 0.0], [0.3, 0.4], [3.0, 4.0]], requires_grad=True)
+    drawn = draw_to_ball(z, 1.0)
+    assert torch.allclose(drawn, torch.tensor([[0.0, 0.0], [0.3, 0.4], [0.6, 0.8]]))
+    (gradient,) = torch.autograd.grad(drawn.sum(), z)
+    assert torch.allclose(gradient[:2], torch.ones(2, 2))
+    assert (gradient[2] * z[2]).sum().item() == pytest.approx(0, abs=1e-6)
+
+
+class Pixels:
+    """Features that are the picture."""
+
+    def features(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_prepared_copies_are_kept_until_the_weights_change(nets: Nets) -> None:
+    g, d = nets
+    g = copy.deepcopy(g)
+    first = prepare_once(g, channels_last=True)
+    assert first is not g
+    assert prepare_once(g, channels_last=True) is first
+    assert prepare(first, channels_last=True) is first
+    assert prepare_once(g) is not first
+    assert prepare(first, torch.bfloat16, True) is not first
+    with torch.no_grad():
+        g.to_rgb.bias += 1
+    changed = prepare_once(g, channels_last=True)
+    assert changed is not first
+    assert torch.equal(changed.to_rgb.bias, g.to_rgb.bias)
+    folded = prepare_once(d)
+    assert torch.allclose(folded.features(torch.ones(1, 3, 16, 16)), d.features(torch.ones(1, 3, 16, 16)), atol=1e-5)
+    assert prepare_once(None) is None
+
+
 def test_reduced_precision_stays_near(nets: Nets) -> None:
     g, d = nets
     y = torch.tensor([0, 1])
@@ -223,6 +292,9 @@ def test_class_is_found(nets: Nets) -> None:
     ranking = choose_class(g, Features(), x, steps=40, chunk=2)
     assert [r[0].label for r in ranking] == [2, 0]
     assert all(sorted(c.label for c in r) == [0, 1, 2] for r in ranking)
+    alone = choose_class(g, d, x, shortlist=0)
+    assert [r[0].label for r in alone] == torch.stack([d(x, torch.tensor([c, c])) for c in range(3)]).argmax(0).tolist()
+    assert all(c.loss != c.loss for r in alone for c in r)
     scored = choose_class(g, d, x, [1, 2], shortlist=1, steps=2)
     assert all(a.score >= b.score and a.loss == a.loss and b.loss != b.loss for a, b in scored)
     with pytest.raises(PhotograftError, match="candidate"):
@@ -243,6 +315,7 @@ def test_bad_input_is_refused(nets: Nets) -> None:
         (x, {"init": "zero"}, "init must be"),
         (x, {"init": torch.zeros(1, 9)}, "initial latents"),
         (x, {"keep": "first"}, "keep"),
+        (x, {"max_norm": 0.0}, "max_norm"),
     ):
         with pytest.raises(PhotograftError, match=words):
             project(g, d, target, y, **options)

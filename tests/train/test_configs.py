@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.train.tiny import SIDE, read, write_folders, write_scenes, write_shards
-from train.cli import run
+from tests.train.tiny import ENCODERS, SIDE, read, write_folders, write_model, write_scenes, write_shards
+from train.cli import main, run
 from train.gan import GAN
+from train.projection import ProjectionTraining
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
-SNIPPETS = {"logger_wandb.yaml"}  # to be added to another config
+SNIPPETS = {"ddp.yaml", "logger_wandb.yaml"}  # to be added to another config
 LOCATOR = "locator.yaml"  # another module on data of its own
 CONFIGS = sorted(path.name for path in FOLDER.glob("*.yaml"))
 
@@ -26,13 +27,8 @@ pytestmark = [
 
 
 def overrides(config: dict[str, Any], root: Path, folder: Path) -> list[str]:
-    """Command line arguments that leave a GAN config's structure as it is and make everything in it small."""
-    model = config["model"]["init_args"]
-    for adversary in model["adversaries"]:
-        small = {"ch": 2} if adversary["class_path"].endswith("SNProjectionAdversary") else {"mixed_channels": 4}
-        adversary["init_args"] |= small
-        if adversary["init_args"].get("layout") == "snresnet_256":  # halves the resolution once more
-            adversary["init_args"]["layout"] = "snresnet_small"
+    """Command line arguments that leave a config's structure as it is and make everything in it small."""
+    kind = config["model"]["class_path"].rpartition(".")[2]
     given = {
         "trainer.accelerator": "cpu",
         "trainer.precision": "32-true",
@@ -44,18 +40,43 @@ def overrides(config: dict[str, Any], root: Path, folder: Path) -> list[str]:
         "data.init_args.batch_size": 4,
         "data.init_args.num_workers": 0,
         "data.init_args.images_per_epoch": 16,
+        "data.init_args.val_fraction": 0.3,
+        **SMALL[kind](config["model"]["init_args"], folder),
+    }
+    if "classes" in config["data"]["init_args"]:
+        given["data.init_args.classes"] = "1-2"
+    return [f"--{key}={json.dumps(v) if isinstance(v, list | dict) else v}" for key, v in given.items()]
+
+
+def small_gan(model: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for adversary in model["adversaries"]:
+        small = {"ch": 2} if adversary["class_path"].endswith("SNProjectionAdversary") else {"mixed_channels": 4}
+        adversary["init_args"] |= small
+        if adversary["init_args"].get("layout") == "snresnet_256":  # halves the resolution once more
+            adversary["init_args"]["layout"] = "snresnet_small"
+    given = {
         "model.init_args.generator.config": {"channels": [8, 8, 4, 4], "latent_dim": 16},
         "model.init_args.adversaries": model["adversaries"],
         "model.init_args.generator_batch": 4,
     }
     if "stages" in model:  # one step in each
-        stages = [{**stage, "images": 4} for stage in model["stages"]]
-        given["model.init_args.stages"] = stages
+        given["model.init_args.stages"] = [{**stage, "images": 4} for stage in model["stages"]]
     if "encoder" in model:
         given["model.init_args.encoder.config"] = {"latent_dim": 16, "resolution": 32, "width": 4, "hidden": 8}
-    if "classes" in config["data"]["init_args"]:
-        given["data.init_args.classes"] = "1-2"
-    return [f"--{key}={json.dumps(v) if isinstance(v, list | dict) else v}" for key, v in given.items()]
+    return given
+
+
+def small_encoder(model: dict[str, Any], folder: Path) -> dict[str, Any]:
+    network = ENCODERS[model["network"]["family"]]
+    return {"generator": write_model(folder / "model"), "model.init_args.network.config": network.config}
+
+
+def small_auxiliary(model: dict[str, Any], folder: Path) -> dict[str, Any]:
+    sizes = {f"model.init_args.{name}": 8 for name in ("zeta_dim", "hidden_a", "hidden_b")}
+    return {"generator": write_model(folder / "model"), **sizes, "model.init_args.warm_up": 2}
+
+
+SMALL = {"GAN": small_gan, "EncoderTraining": small_encoder, "AuxiliaryTraining": small_auxiliary}
 
 
 def arguments(name: str, root: Path, folder: Path, *more: str) -> list[str]:
@@ -68,10 +89,13 @@ def test_config_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     root = write_shards(tmp_path / "data") if "heads" in name else write_folders(tmp_path / "data")
     module = run(arguments(name, root, tmp_path / "run")).model
-    assert isinstance(module, GAN)
+    assert isinstance(module, GAN | ProjectionTraining)
     assert 4 <= int(module.steps) <= 8  # every stage, and two turns of the generator where n_dis is 5
     assert all(bool(p.isfinite().all()) for p in module.parameters())
     assert int(read(tmp_path / "run" / "last.ckpt")["state_dict"]["steps"]) == int(module.steps)
+    if isinstance(module, ProjectionTraining):
+        assert list((tmp_path / "run" / "images").glob("reconstructions_*.png"))
+        assert {"val/feature", "val/pixel"} < set(module.trainer.callback_metrics)
 
 
 @pytest.mark.skipif(LOCATOR not in CONFIGS, reason="there is no config for the locator")
@@ -84,7 +108,7 @@ def test_locator_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(bool(p.isfinite().all()) for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("sngan")])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in SNIPPETS | {LOCATOR}])
 def test_config_is_whole(name: str) -> None:
     """What every training needs to be resumed and looked at; runs do not mix; the schedule ends where it decays to."""
     config = yaml.safe_load((FOLDER / name).read_text())
@@ -92,13 +116,15 @@ def test_config_is_whole(name: str) -> None:
     stem = name.removesuffix(".yaml")
     callbacks = [entry["class_path"] for entry in trainer["callbacks"]]
     assert callbacks[0] == "train.callbacks.RandomState"  # before anything that draws
-    assert {"train.callbacks.TimedCheckpoint", "train.callbacks.SampleGrid"} < set(callbacks)
+    grid = "SampleGrid" if "adversaries" in model else "ReconstructionGrid"
+    assert {"train.callbacks.TimedCheckpoint", f"train.callbacks.{grid}"} < set(callbacks)
     assert trainer["logger"]["class_path"] == "pytorch_lightning.loggers.CSVLogger"
     assert trainer["logger"]["init_args"]["name"] == stem
     assert trainer["default_root_dir"] == f"runs/{stem}"
     if "decay" in model:
-        turn = model["n_dis"] + 1
-        images = trainer["max_steps"] / turn * model["n_dis"] * config["data"]["init_args"]["batch_size"]
+        n_dis = model.get("n_dis")  # a GAN's optimisers are counted together
+        batches = trainer["max_steps"] / (n_dis + 1) * n_dis if n_dis else trainer["max_steps"]
+        images = batches * config["data"]["init_args"]["batch_size"]
         assert math.isclose(images, model["decay"][1])
 
 
@@ -108,6 +134,62 @@ def test_paper_config_is_the_papers() -> None:
     assert (model["n_dis"], model["reuse_fakes"], model["generator_batch"]) == (5, False, 16)
     assert model.get("stages") is None
     assert model.get("encoder") is None  # prior samples only
+
+
+def test_paper_configs_of_encoder_and_auxiliary_networks_are_the_papers() -> None:
+    configs = {
+        kind: yaml.safe_load((FOLDER / f"{kind}_dogs_cats_256.yaml").read_text()) for kind in ("encoder", "auxiliary")
+    }
+    encoder, auxiliary = (configs[kind]["model"]["init_args"] for kind in ("encoder", "auxiliary"))
+    assert encoder["network"]["config"]["channels"] == [64 * m for m in (1, 2, 4, 4, 8, 8)]
+    assert encoder["learning_rate"] == auxiliary["learning_rate"] == 5e-5
+    assert configs["encoder"]["trainer"]["max_steps"] == 450_000
+    assert [n / 16 for n in encoder["decay"]] == [400_000, 450_000]
+    assert [auxiliary[name] for name in ("hidden_a", "zeta_dim", "hidden_b")] == [1000, 10000, 1000]
+    assert auxiliary["weights"] == [20, 2, 1]  # two inner steps
+    assert (auxiliary["reconstruction_weight"], auxiliary["weight_decay"]) == (100, 1e-4)
+    assert auxiliary["pixel_weight"] * configs["auxiliary"]["data"]["init_args"]["batch_size"] == 0.05
+    assert auxiliary["count_generator"]
+    assert configs["auxiliary"]["trainer"]["max_steps"] == 75_000
+    assert configs["auxiliary"]["trainer"]["gradient_clip_val"] == 100
+
+
+ERRORS = {  # config, arguments -> what the one line says
+    ("encoder_dogs_cats_256.yaml", ()): "no generator to train for: give --generator",
+    ("auxiliary_dogs_cats_256.yaml", ()): "no generator to train for: give --generator",
+    ("encoder_heads128.yaml", ("--generator", "sngan-heads-129")): "did you mean sngan-heads-128",
+    ("encoder_heads128.yaml", ("--generator=none.safetensors",)): "no such file",
+    ("encoder_heads128.yaml", ("--discriminator", "none.safetensors")): "weights file not found: none.safetensors",
+    ("encoder_heads128.yaml", ("--encoder", "x.safetensors")): "--encoder is not for EncoderTraining",
+    ("sngan_heads128.yaml", ("--generator", "sngan-heads-128")): "--generator is not for GAN: leave it out",
+    ("encoder_heads128.yaml", ("--data.root", "none")): "none",
+    ("encoder_heads128.yaml", ("--model.init_args.network.family", "resnet50")): "unknown encoder 'resnet50'",
+}
+
+
+@pytest.mark.parametrize(("name", "more"), ERRORS)
+def test_mistakes_are_one_line(
+    name: str,
+    more: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    quiet = ["--trainer.fast_dev_run=1", "--trainer.accelerator=cpu", "--trainer.precision=32-true"]
+    monkeypatch.setattr("sys.argv", ["train.py", "fit", "-c", str(FOLDER / name), *quiet, *more])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert ERRORS[name, more] in line
+
+
+def test_help_shows_the_short_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["fit", "--help"])
+    shown = capsys.readouterr().out
+    assert all(f"--{name}" in shown for name in ("generator", "discriminator", "encoder"))
 
 
 def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,27 +11,10 @@ from infer.evaluate.commands import write_tables
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import load_model
-from tests.infer.tiny_model import CLASSES
-
-COLOURS = dict(zip(CLASSES, [(20, 20, 20), (120, 80, 40), (220, 180, 90), (250, 240, 10)], strict=True))
 
 
 def quiet(what: str, done: int, total: int) -> None:
     """No progress."""
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Class folders of plain pictures, each class in a colour of its own."""
-    folder = tmp_path_factory.mktemp("data")
-    random = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
-        for split, count in (("train", 12), ("val", 3)):
-            (folder / split / name).mkdir(parents=True)
-            for i in range(count):
-                pixels = np.clip(np.array(colour) + random.normal(0, 20, (32, 32, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
-    return folder
 
 
 def test_frechet_distance_of_gaussians_is_the_known_one() -> None:
@@ -64,9 +46,9 @@ def test_probe_names_real_classes_and_refuses_wrong_ones() -> None:
     assert wrong.group_top1 < 0.05
 
 
-def test_report_of_a_random_model_is_far_from_the_floor(tiny: Path, root: Path, tmp_path: Path) -> None:
+def test_report_of_a_random_model_is_far_from_the_floor(tiny: Path, pictures: Path, tmp_path: Path) -> None:
     model = load_model(str(tiny))
-    report = judge.evaluate_generator(model, root, samples=64)
+    report = judge.evaluate_generator(model, pictures, samples=64)
     assert report.frechet["squeezenet"] > 2 * report.floor["squeezenet"]
     assert report.real.class_top1 > report.hits.class_top1
     written = write_tables(report, model.name, model.hashes, tmp_path)

@@ -1,8 +1,10 @@
 """One step of projection as pure functions: losses of latents and their gradient, Adam, networks made ready for it."""
 
 import copy
+import itertools
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,10 @@ from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
 from models.discriminators import SNProjectionDiscriminator
 from models.losses import feature_distance, pixel_distance, psi
+
+_Form = tuple[torch.dtype, bool]
+_PREPARED = "prepared_form"  # attribute of prepared networks
+_COPIES: WeakKeyDictionary[nn.Module, dict[_Form, tuple[object, nn.Module]]] = WeakKeyDictionary()
 
 
 class FeatureExtractor(Protocol):
@@ -48,6 +54,8 @@ class Objective:
         label: [N] or [N,num_classes], None if unconditional.
         auxiliary: the variables are zeta if given, else z.
         pixel_weight, feature_weight: of the two losses.
+        max_norm: radius of the ball to which z = B(zeta) is drawn (see `draw_to_ball`); None: none. It bounds nothing
+            without auxiliary networks: whoever moves z bounds it after the move.
     """
 
     def __init__(
@@ -60,8 +68,9 @@ class Objective:
         auxiliary: AuxiliaryNetworks | None = None,
         pixel_weight: float = 0.2,
         feature_weight: float = 1.0,
+        max_norm: float | None = None,
     ) -> None:
-        self.generator, self.auxiliary = generator, auxiliary
+        self.generator, self.auxiliary, self.max_norm = generator, auxiliary, max_norm
         self.pixel_weight, self.feature_weight = pixel_weight, feature_weight
         self.discriminator, self.target, self.label = discriminator, target, label
         weights = list(discriminator.parameters()) if isinstance(discriminator, nn.Module) else []
@@ -72,9 +81,16 @@ class Objective:
     def _psi(self, x: Tensor) -> Tensor:  # [n,3,H,W] -> [n,D]
         return psi(self.discriminator.features(x.to(self._dtype)).float())
 
+    def to_z(self, variable: Tensor) -> Tensor:  # [n,D] -> [n,latent_dim]
+        """What the generator is given: the variables themselves, or B of them within the ball."""
+        if self.auxiliary is None:
+            return variable
+        z = self.auxiliary.to_z(variable)
+        return z if self.max_norm is None else draw_to_ball(z, self.max_norm)
+
     def __call__(self, variable: Tensor, rows: Tensor) -> Losses:
         """Losses of variables [n,D] for the pictures rows [n]."""
-        z = variable if self.auxiliary is None else self.auxiliary.to_z(variable)
+        z = self.to_z(variable)
         image = self.generator(z, None if self.label is None else self.label[rows])
         feature = feature_distance(self._psi(image), self.psi_target[rows])
         pixel = pixel_distance(image, self.target[rows])
@@ -86,6 +102,12 @@ class Objective:
         losses = self(variable, rows)
         (gradient,) = torch.autograd.grad(losses.total.sum(), variable)
         return Losses(*(getattr(losses, name).detach() for name in losses.__dataclass_fields__)), gradient
+
+
+def draw_to_ball(z: Tensor, radius: float) -> Tensor:  # [n,D] -> [n,D]
+    """z min(1, radius / |z|), row by row and differentiable, also at 0: what lies inside stays as it is."""
+    norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+    return z * (radius / norm.clamp_min(radius))
 
 
 @dataclass
@@ -121,9 +143,27 @@ class Adam:
 
 
 def prepare(network: Any, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> Any:
-    """A frozen copy of a network for inference, its spectral norm folded into the weights."""
-    if not isinstance(network, nn.Module):
+    """A frozen copy of a network for inference, its spectral norm folded into the weights.
+
+    What came from here in the same form already comes back as it is.
+    """
+    if not isinstance(network, nn.Module) or getattr(network, _PREPARED, None) == (dtype, channels_last):
         return network
     frozen = network.folded() if isinstance(network, SNProjectionDiscriminator) else copy.deepcopy(network)
     frozen = frozen.eval().requires_grad_(False).to(dtype)
-    return frozen.to(memory_format=torch.channels_last) if channels_last else frozen
+    if channels_last:
+        frozen = frozen.to(memory_format=torch.channels_last)
+    setattr(frozen, _PREPARED, (dtype, channels_last))
+    return frozen
+
+
+def prepare_once(network: Any, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> Any:
+    """`prepare`, whose copy is kept as long as the network lives, and made again when its weights have changed."""
+    if not isinstance(network, nn.Module) or getattr(network, _PREPARED, None) == (dtype, channels_last):
+        return network
+    form = (dtype, channels_last)
+    state = tuple((t.data_ptr(), t._version) for t in itertools.chain(network.parameters(), network.buffers()))
+    copies = _COPIES.setdefault(network, {})
+    if form not in copies or copies[form][0] != state:
+        copies[form] = (state, prepare(network, dtype, channels_last))
+    return copies[form][1]

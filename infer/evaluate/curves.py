@@ -1,0 +1,242 @@
+"""Loss curves of projection on z and on zeta, from E and from random starts, kept in a folder as they are done.
+
+A curve is a space and a start: [steps+1,N] losses of N photos before every update and after the last. A kept curve's
+name is the hash of all it depends on, so that it is computed again only when something has changed.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from data import images_to_float
+from data.loaders import PictureStore
+from data.sources import open_splits
+from infer.photo import atomic_write
+from infer.projection import project
+from models.errors import PhotograftError
+from models.projection_step import prepare_once
+from models.zoo import Model
+
+FORMAT = 1  # of the kept curves
+PIXEL_WEIGHT = 0.2  # of the paper's loss
+
+Say = Callable[[str, int, int], None]
+"""Told of progress: what is being done, updates of single photos done, updates that are known to be needed in all."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of Fig. 16: the space in which Adam moves ("z", "zeta") and where it starts ("encoder", "random")."""
+
+    space: str
+    start: str
+
+    @property
+    def name(self) -> str:
+        """For a reader: "zeta from E"."""
+        return f"{self.space} from {'E' if self.start == 'encoder' else 'random'}"
+
+
+@dataclass(frozen=True)
+class Photos:
+    """N photos with their true classes.
+
+    Attributes:
+        target: float32 [N,3,R,R] in [-1,1].
+        label: int64 [N], None if the model is unconditional.
+        start: name of a start -> z [N,latent_dim].
+    """
+
+    target: Tensor
+    label: Tensor | None
+    start: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def spread(self, n: int) -> "Photos":
+        """n of them, evenly; all if there are fewer."""
+        at = torch.from_numpy(evenly(len(self), n))
+        label = None if self.label is None else self.label[at]
+        return Photos(self.target[at], label, {name: z[at] for name, z in self.start.items()})
+
+
+def evenly(total: int, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """n of the numbers 0..total-1, evenly spaced; all if there are fewer."""
+    n = min(n, total)
+    return (np.arange(n, dtype=np.int64) * total) // max(n, 1)
+
+
+def curves_of(model: Model) -> list[Curve]:
+    """The curves that a model's networks allow, "z from E" or else "z from random" first."""
+    spaces = ["z"] if model.auxiliary is None else ["z", "zeta"]
+    starts = ["random"] if model.encoder is None else ["encoder", "random"]
+    return [Curve(space, start) for start in starts for space in spaces]
+
+
+def validation_photos(root: Path, model: Model, n: int, seed: int) -> Photos:
+    """n photos of the validation split, evenly spaced, as the generator would make them, and where they start.
+
+    Args:
+        root: the model's data: class folders or tar shards.
+        model: its classes must be those of the data; an unconditional one takes any.
+        n: number of photos; all if there are fewer.
+        seed: of the random starts.
+
+    Raises:
+        PhotograftError: data of other classes, or without validation pictures.
+    """
+    train, val = open_splits(root, classes=None, min_images=0, val_root=None, val_fraction=0.05)
+    if model.class_names and train.class_names != model.class_names:
+        raise PhotograftError(f"the classes in {root} are not those of model {model.name}: evaluate on its own data")
+    if len(val) == 0:
+        raise PhotograftError(f"{root} has no validation pictures: convergence is measured on those")
+    store = PictureStore(val, resolution=model.generator.resolution, crop="center", in_memory=False)
+    images, _, labels = store.many(evenly(len(val), n))
+    target, label = images_to_float(images), labels if model.class_names else None
+    start = {"random": model.generator.sample_latent(len(target), torch.Generator().manual_seed(seed))}
+    if model.encoder is not None:
+        e = prepare_once(model.encoder, channels_last=True)
+        with torch.no_grad():
+            codes = [
+                e.encode(target[i : i + 32], None if label is None else label[i : i + 32])
+                for i in range(0, len(target), 32)
+            ]
+        start["encoder"] = torch.cat(codes)
+    return Photos(target, label, start)
+
+
+class Runner:
+    """Runs curves, or takes them from the folder where they were kept.
+
+    Args:
+        model: with a discriminator; with auxiliary networks for zeta.
+        folder: of the kept curves.
+        max_norm: see `infer.projection.project`; None as in the paper.
+        bf16: networks in bfloat16 instead of float32.
+        batch_size: photos worked on at once. It changes no result beyond rounding, so it is no part of the name.
+        say: told of progress.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        folder: Path,
+        *,
+        max_norm: float | None = None,
+        bf16: bool = False,
+        batch_size: int = 32,
+        say: Say | None = None,
+    ) -> None:
+        if model.discriminator is None:
+            raise PhotograftError(f"model {model.name} has no discriminator beside its generator: there is no loss")
+        self.model, self.folder, self.max_norm, self.bf16, self.batch_size = model, folder, max_norm, bf16, batch_size
+        self.say: Say = say or (lambda what, done, total: None)
+        self.done, self.total = 0, 0
+        self._digests = {
+            part: digest(network.state_dict().values())
+            for part in ("generator", "discriminator", "auxiliary")
+            if isinstance(network := getattr(model, part), nn.Module)
+        }
+
+    def run(self, photos: Photos, curve: Curve, rate: float, steps: int) -> Tensor:  # -> [steps+1,N]
+        """Losses of a curve at a learning rate; infinite from where they are no numbers."""
+        settings = self._settings(photos, curve, rate, steps)
+        text = json.dumps(settings, sort_keys=True)
+        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+        kept = read_losses(path, text, (steps + 1, len(photos)))
+        what = f"{curve.name}, rate {rate:.4g}"
+        work, before = len(photos) * steps, self.done
+        if kept is None:
+            began = time.perf_counter()
+            kept = self._compute(photos, curve, rate, steps, what)
+            meta = {"settings": text, "seconds": f"{time.perf_counter() - began:.1f}"}
+            content = save({"losses": kept.contiguous()}, meta)
+            atomic_write(path, lambda stream: stream.write(content))
+        self.done = before + work
+        self.say(what, self.done, self.total)
+        return kept
+
+    def _compute(self, photos: Photos, curve: Curve, rate: float, steps: int, what: str) -> Tensor:
+        dtype = torch.bfloat16 if self.bf16 else torch.float32
+        g, d = (prepare_once(n, dtype, True) for n in (self.model.generator, self.model.discriminator))
+        parts = []
+        for i in range(0, len(photos), self.batch_size):
+            rows, before = slice(i, i + self.batch_size), self.done
+            n = len(photos.target[rows])
+
+            def progress(t: int, steps: int, loss: float, before: int = before, n: int = n) -> None:
+                self.done = before + t * n
+                self.say(what, self.done, self.total)
+
+            found = project(
+                g,
+                d,
+                photos.target[rows],
+                None if photos.label is None else photos.label[rows],
+                auxiliary=prepare_once(self.model.auxiliary) if curve.space == "zeta" else None,
+                space=curve.space,
+                init=photos.start[curve.start][rows],
+                steps=steps,
+                learning_rate=rate,
+                pixel_weight=PIXEL_WEIGHT,
+                keep="best",  # the curve is the same; a rate at which Adam runs away at the end is then no error
+                max_norm=self.max_norm,
+                batch_size=self.batch_size,
+                dtype=dtype,
+                channels_last=True,
+                progress=progress,
+            )
+            parts.append(found.feature_curve + PIXEL_WEIGHT * found.pixel_curve)
+        return torch.cat(parts, dim=1).nan_to_num(math.inf)
+
+    def _settings(self, photos: Photos, curve: Curve, rate: float, steps: int) -> dict[str, Any]:
+        """All that a curve depends on. A curve on z does not depend on A and B: new ones do not cost it."""
+        parts = ["generator", "discriminator"] + (["auxiliary"] if curve.space == "zeta" else [])
+        label = [] if photos.label is None else [photos.label]
+        return {
+            "format": FORMAT,
+            "space": curve.space,
+            "rate": float(f"{rate:.12g}"),
+            "steps": steps,
+            "pixel_weight": PIXEL_WEIGHT,
+            "max_norm": self.max_norm,
+            "bf16": self.bf16,
+            "photos": digest([photos.target, *label]),
+            "start": digest([photos.start[curve.start]]),  # so E and the seed are in it
+            **{part: self._digests[part] for part in parts},
+        }
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """sha256 of shapes, types and values."""
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def read_losses(path: Path, settings: str, shape: tuple[int, int]) -> Tensor | None:
+    """A kept curve, or None if there is none, a damaged one, or one of other settings: it is computed again then."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get("settings") != settings:
+                return None
+            losses: Tensor = file.get_tensor("losses")
+    except SafetensorError:
+        return None
+    return losses if tuple(losses.shape) == shape else None
