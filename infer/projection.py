@@ -92,10 +92,8 @@ def project(
         keep: "best": the latent of the least loss seen; "last": that after the last update, as in the original.
         patience: stop a picture when so many updates in a row have not lowered its loss by `tolerance`; None: never.
         tolerance: relative to the least loss so far (to 0.001 where that is less).
-        max_norm: z is held in the ball of this radius: in z space it is drawn back after every update, in zeta space
-            the generator is given B(zeta) drawn to the ball, and the gradient goes through that. None: not at all, as
-            in the paper. Far out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its
-            translations poor.
+        max_norm: z is held in the ball of this radius (see `Objective.hold`); None: not at all, as in the paper. Far
+            out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
         batch_size: pictures that are worked on at once (memory).
         dtype, channels_last: of the networks. float32 and False are exact; bfloat16 is faster where the processor has
@@ -110,9 +108,7 @@ def project(
     if max_norm is not None and not max_norm > 0:
         raise PhotograftError(f"max_norm is a positive bound of z, not {max_norm}")
     z0 = _initial(generator, target, label, prepare(encoder, channels_last=channels_last), init, restarts, seed)
-    settings = _Settings(
-        steps, learning_rate or LEARNING_RATES[space], keep == "last", patience, tolerance, max_norm, progress
-    )
+    settings = _Settings(steps, learning_rate or LEARNING_RATES[space], keep == "last", patience, tolerance, progress)
     g, d = prepare(generator, dtype, channels_last), prepare(discriminator, dtype, channels_last)
     to_z = prepare(auxiliary) if space == "zeta" else None
     parts = []
@@ -140,7 +136,6 @@ class _Settings:
     last: bool
     patience: int | None
     tolerance: float
-    max_norm: float | None
     progress: Progress | None
 
 
@@ -220,9 +215,7 @@ class _Descent:
                 self._keep(going)
                 if len(self.ids) == 0:
                     break
-            self.variable = self.adam.step(self.variable, gradient, s.learning_rate)
-            if s.max_norm is not None and self.objective.auxiliary is None:
-                self.variable = self.variable.renorm(2, 0, s.max_norm)
+            self.variable = self.objective.hold(self.adam.step(self.variable, gradient, s.learning_rate))
             self.iterations[self.ids] += 1
             if (t + 1) % HALVING == 0 and len(self.ids) > self.n:
                 self._halve()

@@ -1,9 +1,11 @@
 """Auxiliary networks A: z -> zeta and B: zeta -> z', a space in which projection converges faster (paper, B.1)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Configurable
+from models.errors import PhotograftError
 from models.registry import auxiliaries
 
 
@@ -38,6 +40,30 @@ class AuxiliaryNetworks(Configurable):
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
 
+    @torch.no_grad()
+    def set_linear(self, frame: Tensor) -> None:
+        """Make B the linear map zeta -> zeta @ frame and A its pseudo-inverse, so that B(A(z)) = z exactly.
+
+        ReLU lets x through as relu(x) - relu(-x), which takes 2 latent_dim hidden units of A and of B; the others keep
+        their incoming weights and get no outgoing ones, so they can still learn.
+
+        Args:
+            frame: [zeta_dim,latent_dim] of rank latent_dim.
+
+        Raises:
+            PhotograftError: a frame of another shape, or hidden layers that are too narrow.
+        """
+        d = self.latent_dim
+        if frame.shape != (self.zeta_dim, d):
+            raise PhotograftError(f"the frame must be [{self.zeta_dim},{d}], not {list(frame.shape)}")
+        if min(self.a1.out_features, self.b1.out_features) < 2 * d:
+            raise PhotograftError(f"a linear map of {d} latents takes hidden layers of at least {2 * d} units")
+        eye = torch.eye(d).to(frame)
+        _let_through(self.a1, self.a2, eye, torch.linalg.pinv(frame).T)
+        _let_through(self.b1, self.b2, frame.T, eye)
+        self.prelu_zeta.weight.fill_(1.0)
+        self.prelu_z.weight.fill_(1.0)
+
     def to_zeta(self, z: Tensor) -> Tensor:  # [N,latent_dim] -> [N,zeta_dim]
         """A."""
         zeta: Tensor = self.prelu_zeta(self.a2(F.relu(self.a1(z))))
@@ -51,3 +77,13 @@ class AuxiliaryNetworks(Configurable):
     def forward(self, z: Tensor) -> Tensor:
         """B(A(z)), which training draws towards z."""
         return self.to_z(self.to_zeta(z))
+
+
+def _let_through(first: nn.Linear, second: nn.Linear, into: Tensor, out: Tensor) -> None:
+    """Make x -> second(relu(first(x))) the linear map x -> out @ into @ x, with into [d,n] and out [m,d]."""
+    d = len(into)
+    first.weight[: 2 * d] = torch.cat([into, -into])
+    second.weight.zero_()
+    second.weight[:, : 2 * d] = torch.cat([out, -out], dim=1)
+    first.bias.zero_()
+    second.bias.zero_()

@@ -54,8 +54,8 @@ class Objective:
         label: [N] or [N,num_classes], None if unconditional.
         auxiliary: the variables are zeta if given, else z.
         pixel_weight, feature_weight: of the two losses.
-        max_norm: radius of the ball to which z = B(zeta) is drawn (see `draw_to_ball`); None: none. It bounds nothing
-            without auxiliary networks: whoever moves z bounds it after the move.
+        max_norm: radius of the ball in which z is held; None: none. B(zeta) is drawn to it wherever it is used, and
+            `hold` is for whoever moves the variables.
     """
 
     def __init__(
@@ -87,6 +87,19 @@ class Objective:
             return variable
         z = self.auxiliary.to_z(variable)
         return z if self.max_norm is None else draw_to_ball(z, self.max_norm)
+
+    @torch.no_grad()
+    def hold(self, variable: Tensor) -> Tensor:  # [n,D] -> [n,D]
+        """Variables after a move, drawn back so that z lies in the ball.
+
+        zeta shrinks by what B(zeta) is too long: exactly right where B is homogeneous (no biases), else nearly, and
+        `to_z` does the rest. Without it zeta grows on unseen, and the steps shrink beside it.
+        """
+        if self.max_norm is None:
+            return variable
+        z = variable if self.auxiliary is None else self.auxiliary.to_z(variable)
+        norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+        return variable * (self.max_norm / norm.clamp_min(self.max_norm))
 
     def __call__(self, variable: Tensor, rows: Tensor) -> Losses:
         """Losses of variables [n,D] for the pictures rows [n]."""

@@ -224,6 +224,22 @@ def test_gradient_on_zeta_goes_through_the_ball(nets: Nets) -> None:
     assert objective.to_z(zeta).norm().item() == pytest.approx(radius)
 
 
+@pytest.mark.parametrize("space", ["z", "zeta"])
+def test_hold_draws_variables_back(nets: Nets, space: str) -> None:
+    g, d = nets
+    auxiliary = AuxiliaryNetworks(8, zeta_dim=20, hidden_a=12, hidden_b=12) if space == "zeta" else None  # no biases
+    x, y = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([1, 0])
+    objective = Objective(g, d, x, y, auxiliary=auxiliary, max_norm=1.0)
+    variable = torch.randn(2, 20 if auxiliary else 8)
+    long = auxiliary.to_z(variable) if auxiliary else variable
+    variable = variable * torch.tensor([[3.0], [0.5]]) / long.norm(dim=1, keepdim=True)
+    held = objective.hold(variable)
+    z = auxiliary.to_z(held) if auxiliary else held
+    assert z.norm(dim=1).tolist() == pytest.approx([1.0, 0.5], abs=1e-5)
+    assert torch.equal(held[1], variable[1])
+    assert Objective(g, d, x, y, auxiliary=auxiliary).hold(variable) is variable
+
+
 def test_draw_to_ball_at_and_inside() -> None:
     z = torch.tensor([[0.0, 0.0], [0.3, 0.4], [3.0, 4.0]], requires_grad=True)
     drawn = draw_to_ball(z, 1.0)

@@ -12,9 +12,11 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 
+from data import images_to_float
 from data.sources import open_pictures
 from models.errors import PhotograftError
 from models.files import read_header, sha256
+from models.projection_step import Objective
 from models.zoo import Model, load_model
 from tests.train.tiny import (
     CLASSES,
@@ -28,6 +30,7 @@ from tests.train.tiny import (
     write_model,
     write_shards,
 )
+from train.auxiliary import AuxiliaryTraining
 from train.callbacks import FrechetDistance, ReconstructionGrid, SampleGrid
 from train.callbacks.run import some_photos
 from train.classes import generator_labels
@@ -223,3 +226,32 @@ def test_classes_that_do_not_fit_are_named(model: Path, tmp_path: Path) -> None:
         fit(root, tmp_path, 1, make=lambda: MAKE["encoder"](model))
     with pytest.raises(PhotograftError, match=r"32 px, the data are 16 px: give --data\.resolution 32"):
         fit(root, tmp_path, 1, make=lambda: MAKE["encoder"](model), resolution=16)
+
+
+def test_linear_start_lies_along_the_gradients(model: Path, shards: Path, tmp_path: Path) -> None:
+    """Half of B's coordinates are z's axes; the others are orthonormal, the last with the largest gradients."""
+    kept: list[Tensor] = []
+
+    class Look(pl.Callback):
+        def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+            assert isinstance(pl_module, AuxiliaryTraining)
+            networks, z = pl_module.auxiliary, torch.randn(4, 16)
+            assert torch.allclose(networks(z), z, atol=1e-5)
+            kept.append(networks.to_z(torch.eye(32)).detach() * 2**0.5)  # B's columns
+            batch = next(iter(trainer.datamodule.train_dataloader()))  # type: ignore[attr-defined]
+            x, y = images_to_float(batch["image"]), pl_module.labels(batch["label"])
+            frozen = pl_module.frozen
+            assert frozen.encoder is not None
+            objective = Objective(frozen.generator, frozen.discriminator, x, y)
+            kept.append(objective.gradient(frozen.encoder.encode(x, y), torch.arange(len(x)))[1])
+
+    wide = {"zeta_dim": 32, "hidden_a": 32, "hidden_b": 40, "start": "linear", "start_photos": 16}
+    fit(shards, tmp_path, 1, make=lambda: auxiliary_training(model, **wide), callbacks=(Look(),))
+    columns, gradient = kept
+    assert torch.allclose(columns[:16], torch.eye(16), atol=1e-5)
+    axes = columns[16:]
+    assert torch.allclose(axes @ axes.mT, torch.eye(16), atol=1e-4)
+    size = (gradient @ axes.mT).square().mean(0)
+    assert size[-4:].sum() > 10 * size[:4].sum()
+    with pytest.raises(PhotograftError, match="multiple of the 16 latents"):
+        fit(shards, tmp_path, 1, make=lambda: auxiliary_training(model, **{**wide, "zeta_dim": 40}))
