@@ -6,7 +6,7 @@ where zeta_1 ... zeta_T come from T steps of AdaGrad on zeta, which are differen
 """
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,7 @@ class AuxiliaryTraining(ProjectionTraining):
         start_photos: photos whose gradients "linear" looks at.
         warm_up: steps of the autoencoder B(A(z)) alone, on prior samples, before the training ("random" needs some).
         max_norm: radius of the ball in which projection will hold z (`infer.projection.project`); None: none.
+        projection_rate: Adam's in zeta, for validation and grids; the exported file tells it to the editor.
         count_generator: count the gradients of the frozen generator and of step sizes that do not learn in the norm
             that is clipped, as the original does.
 
@@ -49,7 +50,6 @@ class AuxiliaryTraining(ProjectionTraining):
         PhotograftError: see `ProjectionTraining`; no encoder, or settings out of range.
     """
 
-    projection_rate = 0.015
     validated_steps = (0, 10)
 
     def __init__(
@@ -71,6 +71,7 @@ class AuxiliaryTraining(ProjectionTraining):
         start_photos: int = 384,
         warm_up: int = 0,
         max_norm: float | None = None,
+        projection_rate: float = 0.015,
         count_generator: bool = False,
         learning_rate: float = 5e-5,
         decay: tuple[float, float] | None = None,
@@ -95,11 +96,17 @@ class AuxiliaryTraining(ProjectionTraining):
         self.weights, self.reconstruction_weight, self.pixel_weight = weights, reconstruction_weight, pixel_weight
         self.random_starts, self.warm_up, self.count_generator = random_starts, warm_up, count_generator
         self.start, self.start_photos, self.max_norm = start, start_photos, max_norm
+        self.projection_rate = projection_rate
         self._counted: list[Tensor] = []
 
     def trained(self) -> dict[str, tuple[str, Configurable]]:
         """A and B."""
         return {"auxiliary": ("auxiliary", self.auxiliary)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what export needs."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["projection_rate"] = self.projection_rate
 
     def on_fit_start(self) -> None:
         """Check the data; if the training starts and not resumes, the linear map or the autoencoder first."""

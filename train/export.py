@@ -43,7 +43,8 @@ def export(
         out: folder and stem of the files.
         average: the exponential moving average of generator and encoder, rather than the last step's weights.
         half: store float16 (half the size; read as float32).
-        learning_rate: at which projection with these A and B works best; the editor reads it from their file.
+        learning_rate: of projection with these A and B, which the editor reads from their file; None: the training's
+            `projection_rate`.
 
     Returns:
         The files written.
@@ -81,6 +82,8 @@ def _info(content: dict[str, Any], learning_rate: float | None, checkpoint: Path
     info = dict(content.get("classes", {})) | {k: int(state[k]) for k in ("images_seen", "steps") if k in state}
     if "generator" in content:  # sha256 of the file that E, or A and B, belong to
         info["generator"] = content["generator"]
+    if "projection_rate" in content:
+        info["learning_rate"] = content["projection_rate"]
     if learning_rate is not None:
         if "auxiliary" not in content["networks"]:
             raise PhotograftError(f"--learning-rate is kept with auxiliary networks, and {checkpoint} has none")

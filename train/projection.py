@@ -225,7 +225,7 @@ class ProjectionTraining(pl.LightningModule):
         adam = Adam.start(variable)
         for _ in range(steps):
             _, gradient = objective.gradient(variable, rows)
-            variable = adam.step(variable, gradient, learning_rate or self.projection_rate)
+            variable = objective.hold(adam.step(variable, gradient, learning_rate or self.projection_rate))
         with torch.no_grad():
             return objective(variable, rows)
 

@@ -15,11 +15,20 @@ from torch import Tensor
 
 from infer.evaluate.curves import Curve, Photos, Runner, curves_of
 from infer.projection import LEARNING_RATES
+from models.zoo import Model
 
 FACTOR = 2.0  # between neighbouring rates of a grid
-GRID = {space: tuple(rate * FACTOR**k for k in range(-2, 3)) for space, rate in LEARNING_RATES.items()}
 EXTENSIONS = 6  # rates that a grid grows by at most
 RESAMPLES = 1000  # of the photos, for intervals
+
+
+def grid_of(model: Model) -> dict[str, tuple[float, ...]]:
+    """Rates by space to begin with: the original's in z and twice and four times that; in zeta around A's and B's own.
+
+    `search` adds more where the best one lies at an end.
+    """
+    middle = {"z": FACTOR * LEARNING_RATES["z"], "zeta": model.projection_learning_rate or LEARNING_RATES["zeta"]}
+    return {space: tuple(rate * FACTOR**k for k in (-1, 0, 1)) for space, rate in middle.items()}
 
 
 @dataclass(frozen=True)
@@ -93,9 +102,9 @@ def compare(
         steps: updates of the curves.
         grid_photos: so many of the photos, evenly, choose the rates.
         grid_steps: updates after which rates are compared.
-        grid: rates by space; GRID if None.
+        grid: rates by space; `grid_of` the model if None.
     """
-    grid, subset, curves = grid or GRID, photos.spread(grid_photos), curves_of(runner.model)
+    grid, subset, curves = grid or grid_of(runner.model), photos.spread(grid_photos), curves_of(runner.model)
     each = len(subset) * grid_steps
     runner.total = sum(len(grid[curve.space]) * each + len(photos) * steps for curve in curves)
     searches = {}

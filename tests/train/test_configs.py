@@ -72,7 +72,7 @@ def small_encoder(model: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def small_auxiliary(model: dict[str, Any], folder: Path) -> dict[str, Any]:
-    sizes = {f"model.init_args.{name}": 8 for name in ("zeta_dim", "hidden_a", "hidden_b")}
+    sizes = {f"model.init_args.{name}": 32 for name in ("zeta_dim", "hidden_a", "hidden_b")}
     return {"generator": write_model(folder / "model"), **sizes, "model.init_args.warm_up": 2}
 
 

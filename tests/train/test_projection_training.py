@@ -150,7 +150,7 @@ def test_export(kind: str, average: bool, model: Path, shards: Path, tmp_path: P
     info = read_header(path).info
     assert info["generator"] == sha256(model)
     assert (info["images_seen"], info["steps"]) == (16, 4)
-    assert "learning_rate" not in info
+    assert info.get("learning_rate") == (0.015 if kind == "auxiliary" else None)  # of projection in zeta
     found = getattr(load_model(str(tmp_path / "out" / "mine")), kind)
     prefix = "ema.encoder" if kind == "encoder" and average else kind
     source = module.get_submodule(prefix).state_dict()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from infer.cli import main
 from infer.evaluate import curves as curves_module
-from infer.evaluate.convergence import GRID, compare, comparisons, first_reach, reached, search
+from infer.evaluate.convergence import compare, comparisons, first_reach, grid_of, reached, search
 from infer.evaluate.convergence_report import curve_rows, loss_rows
 from infer.evaluate.curves import Curve, Photos, Runner, curves_of, evenly, validation_photos
 from infer.projection import project
@@ -184,9 +184,9 @@ def test_a_grid_stops_growing_and_passes_over_infinite_losses() -> None:
     )
 
 
-def test_grid_holds_the_originals_rates() -> None:
-    assert 0.075 in GRID["z"]
-    assert 0.015 in GRID["zeta"]
+def test_grid_begins_with_the_originals_rate_and_around_the_files(model: Model) -> None:
+    assert grid_of(model)["z"] == pytest.approx((0.075, 0.15, 0.3))  # the original's and above
+    assert grid_of(model)["zeta"][1] == model.projection_learning_rate
 
 
 def test_every_curve_has_its_own_best_rate(model: Model, photos: Photos, tmp_path: Path) -> None:
