@@ -126,7 +126,8 @@ def project(
 
 def demo(
     to: Annotated[list[str] | None, typer.Option("--to", metavar="CLASS", help="Classes; default: three.")] = None,
-    steps: StepsOption = 100,
+    preset: PresetOption = "balanced",
+    steps: StepsOption = None,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out/demo"),
 ) -> None:
@@ -144,7 +145,7 @@ def demo(
     write_png(np.asarray(data.cat()), cat)  # type: ignore[no-untyped-call]
     editor = new_editor(networks, "deeplab", cat).set_photo(cat)
     with bar("projecting") as progress:
-        editor.project(steps=steps, progress=progress)
+        editor.project(preset=preset, steps=steps, progress=progress)
     for name in classes:
         editor.edit(name)
     written = write_edits(editor, out)

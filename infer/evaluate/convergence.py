@@ -185,10 +185,21 @@ def reached(losses: dict[str, Tensor], curve: str, reference: str, at: int, seed
 
 
 def comparisons(losses: dict[str, Tensor], marks: Iterable[int] = (0, 25, 50, 100, 200)) -> list[Reached]:
-    """Every curve against the first one's end, and random starts against E at some updates, in the same space."""
-    names = list(losses)
+    """Every curve against the first one's end, zeta against z on the way, and random starts against E in their space.
+
+    On the way, too, because near its end a curve may hardly fall any more: then a few updates' lead looks large.
+    """
+    names, marks = list(losses), list(marks)
     last = len(losses[names[0]]) - 1
     found = [reached(losses, name, names[0], last) for name in names]
+    pairs = [(f"zeta from {start}", f"z from {start}") for start in ("E", "random")]
+    found += [
+        reached(losses, zeta, z, mark)
+        for zeta, z in pairs
+        if zeta in losses and z in losses
+        for mark in marks
+        if 0 < mark < last
+    ]
     for space in ("z", "zeta"):
         start, other = f"{space} from E", f"{space} from random"
         if start in losses and other in losses:

@@ -225,6 +225,7 @@ def test_reached_losses_of_known_curves() -> None:
         ("z from E", "z from E", 4, 4),
         ("zeta from E", "z from E", 4, 2),
         ("z from random", "z from E", 4, math.inf),
+        ("zeta from E", "z from E", 2, 1),
         ("z from random", "z from E", 0, 2),
         ("z from random", "z from E", 2, math.inf),
     ]
