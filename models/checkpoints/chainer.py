@@ -116,15 +116,17 @@ def describe(path: Path) -> list[Description]:
 def convert(path: Path, out: Path) -> list[Path]:
     """Write the networks of a snapshot as our safetensors files; returns where.
 
-    One network goes to `out` itself; of several, each goes beside it with its kind in the name (`x_generator`, ...).
+    One network goes to `out` itself; of several, each to `STEM.KIND.safetensors`, where `models.zoo` finds them as one
+    model: `x.safetensors` and `x.generator.safetensors` both name the stem x.
 
     Raises:
         PhotograftError: as `read_snapshot` does, or a folder that cannot be written.
     """
     networks = read_snapshot(path)
     written = []
+    stem = out.name.removesuffix(".safetensors").removesuffix(".generator")
     for kind, network in networks.items():
-        where = out if len(networks) == 1 else out.with_name(f"{out.stem}_{kind}{out.suffix}")
+        where = out if len(networks) == 1 else out.with_name(f"{stem}.{kind}.safetensors")
         info = {"source": path.name, "source_sha256": sha256(path), "layout": _describe(kind, network).layout}
         save_network(where, network, kind, info)
         written.append(where)

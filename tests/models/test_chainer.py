@@ -16,6 +16,7 @@ from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import load_network
 from models.generators.sngan import SNGANGenerator, layout
+from models.zoo import model_files
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 RNG = np.random.default_rng(0)
@@ -182,8 +183,9 @@ def test_trainer_snapshot_and_conversion(npz: Path, tmp_path: Path) -> None:
     }
     found = read_snapshot(save(npz, arrays))
     assert sorted(found) == ["discriminator", "encoder", "generator"]
-    written = convert(npz, tmp_path / "out.safetensors")
-    assert sorted(p.name for p in written) == [f"out_{kind}.safetensors" for kind in sorted(found)]
+    written = convert(npz, tmp_path / "out.generator.safetensors")
+    assert sorted(p.name for p in written) == [f"out.{kind}.safetensors" for kind in sorted(found)]
+    assert set(model_files(tmp_path / "out")) == set(found)  # one model
     for path, kind in zip(written, found, strict=True):
         network, header = load_network(path, kind)
         assert header.info["source"] == "snapshot.npz"
