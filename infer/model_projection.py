@@ -76,7 +76,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     if options["space"] == "zeta":
         options |= {"auxiliary": model.auxiliary, "learning_rate": model.projection_learning_rate}
     elif bounded:
-        options["learning_rate"] = 0.03
+        options["learning_rate"] = 0.3  # in the ball; docs/experiments
     return options | given
 
 

@@ -186,7 +186,7 @@ def test_codes_of_a_feature_encoder_stay_in_the_ball(feature_model: Model, zeta_
     assert projection_options(bounded)["max_norm"] == projection_options(feature_model)["max_norm"] == radius
     assert projection_options(bounded, max_norm=1.0)["max_norm"] == 1.0
     assert projection_options(bounded)["learning_rate"] == 50.0
-    assert projection_options(bounded, space="z")["learning_rate"] == 0.03
+    assert projection_options(bounded, space="z")["learning_rate"] == 0.3
     found = project_pictures(bounded, pictures, "lion", steps=3, keep="last")
     norms = torch.cat([f.z for f in found]).norm(dim=1)
     assert norms.max() == radius
