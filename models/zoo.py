@@ -5,7 +5,7 @@ disk (`folder/my-model` for `folder/my-model.generator.safetensors` and its neig
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,18 @@ def load_model(name: str = DEFAULT) -> Model:
         hashes={path.name: sha256(path) for path in paths.values()},
         projection_learning_rate=_learning_rate(loaded["auxiliary"][1]) if "auxiliary" in loaded else None,
     )
+
+
+def with_encoder(model: Model, path: Path) -> Model:
+    """The model with the encoder of another file instead of its own.
+
+    Raises:
+        PhotograftError: a file that is missing, damaged, or of an encoder that does not fit.
+    """
+    encoder, _ = load_network(path, "encoder")
+    _check_fit(model.generator, {"encoder": encoder}, {"encoder": path})
+    hashes = {file: value for file, value in model.hashes.items() if not file.endswith(".encoder.safetensors")}
+    return replace(model, encoder=encoder, hashes=hashes | {path.name: sha256(path)})
 
 
 def _learning_rate(header: NetworkFile) -> float | None:

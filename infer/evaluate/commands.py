@@ -1,7 +1,5 @@
 """`infer.py evaluate ...`"""
 
-import csv
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +15,12 @@ from infer.evaluate.convergence import compare
 from infer.evaluate.convergence_report import Settings, write_report
 from infer.evaluate.curves import Runner, Say, validation_photos
 from infer.evaluate.generator import GeneratorReport, evaluate_generator
+from infer.evaluate.reconstruction import evaluate_reconstruction
+from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
+from infer.evaluate.tables import csv_table, file_stem, hashes_text, markdown_table, write_files
 from infer.output import check_folder
-from infer.photo import atomic_write
 from models.errors import PhotograftError
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT, Model, load_model, with_encoder
 
 evaluate_app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
 
@@ -63,6 +63,7 @@ def convergence(
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
     photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 200,
     steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 200,
+    random_steps: Annotated[int | None, typer.Option(min=1, help="From random starts; default: as many.")] = None,
     grid_photos: Annotated[int, typer.Option(min=2, help="Photos of them that choose the learning rates.")] = 32,
     grid_steps: Annotated[int, typer.Option(min=1, help="Updates after which rates are compared.")] = 100,
     max_norm: Annotated[float | None, typer.Option(help="Hold z in this ball, in all curves; paper: not.")] = None,
@@ -84,7 +85,9 @@ def convergence(
     with _updates() as say:
         options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": say}
         runner = Runner(model, out / "curves", **options)
-        found = compare(runner, chosen, steps=steps, grid_photos=grid_photos, grid_steps=grid_steps)
+        found = compare(
+            runner, chosen, steps=steps, random_steps=random_steps, grid_photos=grid_photos, grid_steps=grid_steps
+        )
     text = (
         f"{len(chosen)} validation photos of `{data.name}`, {steps} updates, rates by {min(grid_photos, len(chosen))}"
         f" photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
@@ -92,6 +95,55 @@ def convergence(
     )
     for path in write_report(found, Settings(model.name, text, model.hashes), out):
         typer.echo(path)
+
+
+@evaluate_app.command()
+def reconstruction(
+    data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
+    name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
+    encoder: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Encoder instead of the model's; may be given again.")
+    ] = None,
+    steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,20",
+    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of other photos.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and pictures.")] = Path("out"),
+) -> None:
+    """How near reconstructions are to photos: of encoders as they are, and after updates of projection.
+
+    Judged by SqueezeNet features and pixels, beside the loss that projection itself lowers; another photo of the same
+    class and the mean code show what is no better than the class.
+    """
+    counts = _counts(steps)
+    models = _with_encoders(load_model(name), encoder or [])
+    check_folder(out)
+    with _updates() as say:
+        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=say)
+    header, *rows = console_rows(found)
+    table = Table(*header, title=f"{found.count} validation photos, seed {seed}")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    for path in write_reconstruction(found, next(iter(models.values())).name, data.name, out):
+        typer.echo(path)
+
+
+def _counts(text: str) -> list[int]:
+    """Numbers of updates: "0,20"."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {text!r}")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _with_encoders(model: Model, files: list[Path]) -> dict[str, Model]:
+    """The model with each of the encoders, by the names of their files; as it is if there are none."""
+    if not files:
+        return {model.stem: model}
+    names = [path.name.removesuffix(".safetensors").removesuffix(".encoder") for path in files]
+    if len(set(names)) < len(names):
+        raise PhotograftError(f"the encoders' names must differ in the table, not {', '.join(names)}: rename a file")
+    return {name: with_encoder(model, path) for name, path in zip(names, files, strict=True)}
 
 
 @contextmanager
@@ -113,21 +165,7 @@ def _updates() -> Iterator[Say]:
 
 def write_tables(report: GeneratorReport, name: str, hashes: dict[str, str], out: Path) -> list[Path]:
     """The report as CSV and Markdown, with seed, counts and the weights' hashes."""
-    header = ("measure", "samples", "real pictures")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(report.rows())
-    lines = [
-        f"{report.samples} samples, truncation {report.truncation}, seed {report.seed}; "
-        + ", ".join(f"`{file}` {value[:12]}" for file, value in hashes.items()),
-        "",
-        "| " + " | ".join(header) + " |",
-        "|---|---|---|",
-        *("| " + " | ".join(row) + " |" for row in report.rows()),
-    ]
-    stem = f"{Path(name).name.removesuffix('.generator.safetensors')}_generator"
-    contents = {f"{stem}.csv": text.getvalue(), f"{stem}.md": "\n".join(lines) + "\n"}
-    for file, content in contents.items():
-        atomic_write(out / file, lambda stream, content=content: stream.write(content.encode()))  # type: ignore[misc]
-    return [out / file for file in contents]
+    rows = [("measure", "samples", "real pictures"), *report.rows()]
+    text = f"{report.samples} samples, truncation {report.truncation}, seed {report.seed}; {hashes_text(hashes)}"
+    stem = f"{file_stem(name)}_generator"
+    return write_files({f"{stem}.csv": csv_table(rows), f"{stem}.md": f"{text}\n\n{markdown_table(rows)}\n"}, out)

@@ -90,6 +90,7 @@ def compare(
     photos: Photos,
     *,
     steps: int = 200,
+    random_steps: int | None = None,
     grid_photos: int = 32,
     grid_steps: int = 100,
     grid: dict[str, tuple[float, ...]] | None = None,
@@ -100,13 +101,15 @@ def compare(
         runner: with the model and the precision.
         photos: the curves are means over these.
         steps: updates of the curves.
+        random_steps: updates of those from random starts; `steps` if None.
         grid_photos: so many of the photos, evenly, choose the rates.
         grid_steps: updates after which rates are compared.
         grid: rates by space; `grid_of` the model if None.
     """
     grid, subset, curves = grid or grid_of(runner.model), photos.spread(grid_photos), curves_of(runner.model)
     each = len(subset) * grid_steps
-    runner.total = sum(len(grid[curve.space]) * each + len(photos) * steps for curve in curves)
+    length = {curve: random_steps or steps if curve.start == "random" else steps for curve in curves}
+    runner.total = sum(len(grid[curve.space]) * each + len(photos) * length[curve] for curve in curves)
     searches = {}
     for curve in curves:
 
@@ -116,7 +119,7 @@ def compare(
             return runner.run(subset, curve, rate, grid_steps)
 
         searches[curve.name] = search(run, grid[curve.space])
-    losses = {curve.name: runner.run(photos, curve, searches[curve.name].best, steps) for curve in curves}
+    losses = {curve.name: runner.run(photos, curve, searches[curve.name].best, length[curve]) for curve in curves}
     return Convergence(losses, searches)
 
 
@@ -198,7 +201,7 @@ def comparisons(losses: dict[str, Tensor], marks: Iterable[int] = (0, 25, 50, 10
         for zeta, z in pairs
         if zeta in losses and z in losses
         for mark in marks
-        if 0 < mark < last
+        if 0 < mark < min(last, len(losses[z]))
     ]
     for space in ("z", "zeta"):
         start, other = f"{space} from E", f"{space} from random"

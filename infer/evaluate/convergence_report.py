@@ -1,10 +1,10 @@
 """Convergence as files: curves, rates and comparisons as CSV, all tables as Markdown, the figures as PNG."""
 
-import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from infer.evaluate.convergence import Convergence, Reached, comparisons, standard_error
-from infer.photo import atomic_write
+from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, write_files
 
 MARKS = (0, 10, 50, 100, 200)  # updates after which the table gives the loss
 COLOURS = {"z": "tab:blue", "zeta": "tab:red"}
 SIGNS = {"z": "z", "zeta": "ζ"}
-
-Row = Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -37,19 +35,17 @@ def write_report(found: Convergence, settings: Settings, out: Path) -> list[Path
     Returns:
         The files: Markdown, PNG (Fig. 16, Fig. 17), CSV (curves, rates, comparisons).
     """
-    stem = f"{Path(settings.model).name.removesuffix('.generator.safetensors')}_convergence"
+    stem = f"{file_stem(settings.model)}_convergence"
     compared = comparisons(found.curves)
-    contents = {
-        f"{stem}.md": markdown(found, settings, compared).encode(),
+    contents: dict[str, str | bytes] = {
+        f"{stem}.md": markdown(found, settings, compared),
         f"{stem}.png": _png(figure_curves(found)),
         f"{stem}_rates.png": _png(figure_rates(found)),
-        f"{stem}_curves.csv": _csv(curve_rows(found)).encode(),
-        f"{stem}_rates.csv": _csv(rate_rows(found)).encode(),
-        f"{stem}_reached.csv": _csv(reached_rows(compared)).encode(),
+        f"{stem}_curves.csv": csv_table(curve_rows(found)),
+        f"{stem}_rates.csv": csv_table(rate_rows(found)),
+        f"{stem}_reached.csv": csv_table(reached_rows(compared)),
     }
-    for file, content in contents.items():
-        atomic_write(out / file, lambda stream, content=content: stream.write(content))  # type: ignore[misc]
-    return [out / file for file in contents]
+    return write_files(contents, out)
 
 
 # --- tables, each with its header as the first row ---
@@ -59,7 +55,8 @@ def curve_rows(found: Convergence) -> list[Row]:
     """Iteration, then mean and standard error of every curve."""
     header = ["iteration", *(f"{name}, {what}" for name in found.curves for what in ("mean", "standard error"))]
     columns = [v.tolist() for losses in found.curves.values() for v in (losses.mean(1), standard_error(losses))]
-    return [header, *([str(t), *(f"{v:.6f}" for v in row)] for t, row in enumerate(zip(*columns, strict=True)))]
+    numbers = ([f"{v:.6f}" for v in column] for column in columns)
+    return [header, *([str(t), *row] for t, row in enumerate(zip_longest(*numbers, fillvalue="")))]
 
 
 def rate_rows(found: Convergence) -> list[Row]:
@@ -76,12 +73,12 @@ def rate_rows(found: Convergence) -> list[Row]:
 
 def loss_rows(found: Convergence) -> list[Row]:
     """The loss of every curve after some updates."""
-    steps = len(next(iter(found.curves.values()))) - 1
+    steps = max(map(len, found.curves.values())) - 1
     marks = sorted({mark for mark in MARKS if mark < steps} | {steps})
     rows: list[Row] = [["curve", "learning rate", *map(str, marks)]]
     for name, losses in found.curves.items():
         means, errors = losses.mean(1), standard_error(losses)
-        values = [f"{means[mark]:.4f} ± {errors[mark]:.4f}" for mark in marks]
+        values = [f"{means[mark]:.4f} ± {errors[mark]:.4f}" if mark < len(means) else "" for mark in marks]
         rows.append([name, f"{found.searches[name].best:.4g}", *values])
     return rows
 
@@ -113,30 +110,19 @@ def markdown(found: Convergence, settings: Settings, compared: Iterable[Reached]
     """All tables with what they mean."""
     parts = [
         f"# Convergence of projection: {Path(settings.model).name}",
-        f"{settings.text}; " + ", ".join(f"`{file}` {value[:12]}" for file, value in settings.hashes.items()) + ".",
+        f"{settings.text}; {hashes_text(settings.hashes)}.",
         "## Loss",
         "Mean over the photos ± standard error after so many updates, each curve at its best learning rate.",
-        _table(loss_rows(found)),
+        markdown_table(loss_rows(found)),
         "## Iterations to the same loss",
         "The first update at which the mean curve is as low as the reference's after its updates; intervals over photos"
         " drawn with replacement. The median is over single photos, each against its own loss under the reference.",
-        _table(reached_rows(compared)),
+        markdown_table(reached_rows(compared)),
         "## Learning rates",
         "Mean loss after the last update of the grid, by which the rates were chosen.",
-        _table(rate_rows(found)),
+        markdown_table(rate_rows(found)),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _table(rows: Sequence[Row]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 # --- figures ---

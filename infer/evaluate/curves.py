@@ -101,7 +101,7 @@ def validation_photos(root: Path, model: Model, n: int, seed: int) -> Photos:
     if model.class_names and train.class_names != model.class_names:
         raise PhotograftError(f"the classes in {root} are not those of model {model.name}: evaluate on its own data")
     if len(val) == 0:
-        raise PhotograftError(f"{root} has no validation pictures: convergence is measured on those")
+        raise PhotograftError(f"{root} has no validation pictures: it is measured on those")
     store = PictureStore(val, resolution=model.generator.resolution, crop="center", in_memory=False)
     images, _, labels = store.many(evenly(len(val), n))
     target, label = images_to_float(images), labels if model.class_names else None

@@ -1,0 +1,220 @@
+"""How near reconstructions of validation photos are to the photos, judged by what no training here optimised.
+
+The judge is SqueezeNet (`models.judges.SqueezeNetFeatures`, 512 per picture): 1 - cosine between the features of a
+photo and of its reconstruction, and the Fréchet distance between those of all reconstructions and of all photos. Beside
+it stand the pixels, and the loss of projection, which encoders and projection are made to lower.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from data import images_to_float
+from data.loaders import PictureStore
+from data.sources import open_splits
+from infer.evaluate.curves import PIXEL_WEIGHT, Photos, Say, evenly, validation_photos
+from infer.evaluate.generator import judge_features
+from infer.model_projection import check_projects, project_pictures
+from models.errors import PhotograftError
+from models.judges import SqueezeNetFeatures, frechet, to_uint8
+from models.losses import feature_distance, pixel_distance, psi
+from models.projection_step import prepare_once
+from models.zoo import Model
+
+BATCH = 32
+SHOWN = 12  # photos in the contact sheet
+MEAN_CODE, OTHER_PHOTO = "mean code, z = 0", "another photo of the class"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One way to answer N photos with pictures, and how near these are. All tensors are float32 [N] but `shown`.
+
+    Attributes:
+        name: of the encoder, or of the reference.
+        steps: updates of projection; None for a reference.
+        judge: 1 - cosine of SqueezeNet features, in [0,1].
+        frechet: between SqueezeNet features of all the pictures and of all the photos.
+        pixel: mean squared difference, in [0,4] (pictures in [-1,1]).
+        feature: 1 - Psi . Psi, in [0,2]: optimised by projection and by the training of encoders.
+        norm: of z; None for pictures that have none.
+        shown: uint8 [n,3,R,R], the pictures of the contact sheet.
+    """
+
+    name: str
+    steps: int | None
+    judge: Tensor
+    frechet: float
+    pixel: Tensor
+    feature: Tensor
+    norm: Tensor | None
+    shown: Tensor
+
+    @property
+    def psnr(self) -> Tensor:
+        """Decibels [N], of pictures with a range of 2."""
+        return 10 * torch.log10(4 / self.pixel)
+
+    @property
+    def total(self) -> Tensor:
+        """The loss of projection [N]."""
+        return self.feature + PIXEL_WEIGHT * self.pixel
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What `evaluate_reconstruction` found.
+
+    Attributes:
+        answers: every encoder with every number of updates, then the references.
+        photos: uint8 [n,3,R,R], those of the contact sheet.
+        count: N.
+        seed: of the choice of other photos.
+        hashes: file name -> sha256 of the models' weights.
+    """
+
+    answers: list[Answer]
+    photos: Tensor
+    count: int
+    seed: int
+    hashes: dict[str, str]
+
+
+def classmates(root: Path, model: Model, label: Tensor, seed: int) -> Tensor:  # [N] -> [N,3,R,R]
+    """A random training photo of each class: none of the validation photos is its own classmate.
+
+    Raises:
+        PhotograftError: a class without training photos.
+    """
+    train, _ = open_splits(root, classes=None, min_images=0, val_root=None, val_fraction=0.05)
+    random, labels = np.random.default_rng(seed), np.asarray(train.labels)
+    numbers = []
+    for k in label.tolist():
+        members = np.flatnonzero(labels == k)
+        if len(members) == 0:
+            raise PhotograftError(f"{root} has no training pictures of {model.class_names[k]!r} to compare with")
+        numbers.append(int(random.choice(members)))
+    store = PictureStore(train, resolution=model.generator.resolution, crop="center", in_memory=False)
+    return images_to_float(store.many(np.array(numbers, np.int64))[0])
+
+
+def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int], None]) -> Tensor:
+    """z [N,latent_dim] as the editor finds it for photos whose class is known.
+
+    Args:
+        model: with an encoder and a discriminator.
+        photos: with labels.
+        steps: updates of projection; 0 is E's answer.
+        advance: told of every group of photos that is done, by their number.
+    """
+    assert photos.label is not None
+    z = torch.empty(len(photos), model.generator.latent_dim)
+    for k in photos.label.unique().tolist():  # the editor takes one class at a time
+        for rows in (photos.label == k).nonzero()[:, 0].split(BATCH):
+            found = project_pictures(model, photos.target[rows], model.class_names[k], steps=steps)
+            z[rows] = torch.cat([row.z for row in found])
+            advance(len(rows))
+    return z
+
+
+class Judge:
+    """Compares pictures with photos, whose features are computed once.
+
+    Args:
+        model: whose discriminator gives Psi and whose generator makes pictures of codes.
+        photos: N, with labels.
+    """
+
+    def __init__(self, model: Model, photos: Photos) -> None:
+        self.photos = photos
+        self.shown = torch.from_numpy(evenly(len(photos), SHOWN))
+        self.generator, self.discriminator = (
+            prepare_once(network, channels_last=True) for network in (model.generator, model.discriminator)
+        )
+        self.network = SqueezeNetFeatures().to(memory_format=torch.channels_last)
+        self.features, self.psi = self._features(photos.target), self._psi(photos.target)
+
+    def _features(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,512]
+        return judge_features(self.network, to_uint8(images), lambda what, done, total: None, "")
+
+    @torch.no_grad()
+    def _psi(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,D]
+        return torch.cat([psi(self.discriminator.features(part).float()) for part in images.split(BATCH)])
+
+    @torch.no_grad()
+    def of_codes(self, name: str, steps: int | None, z: Tensor) -> Answer:
+        """The pictures of codes [N,latent_dim] under the photos' classes."""
+        label = self.photos.label
+        assert label is not None
+        parts = zip(z.split(BATCH), label.split(BATCH), strict=True)
+        images = torch.cat([self.generator(code, k).float() for code, k in parts])
+        return replace(self.of_pictures(name, images), steps=steps, norm=torch.linalg.vector_norm(z, dim=1))
+
+    def of_pictures(self, name: str, images: Tensor) -> Answer:
+        """Pictures [N,3,R,R] in [-1,1], one for each photo."""
+        features, target = self._features(images), self.photos.target
+        return Answer(
+            name=name,
+            steps=None,
+            judge=1 - F.cosine_similarity(features, self.features),
+            frechet=frechet(features, self.features),
+            pixel=pixel_distance(images, target),
+            feature=feature_distance(self._psi(images), self.psi),
+            norm=None,
+            shown=to_uint8(images[self.shown]),
+        )
+
+
+def evaluate_reconstruction(
+    models: Mapping[str, Model],
+    root: Path,
+    *,
+    photos: int = 500,
+    steps: Sequence[int] = (0, 20),
+    seed: int = 0,
+    say: Say | None = None,
+) -> Reconstruction:
+    """Reconstruct validation photos with encoders and compare.
+
+    Args:
+        models: name of an encoder -> the class-conditional model with it; they differ in nothing else.
+        root: the model's data: class folders or tar shards.
+        photos: so many, evenly spaced over the validation split; all if there are fewer.
+        steps: numbers of updates of projection; 0 is E's answer as it is.
+        seed: of the choice of other photos of the same class.
+        say: told of progress, in updates of single photos (an answer of E counts as one).
+
+    Raises:
+        PhotograftError: networks that are missing, an unconditional model, data of other classes.
+    """
+    model = next(iter(models.values()))
+    check_projects(model)
+    for name, each in models.items():
+        if each.encoder is None:
+            raise PhotograftError(f"model {name} has no encoder beside its generator: give --encoder FILE")
+    if not model.class_names:
+        raise PhotograftError(f"model {model.name} is unconditional: reconstructions are measured class by class")
+    chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
+    assert chosen.label is not None
+    others = classmates(root, model, chosen.label, seed)
+    judge, answers, done = Judge(model, chosen), [], 0
+    total = len(models) * len(chosen) * sum(max(t, 1) for t in steps)
+    for name, each in models.items():
+        for t in steps:
+
+            def advance(n: int, what: str = f"{name}, {t} updates", each: int = max(t, 1)) -> None:
+                nonlocal done
+                done += n * each
+                if say is not None:
+                    say(what, done, total)
+
+            answers.append(judge.of_codes(name, t, find_codes(each, chosen, t, advance)))
+    answers.append(judge.of_codes(MEAN_CODE, None, torch.zeros(len(chosen), model.generator.latent_dim)))
+    answers.append(judge.of_pictures(OTHER_PHOTO, others))
+    hashes = {file: value for each in models.values() for file, value in each.hashes.items()}
+    return Reconstruction(answers, to_uint8(chosen.target[judge.shown]), len(chosen), seed, hashes)

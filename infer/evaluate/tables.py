@@ -1,0 +1,48 @@
+"""Tables as Markdown and CSV, and files that are written whole."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from infer.photo import atomic_write
+
+Row = Sequence[str]
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """A table whose header is the first row."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def csv_table(rows: Iterable[Row]) -> str:
+    """The same as CSV."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def hashes_text(hashes: Mapping[str, str]) -> str:
+    """File names with the beginnings of their sha256."""
+    return ", ".join(f"`{file}` {value[:12]}" for file, value in hashes.items())
+
+
+def file_stem(model: str) -> str:
+    """A model's name without folders and endings, for file names."""
+    return Path(model).name.removesuffix(".generator.safetensors")
+
+
+def write_files(contents: Mapping[str, str | bytes], out: Path) -> list[Path]:
+    """Write files of a folder; each is whole or not there.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        PhotograftError: a folder that cannot be written.
+    """
+    for file, content in contents.items():
+        data = content.encode() if isinstance(content, str) else content
+        atomic_write(out / file, lambda stream, data=data: stream.write(data))  # type: ignore[misc]
+    return [out / file for file in contents]
