@@ -89,7 +89,8 @@ def convergence(
             runner, chosen, steps=steps, random_steps=random_steps, grid_photos=grid_photos, grid_steps=grid_steps
         )
     text = (
-        f"{len(chosen)} validation photos of `{data.name}`, {steps} updates, rates by {min(grid_photos, len(chosen))}"
+        f"{len(chosen)} validation photos of `{data.name}`, {steps} updates"
+        f"{'' if random_steps is None else f' ({random_steps} from random starts)'}, rates by {min(grid_photos, len(chosen))}"
         f" photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
         f" {'free' if max_norm is None else f'within {max_norm:g}'}, seed {seed}"
     )
