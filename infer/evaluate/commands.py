@@ -90,8 +90,8 @@ def convergence(
         )
     text = (
         f"{len(chosen)} validation photos of `{data.name}`, {steps} updates"
-        f"{'' if random_steps is None else f' ({random_steps} from random starts)'}, rates by {min(grid_photos, len(chosen))}"
-        f" photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
+        f"{'' if random_steps is None else f' ({random_steps} from random starts)'},"
+        f" rates by {min(grid_photos, len(chosen))} photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
         f" {'free' if max_norm is None else f'within {max_norm:g}'}, seed {seed}"
     )
     for path in write_report(found, Settings(model.name, text, model.hashes), out):
