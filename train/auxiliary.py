@@ -5,6 +5,7 @@
 where zeta_1 ... zeta_T come from T steps of AdaGrad on zeta, which are differentiated through (double backprop).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -126,9 +127,11 @@ class AuxiliaryTraining(ProjectionTraining):
         """
         data, frozen = self.trainer.datamodule, self.frozen  # type: ignore[attr-defined]
         assert frozen.encoder is not None
-        moment = torch.zeros(2 * (self.model.generator.latent_dim,), device=self.device)
-        seen = 0
-        for batch in data.train_dataloader():  # an independent look at the stream
+        latent_dim = self.model.generator.latent_dim
+        moment = torch.zeros(latent_dim, latent_dim, device=self.device)
+        batches = range(math.ceil(self.start_photos / (data.batch_size * self.trainer.world_size)))
+        shown = track(batches, "principal axes", disable=not self.trainer.is_global_zero)
+        for _, batch in zip(shown, data.train_dataloader(), strict=False):  # an independent look at the stream
             images, label = images_to_float(batch["image"]).to(self.device), self.labels(batch["label"].to(self.device))
             objective = Objective(frozen.generator, frozen.discriminator, images, label, max_norm=self.max_norm)
             rows = torch.arange(len(images), device=self.device)
@@ -140,9 +143,6 @@ class AuxiliaryTraining(ProjectionTraining):
                 if update % 3 == 0:
                     moment += gradient.mT @ gradient
                 z = objective.hold(adam.step(z, gradient, 0.1))
-            seen += len(images) * self.trainer.world_size
-            if seen >= self.start_photos:
-                break
         moment = cast(Tensor, self.trainer.strategy.reduce(moment, reduce_op="mean"))  # the same on every rank
         return torch.linalg.eigh(moment)[1].mT.contiguous()
 
@@ -217,7 +217,7 @@ def linear_frame(axes: Tensor, zeta_dim: int) -> Tensor:
     """Linear map [zeta_dim,latent_dim] from zeta to z: z's own axes and given ones [latent_dim,latent_dim] in turn.
 
     Adam moves along every coordinate at one speed. z's own axes suit some photos' losses and the principal axes of the
-    gradient others; the mean of moves in both is better than either alone (measured: docs/training.md).
+    gradient others; the mean of moves in both is better (measured: docs/experiments/README.md).
 
     Raises:
         PhotograftError: zeta_dim is no multiple of latent_dim.
