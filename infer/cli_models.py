@@ -1,26 +1,21 @@
 """Commands on models and their files: classes, models, sample, inspect, convert, bench."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from infer.cli_common import ModelOption, OutOption, SeedOption
-from infer.editor import to_pixels
 from infer.output import check_folder, sheet, write_png
+from infer.samples import sample_rows, spread_classes
 from models.checkpoints import chainer
 from models.errors import PhotograftError
 from models.files import NetworkFile, read_header, read_tensors, sha256
 from models.registry import create_generator
-from models.zoo import DEFAULT, ZOO, Model, is_installed, load_model
+from models.zoo import DEFAULT, ZOO, is_installed, load_model
 
 SHOWN_NAMES = 12  # of a file's classes
 
@@ -58,38 +53,13 @@ def sample(
     """Draw samples: a picture with a class per row and a z per column."""
     networks = load_model(model)
     count = networks.generator.num_classes
-    labels = [networks.class_index(name) for name in classes or ()] or _spread(count, 8)
+    labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
     check_folder(out)
     path = out / f"{networks.stem}_samples_{seed}.png"
-    rows = draw_samples(networks, labels, columns, truncation, seed)
+    rows = sample_rows(networks, labels, columns, truncation, seed)
     names = [networks.class_names[label] for label in labels]
     write_png(sheet(rows, names=names, size=networks.generator.resolution), path)
     typer.echo(path)
-
-
-@torch.no_grad()
-def draw_samples(
-    model: Model, labels: Sequence[int], columns: int, truncation: float = 1.0, seed: int = 0
-) -> list[list[NDArray[np.uint8]]]:
-    """Pictures uint8 [R,R,3], a row per class and a column per z; one row if the model is unconditional.
-
-    Args:
-        model: whose generator draws.
-        labels: classes of the rows; none for an unconditional model.
-        columns: number of latents.
-        truncation: factor on the latents.
-        seed: of the latents.
-    """
-    z = model.generator.sample_latent(columns, torch.Generator().manual_seed(seed)) * truncation
-    conditions: list[Tensor | None] = [torch.tensor([label]) for label in labels]
-    conditions = conditions or [None]
-    return [[to_pixels(model.generator(one[None], condition)) for one in z] for condition in conditions]
-
-
-def _spread(count: int, most: int) -> list[int]:
-    """Up to `most` of the numbers 0..count-1, evenly."""
-    shown = min(count, most)
-    return [round(i * (count - 1) / max(shown - 1, 1)) for i in range(shown)]
 
 
 def inspect(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.base import Configurable
 from models.features import FeatureNetwork, create_features
 from models.registry import discriminators
+from models.resampling import pooled_conv
 
 SN_LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the blocks' outputs in units of ch
     "snresnet_64": (1, 2, 4, 8, 16),  # the only one whose last block halves the resolution too: give last_down
@@ -65,6 +66,10 @@ class SNConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.spectral_norm(self.weight), self.bias)
 
+    def pooled(self, x: Tensor) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
+        """The mean over 2x2 windows of what `forward` gives (3x3 kernels)."""
+        return pooled_conv(x, self.spectral_norm(self.weight), self.bias)
+
 
 class SNLinear(nn.Linear):
     """Linear layer with spectral norm."""
@@ -102,12 +107,12 @@ class SNBlock(nn.Module):
         self.skip = SNConv2d(c_in, c_out, 1) if down or c_in != c_out else None
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))
+        h = F.relu(self.conv1(x if self.first else F.relu(x)))
         if not self.down:
-            return h + (x if self.skip is None else self.skip(x))
+            return self.conv2(h) + (x if self.skip is None else self.skip(x))
         assert self.skip is not None
         # pooling commutes with the 1x1 convolution, and a quarter of the pixels is a quarter of the work
-        return F.avg_pool2d(h, 2) + self.skip(F.avg_pool2d(x, 2))
+        return self.conv2.pooled(h) + self.skip(F.avg_pool2d(x, 2))
 
 
 @discriminators.register("sn_projection")

@@ -173,7 +173,6 @@ class FeatureEncoder(Encoder):
         standard: Tensor = self.standard(self.out(F.leaky_relu(h, 0.2)).float())
         return standard
 
-    def sample(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,latent_dim]
-        """A code with its noise, distributed over pictures as the prior is: what the generator is trained on."""
-        code: Tensor = self(x)
+    def noisy(self, code: Tensor) -> Tensor:  # [N,latent_dim] -> [N,latent_dim]
+        """Codes with their noise, distributed over pictures as the prior is: what the generator is trained on."""
         return (1 - self.noise**2) ** 0.5 * code + self.noise * torch.randn_like(code)

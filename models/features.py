@@ -112,12 +112,45 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, same: bool) -> nn.Conv2d:
     return new
 
 
+class _Logits(nn.Module):
+    """Pictures [N,3,R,R] in [-1,1] -> logits of a linear layer on a network's pooled features."""
+
+    def __init__(self, network: FeatureNetwork, linear: nn.Linear) -> None:
+        super().__init__()
+        self.network, self.linear = network, linear
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.network(x)[1])
+        return logits
+
+
+def with_classifier(path: Path) -> nn.Module:
+    """Google's MobileNet v2 whole: pictures [N,3,224,224] in [-1,1] -> logits of the 1000 ImageNet classes.
+
+    The embedded file has no classifier. Raises PhotograftError for a file that is none or lacks it.
+    """
+    state = read_tensors(path)
+    if "classifier.1.weight" not in state:
+        raise PhotograftError(f"{path} has no classifier.1.weight: it is no whole MobileNet v2")
+    weight, bias = (state.pop(f"classifier.1.{part}") for part in ("weight", "bias"))
+    linear = nn.Linear(weight.shape[1], weight.shape[0])
+    linear.load_state_dict({"weight": weight, "bias": bias})
+    return _Logits(_tensorflow_mobilenet_v2(state, path), linear).eval().requires_grad_(False)
+
+
 def _embedded_mobilenet_v2() -> FeatureNetwork:
+    path = WEIGHTS / "mobilenet_v2_imagenet.safetensors"
+    return _tensorflow_mobilenet_v2(read_tensors(path), path)
+
+
+def _tensorflow_mobilenet_v2(state: dict[str, Tensor], path: Path) -> FeatureNetwork:
     network = MobileNetV2(tensorflow=True)
-    state = read_tensors(WEIGHTS / "mobilenet_v2_imagenet.safetensors")
     fresh = network.state_dict()
     counters = {k: v for k, v in fresh.items() if k.endswith("num_batches_tracked")}
-    network.load_state_dict({**counters, **state})
+    try:
+        network.load_state_dict({**counters, **state})
+    except RuntimeError as error:
+        raise PhotograftError(f"{path} is no MobileNet v2: {str(error).splitlines()[1].strip()}") from error
     return network.fold()
 
 

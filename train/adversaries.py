@@ -6,6 +6,7 @@ generator's are then computed on what it saw.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from models.base import Configurable
 from models.discriminators import SN_LAYOUTS, Projected, ProjectedDiscriminator, SNProjectionDiscriminator
 from models.errors import PhotograftError
+from models.files import load_network, load_state
 from models.losses import hinge_discriminator, hinge_generator
-from train.augment import PARTS
+from train.augment import DIFFAUGMENT, PARTS
 
 
 class Adversary(nn.Module, ABC):
@@ -28,12 +30,22 @@ class Adversary(nn.Module, ABC):
         learning_rate: of its Adam (betas 0.0 and 0.9).
         augment: how the pictures that it sees are augmented: some of `train.augment.PARTS`, or nothing.
         share: part of the batch that it looks at (an observer need not see all).
+        init: weights file to start from (one that `train.py export` wrote).
     """
 
     network: Configurable
 
-    def __init__(self, weight: float, every: int, learning_rate: float, augment: Sequence[str], share: float) -> None:
+    def __init__(
+        self,
+        weight: float,
+        every: int,
+        learning_rate: float,
+        augment: Sequence[str],
+        share: float,
+        init: str | None,
+    ) -> None:
         super().__init__()
+        self.init = init
         self.weight, self.every, self.learning_rate = weight, every, learning_rate
         unknown = set(augment) - set(PARTS)
         if unknown:
@@ -43,6 +55,12 @@ class Adversary(nn.Module, ABC):
     @abstractmethod
     def build(self, num_classes: int, resolution: int) -> None:
         """Make the network, once the data are known."""
+
+    def start(self) -> None:
+        """Take the weights of `init`, if given. Raises PhotograftError for a file that does not fit."""
+        if self.init is not None:
+            source, _ = load_network(Path(self.init), "discriminator")
+            load_state(self.network, source.state_dict(), Path(self.init))
 
     def set_learning(self, on: bool) -> None:
         """Gradients of what learns in it on or off (off while the generator's loss goes through it)."""
@@ -80,8 +98,9 @@ class SNProjectionAdversary(Adversary):
         learning_rate: float = 2e-4,
         augment: Sequence[str] = (),
         share: float = 1.0,
+        init: str | None = None,
     ) -> None:
-        super().__init__(weight, every, learning_rate, augment, share)
+        super().__init__(weight, every, learning_rate, augment, share, init)
         self.layout, self.ch = layout, ch
 
     def build(self, num_classes: int, resolution: int) -> None:
@@ -131,10 +150,11 @@ class ProjectedAdversary(Adversary):
         head_channels: int = 128,
         every: int = 1,
         learning_rate: float = 2e-4,
-        augment: Sequence[str] = PARTS,
+        augment: Sequence[str] = DIFFAUGMENT,
         share: float = 1.0,
+        init: str | None = None,
     ) -> None:
-        super().__init__(weight, every, learning_rate, augment, share)
+        super().__init__(weight, every, learning_rate, augment, share, init)
         self.mismatch, self.guidance = mismatch, guidance
         self.options: dict[str, Any] = {
             "features": features,

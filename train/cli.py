@@ -93,12 +93,24 @@ def run_export(args: list[str]) -> None:
     parser.add_argument("checkpoint", type=Path, help="a .ckpt written by train.py fit")
     parser.add_argument("out", type=Path, help="folder and stem of the files, such as models/weights/my-model")
     parser.add_argument("--last", action="store_true", help="the last step's weights, not their moving average")
+    parser.add_argument(
+        "--standing",
+        type=int,
+        default=64,
+        metavar="N",
+        help="measure the averaged generator's batch norm on N batches of samples; 0: keep training's (default: 64)",
+    )
     parser.add_argument("--float32", action="store_true", help="store float32 (default: float16)")
     parser.add_argument(
         "--learning-rate", type=float, metavar="R", help="of projection with these A and B, kept in their file"
     )
     options = parser.parse_args(args)
-    flags = {"average": not options.last, "half": not options.float32, "learning_rate": options.learning_rate}
+    flags = {
+        "average": not options.last,
+        "standing": options.standing,
+        "half": not options.float32,
+        "learning_rate": options.learning_rate,
+    }
     for path in export(options.checkpoint, options.out, **flags):
         print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
 

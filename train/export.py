@@ -12,6 +12,7 @@ from models.base import Generator
 from models.errors import PhotograftError
 from models.files import load_state, save_network
 from models.registry import KINDS
+from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
 
 
@@ -34,7 +35,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def export(
-    checkpoint: Path, out: Path, *, average: bool = True, half: bool = True, learning_rate: float | None = None
+    checkpoint: Path,
+    out: Path,
+    *,
+    average: bool = True,
+    standing: int = 64,
+    half: bool = True,
+    learning_rate: float | None = None,
 ) -> list[Path]:
     """Write one file per network: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
 
@@ -42,6 +49,8 @@ def export(
         checkpoint: a `.ckpt` of `train.py fit`.
         out: folder and stem of the files.
         average: the exponential moving average of generator and encoder, rather than the last step's weights.
+        standing: batches of 64 samples from which the averaged generator's batch norm is measured anew (see
+            `train.standing`); 0 keeps the running statistics of training.
         half: store float16 (half the size; read as float32).
         learning_rate: of projection with these A and B, which the editor reads from their file; None: the training's
             `projection_rate`.
@@ -67,6 +76,8 @@ def export(
                 add_group_tables(network, torch.tensor(info["groups"]))
             load_state(network, part, checkpoint)
             network = folded(network)
+            if average and standing:
+                measure_statistics(network, torch.tensor(info["distribution"]), standing)
         else:
             load_state(network, part, checkpoint)
         name = "projected" if family == "projected" else kind

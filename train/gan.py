@@ -22,6 +22,8 @@ from models.errors import PhotograftError
 from models.losses import stage_distance
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
+from train.codes import correlation_penalty, whiten
+from train.diversity import descriptor_sizes, descriptors, scatter_within_classes, shortfall
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
@@ -48,12 +50,18 @@ class GAN(pl.LightningModule):
         feature_weight, pixel_weight: of the reconstruction's terms (standardised frozen features; mean |x - x'|).
         saturation_weight: of the square by which the values before the final tanh exceed 1.8: where tanh is flat no
             other term can bring a blown-out area back.
+        decorrelation_weight: of covariances between the dimensions of photos' codes (see `train.codes`).
+        diversity_weight: of what samples of a class lack in scatter (see `train.diversity`); half of the prior samples
+            then share their classes with the other half, and a projected discriminator must be among the adversaries.
+        whiten_codes: first change the basis of z so that photos' codes are white (see `train.codes`). For a start from
+            given weights.
         group_tables: add a table per group of classes (species) to the class tables.
         ema: decay of the exponential moving average of generator and encoder, per generator step.
         init_generator, init_encoder: weights files to start from.
 
     Raises:
-        PhotograftError: reconstructions or translations without an encoder; later a generator that does not fit the
+        PhotograftError: reconstructions, translations or whitening without an encoder, diversity without a projected
+            discriminator; later a generator that does not fit the
             data's resolution, or weights files that do not fit the networks.
     """
 
@@ -75,6 +83,9 @@ class GAN(pl.LightningModule):
         feature_weight: float = 1.0,
         pixel_weight: float = 1.0,
         saturation_weight: float = 0.0,
+        decorrelation_weight: float = 0.0,
+        diversity_weight: float = 0.0,
+        whiten_codes: bool = False,
         group_tables: bool = True,
         ema: float = 0.999,
         init_generator: str | None = None,
@@ -89,6 +100,8 @@ class GAN(pl.LightningModule):
         self.learning_rate, self.table_learning_rate, self.decay = learning_rate, table_learning_rate, decay
         self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
         self.saturation_weight = saturation_weight
+        self.decorrelation_weight, self.diversity_weight = decorrelation_weight, diversity_weight
+        self.whiten_codes = whiten_codes
         self.group_tables, self.ema_decay = group_tables, ema
         self.init_generator, self.init_encoder = init_generator, init_encoder
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
@@ -97,6 +110,10 @@ class GAN(pl.LightningModule):
         self.encoder: FeatureEncoder | None = None
         if encoder is None and any(stage.needs_encoder for stage in self.stages):
             raise PhotograftError("reconstructions and translations need an encoder in the config")
+        if encoder is None and (whiten_codes or decorrelation_weight):
+            raise PhotograftError("whiten_codes and decorrelation_weight need an encoder in the config")
+        if diversity_weight and self._projected is None:
+            raise PhotograftError("diversity_weight needs a ProjectedAdversary in the config")
 
     # ------------------------------------------------------------------ networks
 
@@ -113,6 +130,11 @@ class GAN(pl.LightningModule):
     @property
     def _opponents(self) -> list[Adversary]:
         return cast(list[Adversary], list(self.adversaries))
+
+    @property
+    def _projected(self) -> ProjectedAdversary | None:
+        """The first projected discriminator."""
+        return next((a for a in self._opponents if isinstance(a, ProjectedAdversary)), None)
 
     @property
     def _data(self) -> ImageDataModule:
@@ -138,22 +160,54 @@ class GAN(pl.LightningModule):
         self.group_names = list(data.group_names)
         for adversary in self._opponents:
             adversary.build(data.num_classes, data.resolution)
+            adversary.start()
+        if self.encoder is not None and self.decorrelation_weight:
+            self.register_buffer("code_covariance", torch.eye(self.encoder.latent_dim))
+        if self.diversity_weight and self._projected is not None:
+            for index, size in enumerate(descriptor_sizes(self._projected.network)):
+                self.register_buffer(f"scatter_{index}", torch.ones(size))
 
     def _remember_saturation(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self._saturation = F.relu(output.float().abs() - SATURATED).square().mean()
 
     def on_fit_start(self) -> None:
-        """Standardise the frozen features by real pictures, once."""
+        """Measure real pictures, once: standardise the frozen features, whiten codes, scatter within classes."""
         if int(self.steps):
             return
+        pictures, labels = self._first_pictures(2048 if self.whiten_codes or self.diversity_weight else 512)
+        for adversary in self._opponents:
+            if isinstance(adversary, ProjectedAdversary) and not adversary.init:
+                adversary.network.calibrate(pictures[:512])
+        if self.whiten_codes:
+            self._whiten(pictures)
+        if self.diversity_weight and self._projected is not None:
+            self._measure_scatter(self._projected, pictures, labels)
+
+    def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
+        """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes (fewer if an epoch is shorter)."""
         pictures: list[Tensor] = []
+        labels: list[Tensor] = []
         for batch in self._data.train_dataloader():
             pictures.append(images_to_float(batch["image"]).to(self.device))
-            if sum(map(len, pictures)) >= 512:
+            labels.append(batch["label"].to(self.device))
+            if sum(map(len, pictures)) >= n:
                 break
-        for adversary in self._opponents:
-            if isinstance(adversary, ProjectedAdversary):
-                adversary.network.calibrate(torch.cat(pictures)[:512])
+        return torch.cat(pictures)[:n], torch.cat(labels)[:n]
+
+    def _whiten(self, pictures: Tensor) -> None:
+        assert self.generator is not None and self.encoder is not None
+        first = self.generator.get_submodule("linear")
+        assert isinstance(first, nn.Linear)
+        whiten(self.encoder, first, pictures.split(64))
+        for name, average in self.ema.items():
+            average.load_state_dict(self.get_submodule(name).state_dict())
+
+    @torch.no_grad()
+    def _measure_scatter(self, adversary: ProjectedAdversary, pictures: Tensor, labels: Tensor) -> None:
+        """Of real pictures, augmented as in training."""
+        parts = [descriptors(adversary.look(self._augmented(adversary, part))) for part in pictures.split(64)]
+        for index, of_one in enumerate(zip(*parts, strict=True)):
+            self.get_buffer(f"scatter_{index}").copy_(scatter_within_classes(torch.cat(of_one), labels))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam of the generator (with the encoder), then one of each adversary."""
@@ -224,22 +278,25 @@ class GAN(pl.LightningModule):
         from_photos = reconstructions + counts["translation"]
         prior = self.generator.sample_latent(counts["prior"]).to(self.device)
         drawn = self.draw_labels(n - reconstructions)
+        pairs = counts["prior"] // 2 if self.diversity_weight else 0
+        if pairs:
+            drawn[-pairs:] = drawn[-2 * pairs : -pairs]
         if not from_photos:
-            return Codes(prior, drawn, 0)
+            return Codes(prior, drawn, 0, pairs)
         if from_photos > len(real):
             raise PhotograftError(
                 f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}"
             )
         assert self.encoder is not None
-        codes = self.encoder.sample(resize(real, self.encoder.resolution))
-        latent = torch.cat([codes[:from_photos], prior])
-        return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions)
+        codes = self.encoder(resize(real, self.encoder.resolution))
+        latent = torch.cat([self.encoder.noisy(codes)[:from_photos], prior])
+        return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions, pairs, codes)
 
     def make_fakes(self, codes: Codes) -> Fakes:
         """Pictures of codes, in one pass of the generator."""
         assert self.generator is not None
         images = self.generator(codes.latent, codes.labels if self.generator.num_classes else None)
-        return Fakes(images, codes.labels, codes.reconstructions)
+        return Fakes(images, codes)
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:
         self._seen: dict[int, tuple[Any, Any, Tensor]] = {}
@@ -250,7 +307,7 @@ class GAN(pl.LightningModule):
             n = max(1, int(len(real) * adversary.share))
             pick = slice(0, n) if adversary.share == 1.0 else torch.randperm(len(real))[:n]
             seen_real, seen_fake = self._look(adversary, real, fakes.images, augmentation, pick)
-            labels, fake_labels = label[pick], fakes.labels[pick]
+            labels, fake_labels = label[pick], fakes.codes.labels[pick]
             self._seen[index] = (seen_real, seen_fake, fake_labels)
             wrong = self.wrong_labels(labels)
             terms = adversary.own_loss(seen_real, labels, seen_fake.detach(), fake_labels, wrong)
@@ -294,13 +351,18 @@ class GAN(pl.LightningModule):
             if self.reuse_fakes:
                 _, seen, labels = self._seen[index]
             else:
-                seen, labels = adversary.look(self._augmented(adversary, fakes.images)), fakes.labels
+                seen, labels = adversary.look(self._augmented(adversary, fakes.images)), fakes.codes.labels
             score = adversary.generator_loss(seen, labels)
             terms[f"adversarial_{index}"] = stage.adversarial * adversary.weight * score
-        if fakes.reconstructions:
+        if fakes.codes.reconstructions:
             terms |= self._reconstruction_terms(stage, real, fakes)
         if self.saturation_weight:
             terms["saturation"] = self.saturation_weight * self._saturation
+        if self.decorrelation_weight and fakes.codes.photos is not None:
+            penalty = correlation_penalty(fakes.codes.photos, self.get_buffer("code_covariance"))
+            terms["decorrelation"] = self.decorrelation_weight * penalty
+        if self.diversity_weight and fakes.codes.pairs and stage.adversarial:
+            terms["diversity"] = self.diversity_weight * self._shortfall(fakes)
         if terms:  # else nobody that it listens to looked in this step
             self._descend(0, terms)
             self._update_ema()
@@ -314,7 +376,7 @@ class GAN(pl.LightningModule):
         return Augmentation.draw(len(images), images.device)(images, adversary.augment)
 
     def _reconstruction_terms(self, stage: Stage, real: Tensor, fakes: Fakes) -> dict[str, Tensor]:
-        n = fakes.reconstructions
+        n = fakes.codes.reconstructions
         terms = {"pixels": self.pixel_weight * F.l1_loss(fakes.images[:n], real[:n])}
         for index, adversary in enumerate(self._opponents):
             if not isinstance(adversary, ProjectedAdversary) or not self.feature_weight:
@@ -329,6 +391,19 @@ class GAN(pl.LightningModule):
             distance = stage_distance(seen_real[:n].stages, seen_fake[:n].stages)
             terms["features"] = self.feature_weight * distance
         return terms
+
+    def _shortfall(self, fakes: Fakes) -> Tensor:
+        """What pairs of prior samples lack in scatter, in the first projected discriminator's features."""
+        index = next(i for i, a in enumerate(self._opponents) if isinstance(a, ProjectedAdversary))
+        n, pairs = len(fakes.images), fakes.codes.pairs
+        first, second = slice(n - 2 * pairs, n - pairs), slice(n - pairs, n)
+        if self.reuse_fakes and index in self._seen and self._opponents[index].share == 1.0:
+            seen = self._seen[index][1]
+        else:
+            adversary = self._opponents[index]
+            seen = adversary.look(self._augmented(adversary, fakes.images))
+        found = (descriptors(seen[first]), descriptors(seen[second]))
+        return shortfall(*found, [self.get_buffer(f"scatter_{i}") for i in range(len(found[0]))])
 
     def _update_ema(self) -> None:
         # early on the average would be of nothing but the first weights

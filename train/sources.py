@@ -55,17 +55,20 @@ class Codes:
         latent: [N,latent_dim].
         labels: [N] int64, the class that each is to show.
         reconstructions: how many of them are codes of the first real pictures with their own classes.
+        pairs: how many of the last ones share their class with the one that stands as many places before it.
+        photos: [M,latent_dim], the codes of all real pictures without their noise; None without an encoder.
     """
 
     latent: Tensor
     labels: Tensor
     reconstructions: int
+    pairs: int = 0
+    photos: Tensor | None = None
 
 
 @dataclass
 class Fakes:
-    """Generated pictures [N,3,R,R] in [-1,1] of one batch; labels and order as in `Codes`."""
+    """Generated pictures [N,3,R,R] in [-1,1] of one batch and the codes that they were made of."""
 
     images: Tensor
-    labels: Tensor
-    reconstructions: int
+    codes: Codes

@@ -1,6 +1,6 @@
 """`infer.py evaluate ...`"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +11,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from infer.cli_common import console, note
+from infer.evaluate.classifiers import load_classifier
 from infer.evaluate.convergence import compare
 from infer.evaluate.convergence_report import Settings, write_report
-from infer.evaluate.curves import Runner, Say, validation_photos
-from infer.evaluate.generator import GeneratorReport, evaluate_generator
+from infer.evaluate.curves import Runner, validation_photos
+from infer.evaluate.generator import evaluate_generator
+from infer.evaluate.generator_report import write_generator
+from infer.evaluate.judging import Say
 from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
-from infer.evaluate.tables import csv_table, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.tables import Row
+from infer.evaluate.translation import evaluate_translation
+from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 from infer.output import check_folder
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, Model, load_model, with_encoder
@@ -36,24 +41,60 @@ def generator(
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
     samples: Annotated[int, typer.Option(min=600, help="Samples, and real pictures.")] = 4000,
     truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z.")] = 1.0,
+    classifier: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Names classes too: of torchvision, or a .safetensors.")
+    ] = None,
+    index_map: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="Which of the classifier's classes are which of the model's.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of random draws.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the table (CSV and Markdown).")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and contact sheet.")] = Path("out"),
 ) -> None:
-    """Fréchet distances and class hits of samples; real pictures give floor and ceiling."""
+    """Samples against real pictures: Fréchet distances, precision and recall, class hits, and a contact sheet."""
     model = load_model(name)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[str, object] = {}
+    if (classifier is None) != (index_map is None):
+        raise PhotograftError("--classifier and --index-map go together")
+    judge = load_classifier(classifier, index_map, model) if classifier and index_map else None
+    check_folder(out)
+    with _updates() as say:
+        report = evaluate_generator(
+            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, say=say
+        )
+    _print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
+    for path in write_generator(report, model, out):
+        typer.echo(path)
 
-        def say(what: str, done: int, total: int) -> None:
-            task = tasks.setdefault(what, progress.add_task(what, total=total) if what not in tasks else None)
-            progress.update(task, completed=done)  # type: ignore[arg-type]
 
-        report = evaluate_generator(model, data, samples=samples, truncation=truncation, seed=seed, say=say)
-    table = Table("measure", "samples", "real pictures", title=f"{name}: {samples} samples, seed {seed}")
-    for row in report.rows():
-        table.add_row(*row)
-    Console().print(table)
-    for path in write_tables(report, model.name, model.hashes, out):
+@evaluate_app.command()
+def translation(
+    data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
+    name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
+    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 500,
+    steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,40",
+    translations: Annotated[int, typer.Option(min=2, help="Translations, and real pictures, compared.")] = 4000,
+    masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 100,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Projection in bfloat16.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of targets and real pictures.")] = 1,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and contact sheets.")] = Path("out"),
+) -> None:
+    """Photos translated into other classes: is it the class, is it still the photo, does it look real (Table 2)."""
+    model, counts = load_model(name), _counts(steps)
+    check_folder(out)
+    with _updates() as say:
+        report = evaluate_translation(
+            model,
+            data,
+            photos=photos,
+            steps=counts,
+            translations=translations,
+            masks=masks,
+            bf16=bf16,
+            seed=seed,
+            say=say,
+        )
+    _print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
+    _print_table(pair_rows(report), "class errors")
+    for path in write_translation(report, model, data.name, out):
         typer.echo(path)
 
 
@@ -120,13 +161,17 @@ def reconstruction(
     check_folder(out)
     with _updates() as say:
         found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=say)
-    header, *rows = console_rows(found)
-    table = Table(*header, title=f"{found.count} validation photos, seed {seed}")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    _print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
     for path in write_reconstruction(found, next(iter(models.values())).name, data.name, out):
         typer.echo(path)
+
+
+def _print_table(rows: Sequence[Row], title: str) -> None:
+    """Rows on the terminal; the first is the header."""
+    table = Table(*rows[0], title=title)
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console().print(table)
 
 
 def _counts(text: str) -> list[int]:
@@ -162,11 +207,3 @@ def _updates() -> Iterator[Say]:
             progress.update(task, description=what, completed=done, total=total)
 
         yield say
-
-
-def write_tables(report: GeneratorReport, name: str, hashes: dict[str, str], out: Path) -> list[Path]:
-    """The report as CSV and Markdown, with seed, counts and the weights' hashes."""
-    rows = [("measure", "samples", "real pictures"), *report.rows()]
-    text = f"{report.samples} samples, truncation {report.truncation}, seed {report.seed}; {hashes_text(hashes)}"
-    stem = f"{file_stem(name)}_generator"
-    return write_files({f"{stem}.csv": csv_table(rows), f"{stem}.md": f"{text}\n\n{markdown_table(rows)}\n"}, out)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from data import images_to_float
 from data.loaders import PictureStore
 from data.sources import open_splits
+from infer.evaluate.judging import Say
 from infer.photo import atomic_write
 from infer.projection import project
 from models.errors import PhotograftError
@@ -30,9 +31,6 @@ from models.zoo import Model
 
 FORMAT = 1  # of the kept curves
 PIXEL_WEIGHT = 0.2  # of the paper's loss
-
-Say = Callable[[str, int, int], None]
-"""Told of progress: what is being done, updates of single photos done, updates that are known to be needed in all."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ it stand the pixels, and the loss of projection, which encoders and projection a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor
 from data import images_to_float
 from data.loaders import PictureStore
 from data.sources import open_splits
-from infer.evaluate.curves import PIXEL_WEIGHT, Photos, Say, evenly, validation_photos
-from infer.evaluate.generator import judge_features
+from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
+from infer.evaluate.judging import Say, judge_features
 from infer.model_projection import check_projects, project_pictures
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
@@ -103,7 +104,7 @@ def classmates(root: Path, model: Model, label: Tensor, seed: int) -> Tensor:  #
     return images_to_float(store.many(np.array(numbers, np.int64))[0])
 
 
-def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int], None]) -> Tensor:
+def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int], None], **options: Any) -> Tensor:
     """z [N,latent_dim] as the editor finds it for photos whose class is known.
 
     Args:
@@ -111,12 +112,13 @@ def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int]
         photos: with labels.
         steps: updates of projection; 0 is E's answer.
         advance: told of every group of photos that is done, by their number.
+        options: of `infer.projection.project`, instead of the model's.
     """
     assert photos.label is not None
     z = torch.empty(len(photos), model.generator.latent_dim)
     for k in photos.label.unique().tolist():  # the editor takes one class at a time
         for rows in (photos.label == k).nonzero()[:, 0].split(BATCH):
-            found = project_pictures(model, photos.target[rows], model.class_names[k], steps=steps)
+            found = project_pictures(model, photos.target[rows], model.class_names[k], steps=steps, **options)
             z[rows] = torch.cat([row.z for row in found])
             advance(len(rows))
     return z

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from models.base import Generator, Layer, Modulation, Tap, check_labels
 from models.batch_norm import BatchNorm2d, batch_norm
 from models.registry import register_generator
+from models.resampling import upsampled_conv
 
 NORM_EPS = 2e-5  # of the original (Chainer's default)
 
@@ -156,7 +157,7 @@ class SNGANGenerator(Generator):
         blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
         for i, block in enumerate(blocks):
             h = self._modulate(f"blocks.{i}.norm1", block.norm1, x, modulations[2 * i], tap)
-            h = block.conv1(F.interpolate(F.relu(h), scale_factor=2.0, mode="nearest"))
+            h = upsampled_conv(F.relu(h), block.conv1.weight, block.conv1.bias)
             h = self._modulate(f"blocks.{i}.norm2", block.norm2, h, modulations[2 * i + 1], tap)
             h = block.conv2(F.relu(h))
             # a 1x1 convolution commutes with nearest-neighbour upsampling, and costs a quarter before it

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.errors import PhotograftError
@@ -12,8 +13,8 @@ from models.generators.sngan import SNGANGenerator
 from models.losses import hinge_discriminator
 from tests.train.tiny import MIXED, SIDE, adversaries, fit, gan, write_folders
 from train.adversaries import ProjectedAdversary, SNProjectionAdversary
-from train.augment import Augmentation
-from train.sources import SOURCES, Stage
+from train.augment import LEAST_ZOOM, MOST_ZOOM, PARTS, Augmentation
+from train.sources import SOURCES, Codes, Stage
 from train.tables import GroupedTable, add_group_tables, folded, table_parameters
 
 pytestmark = [
@@ -220,8 +221,15 @@ def test_augmentation_keeps_shapes_and_lets_gradients_through(shape: tuple[int, 
 def test_neutral_augmentation_changes_nothing_and_parts_do_what_they_say() -> None:
     x = torch.rand(1, 3, 8, 8)
     one, outside = torch.ones(1, 1, 1, 1), torch.full((1, 2), 2.0)
-    neutral = {"brightness": 0 * one, "saturation": one, "contrast": one, "shift": torch.zeros(1, 2), "cutout": outside}
-    torch.testing.assert_close(Augmentation(**neutral)(x), x)
+    neutral = {
+        "brightness": 0 * one,
+        "saturation": one,
+        "contrast": one,
+        "shift": torch.zeros(1, 2),
+        "cutout": outside,
+        "window": torch.tensor([[1.0, 0.5, 0.5]]),
+    }
+    torch.testing.assert_close(Augmentation(**neutral)(x, PARTS), x)
     torch.testing.assert_close(Augmentation(**{**neutral, "brightness": 0.5 * one})(x), x + 0.5)
     grey = Augmentation(**{**neutral, "saturation": 0 * one})(x)
     torch.testing.assert_close(grey, x.mean(1, keepdim=True).expand_as(x))
@@ -231,3 +239,76 @@ def test_neutral_augmentation_changes_nothing_and_parts_do_what_they_say() -> No
     cut = Augmentation(**{**neutral, "cutout": torch.zeros(1, 2)})(x)
     assert not bool(cut[..., :4, :4].any())
     torch.testing.assert_close(cut[..., 4:, :], x[..., 4:, :])
+    corner = Augmentation(**{**neutral, "window": torch.tensor([[0.5, 0.0, 1.0]])})(x, ["zoom"])
+    enlarged = F.interpolate(x[..., :4, 4:], scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(corner[..., 1:-1, 1:-1], enlarged[..., 1:-1, 1:-1])  # top right, twice as large
+
+
+def test_zoom_stays_within_its_bounds_and_looks_everywhere() -> None:
+    window = Augmentation.draw(2000, "cpu").window
+    assert float(window[:, 0].max()) <= 1 / LEAST_ZOOM
+    assert float(window[:, 0].min()) >= 1 / MOST_ZOOM
+    x = torch.rand(200, 3, 16, 16, requires_grad=True)
+    Augmentation.draw(200, "cpu")(x, ["zoom"]).sum().backward()
+    assert x.grad is not None
+    assert bool((x.grad.sum(dim=(0, 1)) > 0).all())
+
+
+# --- diversity, correlation, weights to start from ---
+
+
+def test_pairs_share_their_class(folders: Path, tmp_path: Path) -> None:
+    module = gan(stages=[Stage(sources={"prior": 0.7, "translation": 0.3})], diversity_weight=1.0)
+    drawn = []
+    draw = module.draw_codes
+
+    def spy(*args: Any) -> Codes:
+        drawn.append(draw(*args))
+        return drawn[-1]
+
+    module.draw_codes = spy  # type: ignore[method-assign]
+    fit(folders, tmp_path, 2, module=module)
+    assert drawn
+    for codes in drawn:
+        pairs = codes.pairs
+        assert pairs == int(len(codes.labels) * 0.7) // 2 or pairs > 0
+        assert torch.equal(codes.labels[-pairs:], codes.labels[-2 * pairs : -pairs])
+        assert not torch.equal(codes.latent[-pairs:], codes.latent[-2 * pairs : -pairs])
+    assert not bool((module.get_buffer("scatter_0") == 1).all())  # measured on real pictures
+
+
+def test_terms_reach_the_generator_and_the_encoder(folders: Path, tmp_path: Path) -> None:
+    def after(**changes: float) -> dict[str, Tensor]:
+        module = gan(stages=[Stage(sources=MIXED)], **changes)
+        fit(folders, tmp_path, 2, module=module)
+        return {k: v for k, v in module.state_dict().items() if k.startswith(("generator.", "encoder."))}
+
+    plain, apart = after(), after(decorrelation_weight=10.0)
+    assert not torch.equal(plain["encoder.out.weight"], apart["encoder.out.weight"])
+
+
+def test_diversity_needs_a_projected_discriminator() -> None:
+    with pytest.raises(PhotograftError, match="ProjectedAdversary"):
+        gan(adversaries=[SNProjectionAdversary("snresnet_small", ch=2)], diversity_weight=1.0)
+    with pytest.raises(PhotograftError, match="encoder"):
+        gan(encoder=None, stages=[Stage()], whiten_codes=True)
+
+
+def test_adversaries_start_from_files(folders: Path, tmp_path: Path) -> None:
+    from models.files import save_network
+
+    first = adversaries()
+    for adversary, name in zip(first, ("projected", "discriminator"), strict=True):
+        adversary.build(3, SIDE)
+        save_network(tmp_path / f"{name}.safetensors", adversary.network, "discriminator")
+    second = adversaries()
+    for adversary, name in zip(second, ("projected", "discriminator"), strict=True):
+        adversary.init = str(tmp_path / f"{name}.safetensors")
+        adversary.build(3, SIDE)
+        adversary.start()
+    for ours, theirs in zip(first, second, strict=True):
+        state = theirs.network.state_dict()
+        assert all(torch.equal(value, state[key]) for key, value in ours.network.state_dict().items())
+    second[1].init = str(tmp_path / "projected.safetensors")
+    with pytest.raises(PhotograftError, match="does not fit"):
+        second[1].start()

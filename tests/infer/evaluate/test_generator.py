@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from infer.evaluate import generator as judge
-from infer.evaluate.commands import write_tables
+from infer.evaluate.generator_report import write_generator
+from infer.evaluate.judging import Probe
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import load_model
@@ -38,7 +39,7 @@ def test_probe_names_real_classes_and_refuses_wrong_ones() -> None:
     random = torch.Generator().manual_seed(1)
     labels = torch.arange(4).repeat(50)
     features = torch.nn.functional.one_hot(labels, 4).float() * 3 + torch.randn(200, 4, generator=random) * 0.3
-    probe, groups = judge.Probe(features, labels, 4, steps=300), torch.tensor([0, 0, 1, 1])
+    probe, groups = Probe(features, labels, 4, steps=300), torch.tensor([0, 0, 1, 1])
     right = probe.hits(features, labels, groups)
     assert right.class_top1 > 0.95
     wrong = probe.hits(features, (labels + 2) % 4, groups)
@@ -51,7 +52,9 @@ def test_report_of_a_random_model_is_far_from_the_floor(tiny: Path, pictures: Pa
     report = judge.evaluate_generator(model, pictures, samples=64)
     assert report.frechet["squeezenet"] > 2 * report.floor["squeezenet"]
     assert report.real.class_top1 > report.hits.class_top1
-    written = write_tables(report, model.name, model.hashes, tmp_path)
+    assert report.real_manifold.recall > report.manifold.recall
+    written = write_generator(report, model, tmp_path)
+    assert [path.suffix for path in written] == [".csv", ".md", ".png"]
     text = written[1].read_text()
     assert "flattering" in text
     assert f"{report.frechet['squeezenet']:.1f}" in text
@@ -79,3 +82,10 @@ def test_data_of_other_classes_are_refused(tiny: Path, tmp_path: Path) -> None:
 
 def test_pictures_are_rounded() -> None:
     assert to_uint8(torch.tensor([-1.0, 0.0, 1.0, 2.0])).tolist() == [0, 128, 255, 255]
+
+
+def test_small_pictures_are_judged_too(tiny: Path) -> None:
+    images = torch.randint(0, 256, (3, 3, 128, 128), dtype=torch.uint8)
+    small = judge.shrunk(images)
+    assert small.shape == (3, 3, 64, 64)
+    assert float((small.float().mean() - images.float().mean()).abs()) < 1

@@ -1,0 +1,40 @@
+"""The judge's verdict on samples as files: table (CSV, Markdown) and contact sheet."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from infer.evaluate.generator import GeneratorReport
+from infer.evaluate.tables import csv_table, file_stem, hashes_text, markdown_table, write_files
+from infer.output import sheet
+from infer.samples import sample_rows, spread_classes
+from models.zoo import Model
+
+CLASSES, COLUMNS = 8, 8
+NOTES = """\
+Real pictures: two halves of them for distances, precision, recall, density and coverage (samples are halved too for the
+last four, so that both columns compare as many); validation pictures for class hits. Probe: linear, on SqueezeNet
+features, fitted to the real training pictures. No training here looked through SqueezeNet. Group: species."""
+
+
+def write_generator(report: GeneratorReport, model: Model, out: Path) -> list[Path]:
+    """Write the table, with seed, counts and the weights' hashes, and a sheet of samples that nobody picked.
+
+    Returns:
+        CSV, Markdown, PNG.
+    """
+    rows = [("measure", "samples", "real pictures"), *report.rows()]
+    text = f"{report.samples} samples, truncation {report.truncation}, seed {report.seed}; {hashes_text(model.hashes)}"
+    labels = spread_classes(len(model.class_names), CLASSES)
+    pictures = sample_rows(model, labels, COLUMNS, report.truncation, report.seed)
+    shown = sheet(pictures, names=[model.class_names[k] for k in labels], size=model.generator.resolution)
+    stream = io.BytesIO()
+    Image.fromarray(shown).save(stream, "PNG")
+    stem = f"{file_stem(model.name)}_generator"
+    contents: dict[str, str | bytes] = {
+        f"{stem}.csv": csv_table(rows),
+        f"{stem}.md": f"{text}\n\n{markdown_table(rows)}\n\n{NOTES}\n",
+        f"{stem}.png": stream.getvalue(),
+    }
+    return write_files(contents, out)

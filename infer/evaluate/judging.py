@@ -1,0 +1,96 @@
+"""What the judges of samples and of translations share: features, real pictures, and a probe that names classes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from data.loaders import EvalLoader, PictureStore
+from data.sampling import ClassBalancedSampler
+from data.sources import open_splits
+from models.errors import PhotograftError
+from models.zoo import Model
+
+BATCH = 64
+Say = Callable[[str, int, int], None]
+"""Told of progress: what is being done, how much of it is done, how much there is in all."""
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Shares of pictures whose class (top-1, in the top-5) and group (of the top-1) the probe names as asked."""
+
+    class_top1: float
+    class_top5: float
+    group_top1: float
+
+
+def share(mask: Tensor) -> float:
+    """How much of a mask is set, in [0,1]; NaN for an empty one."""
+    return float(mask.float().mean())
+
+
+class Probe:
+    """Linear classifier on a judge's features, fitted to real pictures. Features [N,D], labels [N]."""
+
+    def __init__(self, features: Tensor, labels: Tensor, num_classes: int, steps: int = 2000, seed: int = 0) -> None:
+        self.mean, self.std = features.mean(0), features.std(0).clamp_min(1e-6)
+        random = torch.Generator().manual_seed(seed)
+        self.linear = nn.Linear(features.shape[1], num_classes)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        optimizer = torch.optim.AdamW(self.linear.parameters(), 1e-3, weight_decay=1e-2)
+        standard = (features - self.mean) / self.std
+        for _ in range(steps):
+            pick = torch.randint(0, len(standard), (256,), generator=random)
+            optimizer.zero_grad()
+            F.cross_entropy(self.linear(standard[pick]), labels[pick]).backward()
+            optimizer.step()
+
+    @torch.no_grad()
+    def hits(self, features: Tensor, labels: Tensor, groups: Tensor) -> Hits:
+        """How often it names what was asked for; groups [K] is the group of each class."""
+        right, best = self._right(features, labels)
+        group = groups[best[:, 0]] == groups[labels]
+        return Hits(share(right[:, 0]), share(right.any(1)), share(group))
+
+    def _right(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of its first five are the label [N,5], and the five."""
+        logits = self.linear((features - self.mean) / self.std)
+        best = logits.topk(min(5, logits.shape[1])).indices
+        return best == labels[:, None], best
+
+    @torch.no_grad()
+    def names_in_top5(self, features: Tensor, labels: Tensor) -> Tensor:  # [N,D], [N] -> bool [N]
+        """Whether the class asked for is among its first five."""
+        return self._right(features, labels)[0].any(1)
+
+
+@torch.no_grad()
+def judge_features(judge: nn.Module, images: Tensor, say: Say, what: str) -> Tensor:  # uint8 [N,3,R,R] -> [N,D]
+    """Features of pictures, in batches."""
+    parts = []
+    for i in range(0, len(images), BATCH):
+        parts.append(judge(images[i : i + BATCH]).float())
+        say(what, min(i + BATCH, len(images)), len(images))
+    return torch.cat(parts)
+
+
+def real_pictures(root: Path, model: Model, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """n training pictures drawn as in training, and all validation pictures, each with labels; uint8 [N,3,R,R].
+
+    Raises:
+        PhotograftError: data whose classes are not the model's.
+    """
+    train, val = open_splits(root, classes=None, min_images=0, val_root=None, val_fraction=0.05)
+    if train.class_names != model.class_names:
+        raise PhotograftError(f"the classes in {root} are not those of model {model.name}: evaluate on its own data")
+    resolution = model.generator.resolution
+    numbers = ClassBalancedSampler(train.labels, power=0.5, seed=seed).indices(0, n)
+    images, _, labels = PictureStore(train, resolution=resolution, crop="center", in_memory=False).many(numbers)
+    store = PictureStore(val, resolution=resolution, crop="center", in_memory=False)
+    batches = list(EvalLoader(store, batch_size=BATCH))
+    return images, labels, torch.cat([b["image"] for b in batches]), torch.cat([b["label"] for b in batches])

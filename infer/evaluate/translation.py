@@ -1,0 +1,252 @@
+"""How well photos are translated into other classes: the paper's Table 2, and what it does not ask.
+
+A photo's code, from E alone or after projection, is given another class. Three questions: is it the class (a probe on
+SqueezeNet features, fitted to real pictures; top-5 error as in Table 2), is it still the photo (does the animal stay
+where it was, by segmentation), does it look real (Fréchet distance to real pictures). No training looked through
+SqueezeNet.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infer.evaluate.curves import Photos, evenly, validation_photos
+from infer.evaluate.generator import INDEPENDENT
+from infer.evaluate.judging import Probe, Say, judge_features, real_pictures, share
+from infer.evaluate.reconstruction import BATCH, find_codes
+from infer.model_projection import check_projects
+from models.errors import PhotograftError
+from models.judges import JUDGES, frechet, to_uint8
+from models.projection_step import prepare_once
+from models.segmentation import Segmenter, create_segmenter
+from models.zoo import Model
+
+SHEET_PHOTOS, SHEET_TARGETS = 16, 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """From photos of one group to classes of another (or the same).
+
+    Attributes:
+        source, target: groups' names.
+        photos: number of photos, one target class each.
+        error: share of translations whose class is not among the probe's first five.
+        real: the same of real validation pictures of the target group: what a perfect translation would have.
+        unchanged: the same if the photo is left as it is.
+    """
+
+    source: str
+    target: str
+    photos: int
+    error: float
+    real: float
+    unchanged: float
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Photos that nobody picked, uint8 [n,3,R,R]; reconstructions alike; translations [n,T,3,R,R], targets [n,T]."""
+
+    photos: Tensor
+    reconstructions: Tensor
+    translations: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Found:
+    """Translations of codes after a number of updates of projection (0: E alone).
+
+    Attributes:
+        steps: updates.
+        pairs: every pair of groups.
+        frechet: of translations into classes drawn as in training, to as many real pictures.
+        reconstruction: the same of reconstructions of the photos, to the photos.
+        overlap: [M] IoU of the animal in a photo and in a translation; NaN where neither shows one.
+        sheet: some of the pictures.
+    """
+
+    steps: int
+    pairs: list[Pair]
+    frechet: float
+    reconstruction: float
+    overlap: Tensor
+    sheet: Sheet
+
+
+@dataclass(frozen=True)
+class TranslationReport:
+    """What `evaluate_translation` found: a `Found` per number of updates.
+
+    Attributes:
+        found: in the order of steps.
+        photos: number of validation photos.
+        translations: number behind a Fréchet distance.
+        floor: the distance between two halves of the real pictures.
+        seed: of the targets and the choice of real pictures.
+    """
+
+    found: list[Found]
+    photos: int
+    translations: int
+    floor: float
+    seed: int
+
+
+def draw_targets(model: Model, label: Tensor, per_photo: int, seed: int) -> Tensor:  # [N] -> [N,per_photo]
+    """Other classes than the photos' own, drawn as training draws them."""
+    random = torch.Generator().manual_seed(seed)
+    shares = torch.tensor(model.distribution).repeat(len(label), 1)
+    shares[torch.arange(len(label)), label] = 0
+    return torch.multinomial(shares, per_photo, replacement=True, generator=random)
+
+
+def draw_in_group(groups: Tensor, label: Tensor, group: int, seed: int) -> Tensor:  # [N] -> [N]
+    """A class of a group for every photo, any but its own, all as likely; -1 where there is no other."""
+    random = np.random.default_rng([seed, group])
+    members = (groups == group).nonzero()[:, 0]
+    targets = []
+    for own in label.tolist():
+        others = members[members != own]
+        targets.append(int(others[random.integers(len(others))]) if len(others) else -1)
+    return torch.tensor(targets)
+
+
+def overlap(segment: Segmenter, first: Tensor, second: Tensor) -> float:
+    """IoU of the animal in two pictures uint8 [3,R,R]; NaN if neither shows one."""
+    a, b = (segment(np.ascontiguousarray(x.permute(1, 2, 0).numpy())) > 0.5 for x in (first, second))
+    union = int((a | b).sum())
+    return int((a & b).sum()) / union if union else float("nan")
+
+
+class _Judge:
+    """The model's photos and the probe, ready to judge codes."""
+
+    def __init__(self, model: Model, root: Path, photos: Photos, translations: int, seed: int, say: Say) -> None:
+        assert photos.label is not None
+        self.model, self.photos, self.label, self.seed, self.say = model, photos, photos.label, seed, say
+        self.groups = torch.tensor(model.groups)
+        self.generator = prepare_once(model.generator, channels_last=True)
+        self.judge = JUDGES[INDEPENDENT]().to(memory_format=torch.channels_last)
+        self.per_photo = max(1, round(translations / len(photos)))
+        real, real_label, val, val_label = real_pictures(root, model, self.per_photo * len(photos), seed)
+        self.real = self.features(real, "real")
+        self.probe = Probe(self.real, real_label, len(self.groups))
+        self.pictures = to_uint8(photos.target)
+        self.own = self.features(self.pictures, "photos")
+        right = self.probe.names_in_top5(self.features(val, "validation"), val_label)
+        self.ceiling = {g: 1 - share(right[self.groups[val_label] == g]) for g in self.groups.unique().tolist()}
+
+    def features(self, images: Tensor, what: str) -> Tensor:
+        return judge_features(self.judge, images, self.say, f"judging {what}")
+
+    @torch.no_grad()
+    def make(self, z: Tensor, label: Tensor) -> Tensor:  # [n,D], [n] -> uint8 [n,3,R,R]
+        parts = zip(z.split(BATCH), label.split(BATCH), strict=True)
+        return torch.cat([to_uint8(self.generator(code, k)) for code, k in parts])
+
+    def pairs(self, z: Tensor) -> list[Pair]:
+        """Every group's photos into every group."""
+        names, found = self.model.group_names, []
+        for target in self.groups.unique().tolist():
+            wanted = draw_in_group(self.groups, self.label, target, self.seed)
+            for source in self.groups.unique().tolist():
+                rows = ((self.groups[self.label] == source) & (wanted >= 0)).nonzero()[:, 0]
+                if len(rows) == 0:
+                    continue
+                made = self.features(self.make(z[rows], wanted[rows]), f"{names[source]} → {names[target]}")
+                error, unchanged = (
+                    1 - share(self.probe.names_in_top5(x, wanted[rows])) for x in (made, self.own[rows])
+                )
+                pair = Pair(names[source], names[target], len(rows), error, self.ceiling[target], unchanged)
+                found.append(pair)
+        return found
+
+    def found(self, steps: int, z: Tensor, masks: int, segment: Segmenter) -> Found:
+        """Everything that is asked of codes z [N,D] of the photos."""
+        targets = draw_targets(self.model, self.label, max(self.per_photo, SHEET_TARGETS), self.seed)  # [N,T]
+        drawn = targets[:, : self.per_photo]
+        made = self.make(z.repeat_interleave(self.per_photo, 0), drawn.flatten())  # [N*T,3,R,R]
+        features = self.features(made, "translations")
+        rebuilt = self.make(z, self.label)
+        first = made[:: self.per_photo]
+        overlaps = []
+        for done, i in enumerate(evenly(len(z), masks).tolist(), start=1):
+            overlaps.append(overlap(segment, self.pictures[i], first[i]))
+            self.say("segmenting", done, min(masks, len(z)))
+        return Found(
+            steps=steps,
+            pairs=self.pairs(z),
+            frechet=frechet(features, self.real),
+            reconstruction=frechet(self.features(rebuilt, "reconstructions"), self.own),
+            overlap=torch.tensor(overlaps),
+            sheet=self.sheet(z, rebuilt, targets),
+        )
+
+    def sheet(self, z: Tensor, rebuilt: Tensor, targets: Tensor) -> Sheet:
+        """Evenly spaced photos with their first targets."""
+        rows = torch.from_numpy(evenly(len(z), SHEET_PHOTOS))
+        wanted = targets[rows, :SHEET_TARGETS]  # [n,T]
+        made = self.make(z[rows].repeat_interleave(SHEET_TARGETS, 0), wanted.flatten())
+        return Sheet(self.pictures[rows], rebuilt[rows], made.unflatten(0, (-1, SHEET_TARGETS)), wanted)
+
+
+def evaluate_translation(
+    model: Model,
+    root: Path,
+    *,
+    photos: int = 500,
+    steps: Sequence[int] = (0, 40),
+    translations: int = 4000,
+    masks: int = 100,
+    bf16: bool = False,
+    seed: int = 1,
+    say: Say | None = None,
+) -> TranslationReport:
+    """Translate validation photos of known class into other classes and judge the pictures.
+
+    Args:
+        model: a class-conditional one with what projection needs.
+        root: its data: class folders or tar shards.
+        photos: so many, evenly spaced over the validation split; all if there are fewer.
+        steps: numbers of updates of projection; 0 is E's answer as it is.
+        translations: behind a Fréchet distance, and real pictures; some thousands, or distances are too large.
+        masks: translations whose animal is segmented.
+        bf16: projection in bfloat16.
+        seed: of the target classes and of the choice of real pictures.
+        say: told of progress.
+
+    Raises:
+        PhotograftError: networks that are missing, an unconditional model, data of other classes.
+    """
+    say = say or (lambda what, done, total: None)
+    check_projects(model)
+    if not model.class_names:
+        raise PhotograftError(f"model {model.name} is unconditional: it cannot translate into another class")
+    if model.encoder is None and 0 in steps:
+        raise PhotograftError(f"model {model.name} has no encoder: leave 0 out of --steps")
+    chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
+    judge, segment = _Judge(model, root, chosen, translations, seed, say), create_segmenter()
+    dtype = {"dtype": torch.bfloat16} if bf16 else {}
+    found = []
+    for t in steps:
+        advance = _counter(say, f"projecting, {t} updates", len(chosen))
+        found.append(judge.found(t, find_codes(model, chosen, t, advance, **dtype), masks, segment))
+    count = judge.per_photo * len(chosen)
+    return TranslationReport(found, len(chosen), count, frechet(judge.real[0::2], judge.real[1::2]), seed)
+
+
+def _counter(say: Say, what: str, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done
+        done += n
+        say(what, done, total)
+
+    return advance

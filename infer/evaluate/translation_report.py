@@ -1,0 +1,89 @@
+"""Translations as files: a table (CSV, Markdown) and a contact sheet per number of updates."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.translation import Found, Sheet, TranslationReport
+from infer.output import sheet
+from models.zoo import Model
+
+PAIR_HEADER = ("from", "to", "photos", "updates", "top-5 error", "real pictures", "photo unchanged")
+HEADER = (
+    "updates",
+    "Fréchet of translations",
+    "real halves",
+    "IoU of the animal, median",
+    "below 0.7",
+    "reconstruction",
+)
+NOTES = """\
+Top-5 error: share of translations whose target class is not among the first five of a linear probe on SqueezeNet
+features (fitted to real training pictures; no training here looked through SqueezeNet); beside it the same of real
+validation pictures of the target group, and of the photos left as they are. One random target class per photo, all
+classes of the target group as likely. Fréchet: SqueezeNet features of translations into classes drawn as in training,
+against as many real pictures; reconstruction: of the photos' reconstructions against the photos (few: compare values of
+one number only). IoU: of the animal's DeepLab mask (p > 0.5) in photo and translation. 0 updates: the encoder alone."""
+TILE = 96
+
+
+def pair_rows(report: TranslationReport) -> list[Row]:
+    """Class errors of every pair of groups, with a header."""
+    rows: list[Row] = [PAIR_HEADER]
+    for found in report.found:
+        for pair in found.pairs:
+            errors = (f"{100 * value:.1f} %" for value in (pair.error, pair.real, pair.unchanged))
+            rows.append((pair.source, pair.target, str(pair.photos), str(found.steps), *errors))
+    return rows
+
+
+def summary_rows(report: TranslationReport) -> list[Row]:
+    """What is not about the class, with a header."""
+    return [HEADER, *(_summary(found, report.floor) for found in report.found)]
+
+
+def _summary(found: Found, floor: float) -> Row:
+    seen = found.overlap[~found.overlap.isnan()]
+    median = f"{float(seen.median()):.3f} (n = {len(seen)})" if len(seen) else "-"
+    low = f"{100 * float((seen < 0.7).float().mean()):.0f} %" if len(seen) else "-"
+    return (str(found.steps), f"{found.frechet:.1f}", f"{floor:.1f}", median, low, f"{found.reconstruction:.1f}")
+
+
+def contact_sheet(shown: Sheet, names: list[str]) -> NDArray[np.uint8]:
+    """A row per photo: photo, reconstruction, translations; the targets' names on the left, as [H,W,3]."""
+    rows, labels = [], []
+    for i in range(len(shown.photos)):
+        pictures = [shown.photos[i], shown.reconstructions[i], *shown.translations[i]]
+        rows.append([picture.permute(1, 2, 0).numpy() for picture in pictures])
+        labels.append(", ".join(names[k] for k in shown.targets[i].tolist()))
+    count = shown.translations.shape[1]
+    return sheet(rows, titles=["photo", "projection", *["translation"] * count], names=labels, size=TILE)
+
+
+def write_translation(report: TranslationReport, model: Model, data: str, out: Path) -> list[Path]:
+    """Write tables and contact sheets, each whole or not at all.
+
+    Returns:
+        Markdown, two CSVs (class errors, the rest), and a PNG per number of updates.
+    """
+    stem = f"{file_stem(model.name)}_translation"
+    text = (
+        f"{report.photos} validation photos of `{data}`, true classes; {report.translations} translations;"
+        f" seed {report.seed}; {hashes_text(model.hashes)}."
+    )
+    title = f"# Translation of photos: {model.stem}"
+    pairs, summary = pair_rows(report), summary_rows(report)
+    contents: dict[str, str | bytes] = {
+        f"{stem}.md": "\n\n".join((title, text, markdown_table(summary), markdown_table(pairs), NOTES)) + "\n",
+        f"{stem}.csv": csv_table(summary),
+        f"{stem}_classes.csv": csv_table(pairs),
+    }
+    for found in report.found:
+        stream = io.BytesIO()
+        Image.fromarray(contact_sheet(found.sheet, model.class_names)).save(stream, "PNG")
+        contents[f"{stem}_{found.steps}.png"] = stream.getvalue()
+    return write_files(contents, out)

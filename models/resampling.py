@@ -1,0 +1,25 @@
+"""3x3 convolutions fused with the doubling or halving of the resolution beside them: the same numbers, 4/9 of the work.
+
+Four of the nine taps of a 3x3 kernel meet the same pixel after nearest-neighbour upsampling, or are averaged before
+pooling, so both pairs are one 4x4 kernel at stride 2.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _spread(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [O,I,4,4]
+    """Sum of the kernel at the four places of a 2x2 window."""
+    rows = F.pad(weight, (0, 0, 0, 1)) + F.pad(weight, (0, 0, 1, 0))
+    return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
+
+
+def upsampled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,H,W] -> [N,O,2H,2W]
+    """`conv2d(upsample_nearest(x, 2), weight, bias, padding=1)` for a weight [O,I,3,3]."""
+    kernel = _spread(weight.flip(2, 3)).transpose(0, 1)
+    return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
+
+
+def pooled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
+    """`avg_pool2d(conv2d(x, weight, bias, padding=1), 2)` for a weight [O,I,3,3]."""
+    return F.conv2d(x, _spread(weight) / 4, bias, stride=2, padding=1)

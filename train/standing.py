@@ -1,0 +1,45 @@
+"""Standing statistics: batch norm of an averaged generator, measured with the weights that will be used.
+
+Running statistics follow the weights of the last step over a mixture of sources; averaged weights have activations of
+their own. Brock et al. 2019 (BigGAN), appendix B: forward passes in training mode, statistics averaged over them.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from models.base import Generator
+
+
+@torch.no_grad()
+def measure_statistics(generator: Generator, distribution: Tensor, batches: int = 64, batch_size: int = 64) -> None:
+    """Set the running statistics of a generator's batch norms from prior samples, in place.
+
+    Args:
+        generator: left in evaluation mode; one without batch norm stays as it is.
+        distribution: [K], shares of the classes; empty for an unconditional generator.
+        batches, batch_size: of samples (the same ones at every call).
+    """
+    norms = [module for module in generator.modules() if isinstance(getattr(module, "running_mean", None), Tensor)]
+    sums = {norm: torch.zeros(2, len(norm.running_mean), dtype=torch.float64) for norm in norms}
+
+    def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        variance, mean = torch.var_mean(inputs[0].double(), dim=(0, 2, 3), correction=0)
+        sums[norm] += torch.stack([mean, variance + mean.square()]).cpu()
+
+    hooks = [norm.register_forward_pre_hook(add) for norm in norms]
+    stream = torch.Generator().manual_seed(0)
+    device = next(generator.parameters()).device
+    generator.train()
+    for _ in range(batches if norms else 0):
+        z = generator.sample_latent(batch_size, stream).to(device)
+        label = None
+        if generator.num_classes:
+            label = torch.multinomial(distribution, batch_size, replacement=True, generator=stream).to(device)
+        generator(z, label)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        mean, square = sums[norm] / batches
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(square - mean.square())
+    generator.eval()
