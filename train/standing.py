@@ -4,7 +4,10 @@ Running statistics follow the weights of the last step over a mixture of sources
 their own. Brock et al. 2019 (BigGAN), appendix B: forward passes in training mode, statistics averaged over them.
 """
 
+import sys
+
 import torch
+from rich.progress import track
 from torch import Tensor, nn
 
 from models.base import Generator
@@ -19,18 +22,23 @@ def measure_statistics(generator: Generator, distribution: Tensor, batches: int 
         distribution: [K], shares of the classes; empty for an unconditional generator.
         batches, batch_size: of samples (the same ones at every call).
     """
-    norms = [module for module in generator.modules() if isinstance(getattr(module, "running_mean", None), Tensor)]
-    sums = {norm: torch.zeros(2, len(norm.running_mean), dtype=torch.float64) for norm in norms}
+    running = {
+        module: (module.get_buffer("running_mean"), module.get_buffer("running_var"))
+        for module in generator.modules()
+        if isinstance(getattr(module, "running_mean", None), Tensor)
+    }
+    sums = {norm: torch.zeros(2, len(mean), dtype=torch.float64) for norm, (mean, _) in running.items()}
 
     def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         variance, mean = torch.var_mean(inputs[0].double(), dim=(0, 2, 3), correction=0)
         sums[norm] += torch.stack([mean, variance + mean.square()]).cpu()
 
-    hooks = [norm.register_forward_pre_hook(add) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(add) for norm in running]
     stream = torch.Generator().manual_seed(0)
     device = next(generator.parameters()).device
     generator.train()
-    for _ in range(batches if norms else 0):
+    steps = range(batches if running else 0)
+    for _ in track(steps, "standing statistics", transient=True, disable=not sys.stdout.isatty()):
         z = generator.sample_latent(batch_size, stream).to(device)
         label = None
         if generator.num_classes:
@@ -38,8 +46,8 @@ def measure_statistics(generator: Generator, distribution: Tensor, batches: int 
         generator(z, label)
     for hook in hooks:
         hook.remove()
-    for norm in norms:
+    for norm, (running_mean, running_var) in running.items():
         mean, square = sums[norm] / batches
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(square - mean.square())
+        running_mean.copy_(mean)
+        running_var.copy_(square - mean.square())
     generator.eval()

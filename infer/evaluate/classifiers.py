@@ -67,7 +67,7 @@ def load_classifier(name: str, index_map: Path, model: Model) -> Classifier:
     if name.endswith(".safetensors"):
         return Classifier(Path(name).stem, _Scaled(with_classifier(Path(name)), (0.5,) * 3, (0.5,) * 3), mapped)
     try:
-        weights: Any = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+        weights: Any = torchvision.models.get_model_weights(name).DEFAULT
         network = torchvision.models.get_model(name, weights=weights)
     except ValueError as error:
         raise PhotograftError(f"unknown classifier {name!r}: a torchvision model or a .safetensors file") from error

@@ -17,6 +17,7 @@ from infer.evaluate.convergence_report import Settings, write_report
 from infer.evaluate.curves import Runner, validation_photos
 from infer.evaluate.generator import evaluate_generator
 from infer.evaluate.generator_report import write_generator
+from infer.evaluate.history import history_rows, measure_history, write_history
 from infer.evaluate.judging import Say
 from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
@@ -95,6 +96,26 @@ def translation(
     _print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
     _print_table(pair_rows(report), "class errors")
     for path in write_translation(report, model, data.name, out):
+        typer.echo(path)
+
+
+@evaluate_app.command()
+def history(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Exports of one training, as paths.")],
+    data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
+    samples: Annotated[int, typer.Option(min=600, help="Samples, translations, and real pictures.")] = 2000,
+    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 200,
+    masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of random draws.")] = 1,
+    name: Annotated[str, typer.Option(help="Of the files.")] = "training",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and curve.")] = Path("out"),
+) -> None:
+    """How a training got better: samples and translations over the pictures seen, as CSV and PNG."""
+    check_folder(out)
+    with _updates() as say:
+        points = measure_history(names, data, samples=samples, photos=photos, masks=masks, seed=seed, say=say)
+    _print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
+    for path in write_history(points, name, out):
         typer.echo(path)
 
 

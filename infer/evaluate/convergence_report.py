@@ -1,6 +1,5 @@
 """Convergence as files: curves, rates and comparisons as CSV, all tables as Markdown, the figures as PNG."""
 
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from infer.evaluate.convergence import Convergence, Reached, comparisons, standard_error
-from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.tables import Row, csv_table, figure_png, file_stem, hashes_text, markdown_table, write_files
 
 MARKS = (0, 10, 50, 100, 200)  # updates after which the table gives the loss
 COLOURS = {"z": "tab:blue", "zeta": "tab:red"}
@@ -39,8 +38,8 @@ def write_report(found: Convergence, settings: Settings, out: Path) -> list[Path
     compared = comparisons(found.curves)
     contents: dict[str, str | bytes] = {
         f"{stem}.md": markdown(found, settings, compared),
-        f"{stem}.png": _png(figure_curves(found)),
-        f"{stem}_rates.png": _png(figure_rates(found)),
+        f"{stem}.png": figure_png(figure_curves(found)),
+        f"{stem}_rates.png": figure_png(figure_rates(found)),
         f"{stem}_curves.csv": csv_table(curve_rows(found)),
         f"{stem}_rates.csv": csv_table(rate_rows(found)),
         f"{stem}_reached.csv": csv_table(reached_rows(compared)),
@@ -172,9 +171,3 @@ def _finish(axes: Axes, title: str) -> None:
     axes.set_ylabel("1 − Ψ·Ψ + 0.2 MSE")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=10)
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
-    return stream.getvalue()

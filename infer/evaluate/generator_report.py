@@ -1,12 +1,9 @@
 """The judge's verdict on samples as files: table (CSV, Markdown) and contact sheet."""
 
-import io
 from pathlib import Path
 
-from PIL import Image
-
 from infer.evaluate.generator import GeneratorReport
-from infer.evaluate.tables import csv_table, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.tables import csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
 from infer.output import sheet
 from infer.samples import sample_rows, spread_classes
 from models.zoo import Model
@@ -29,12 +26,10 @@ def write_generator(report: GeneratorReport, model: Model, out: Path) -> list[Pa
     labels = spread_classes(len(model.class_names), CLASSES)
     pictures = sample_rows(model, labels, COLUMNS, report.truncation, report.seed)
     shown = sheet(pictures, names=[model.class_names[k] for k in labels], size=model.generator.resolution)
-    stream = io.BytesIO()
-    Image.fromarray(shown).save(stream, "PNG")
     stem = f"{file_stem(model.name)}_generator"
     contents: dict[str, str | bytes] = {
         f"{stem}.csv": csv_table(rows),
         f"{stem}.md": f"{text}\n\n{markdown_table(rows)}\n\n{NOTES}\n",
-        f"{stem}.png": stream.getvalue(),
+        f"{stem}.png": picture_png(shown),
     }
     return write_files(contents, out)

@@ -1,16 +1,14 @@
 """Reconstructions as files: the table as CSV and Markdown, and some of the pictures."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from infer.evaluate.convergence import standard_error
 from infer.evaluate.reconstruction import Answer, Reconstruction
-from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
 from infer.output import sheet
 
 HEADER = (
@@ -89,12 +87,10 @@ def write_reconstruction(found: Reconstruction, model: str, data: str, out: Path
     """
     stem, rows = f"{file_stem(model)}_reconstruction", table_rows(found)
     text = f"{found.count} validation photos of `{data}`, true classes, seed {found.seed}; {hashes_text(found.hashes)}."
-    stream = io.BytesIO()
-    Image.fromarray(contact_sheet(found)).save(stream, "PNG")
     title = f"# Reconstruction of photos: {Path(model).name}"
     contents: dict[str, str | bytes] = {
         f"{stem}.md": "\n\n".join((title, text, markdown_table(rows), NOTES)) + "\n",
         f"{stem}.csv": csv_table(rows),
-        f"{stem}.png": stream.getvalue(),
+        f"{stem}.png": picture_png(contact_sheet(found)),
     }
     return write_files(contents, out)

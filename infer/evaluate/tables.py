@@ -1,9 +1,14 @@
-"""Tables as Markdown and CSV, and files that are written whole."""
+"""Tables as Markdown and CSV, pictures and figures as PNG, and files that are written whole."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from infer.photo import atomic_write
 
@@ -21,6 +26,20 @@ def csv_table(rows: Iterable[Row]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def picture_png(pixels: NDArray[np.uint8]) -> bytes:  # [H,W,3]
+    """A picture as the bytes of a PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def figure_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG that does not tell by what it was made."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
+    return stream.getvalue()
 
 
 def hashes_text(hashes: Mapping[str, str]) -> str:

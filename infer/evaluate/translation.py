@@ -124,29 +124,57 @@ def overlap(segment: Segmenter, first: Tensor, second: Tensor) -> float:
     return int((a & b).sum()) / union if union else float("nan")
 
 
-class _Judge:
-    """The model's photos and the probe, ready to judge codes."""
+class References:
+    """What pictures of one set of data are judged by: real pictures' features, the probe, and how often it is right.
 
-    def __init__(self, model: Model, root: Path, photos: Photos, translations: int, seed: int, say: Say) -> None:
-        assert photos.label is not None
-        self.model, self.photos, self.label, self.seed, self.say = model, photos, photos.label, seed, say
-        self.groups = torch.tensor(model.groups)
-        self.generator = prepare_once(model.generator, channels_last=True)
+    Args:
+        model: of these classes.
+        root: its data.
+        n: real pictures, drawn as in training.
+        seed: of the draw.
+        say: told of progress.
+
+    Attributes:
+        real: SqueezeNet features [n,512].
+        ceiling: group -> top-5 error of its real validation pictures.
+    """
+
+    def __init__(self, model: Model, root: Path, n: int, seed: int, say: Say) -> None:
         self.judge = JUDGES[INDEPENDENT]().to(memory_format=torch.channels_last)
-        self.per_photo = max(1, round(translations / len(photos)))
-        real, real_label, val, val_label = real_pictures(root, model, self.per_photo * len(photos), seed)
-        self.real = self.features(real, "real")
-        self.probe = Probe(self.real, real_label, len(self.groups))
-        self.pictures = to_uint8(photos.target)
-        self.own = self.features(self.pictures, "photos")
-        right = self.probe.names_in_top5(self.features(val, "validation"), val_label)
-        self.ceiling = {g: 1 - share(right[self.groups[val_label] == g]) for g in self.groups.unique().tolist()}
+        self.say, groups = say, torch.tensor(model.groups)
+        real, real_label, val, val_label = real_pictures(root, model, n, seed)
+        self.real = self.features(real, "real pictures")
+        self.probe = Probe(self.real, real_label, len(groups))
+        right = self.probe.names_in_top5(self.features(val, "validation pictures"), val_label)
+        self.ceiling = {g: 1 - share(right[groups[val_label] == g]) for g in groups.unique().tolist()}
 
-    def features(self, images: Tensor, what: str) -> Tensor:
+    def features(self, images: Tensor, what: str) -> Tensor:  # uint8 [N,3,R,R] -> [N,512]
+        """SqueezeNet features."""
         return judge_features(self.judge, images, self.say, f"judging {what}")
+
+
+class Translator:
+    """A model's photos, ready to be translated and judged.
+
+    Args:
+        model: whose generator translates.
+        photos: N, with labels.
+        references: of the model's data.
+        per_photo: translations per photo behind the Fréchet distance.
+        seed: of target classes.
+    """
+
+    def __init__(self, model: Model, photos: Photos, references: References, per_photo: int, seed: int) -> None:
+        assert photos.label is not None
+        self.model, self.label, self.references, self.seed = model, photos.label, references, seed
+        self.groups, self.per_photo = torch.tensor(model.groups), per_photo
+        self.generator = prepare_once(model.generator, channels_last=True)
+        self.pictures = to_uint8(photos.target)
+        self.own = references.features(self.pictures, "photos")
 
     @torch.no_grad()
     def make(self, z: Tensor, label: Tensor) -> Tensor:  # [n,D], [n] -> uint8 [n,3,R,R]
+        """Pictures of codes under classes."""
         parts = zip(z.split(BATCH), label.split(BATCH), strict=True)
         return torch.cat([to_uint8(self.generator(code, k)) for code, k in parts])
 
@@ -159,11 +187,11 @@ class _Judge:
                 rows = ((self.groups[self.label] == source) & (wanted >= 0)).nonzero()[:, 0]
                 if len(rows) == 0:
                     continue
-                made = self.features(self.make(z[rows], wanted[rows]), f"{names[source]} → {names[target]}")
+                made = self.references.features(self.make(z[rows], wanted[rows]), f"{names[source]} → {names[target]}")
                 error, unchanged = (
-                    1 - share(self.probe.names_in_top5(x, wanted[rows])) for x in (made, self.own[rows])
+                    1 - share(self.references.probe.names_in_top5(x, wanted[rows])) for x in (made, self.own[rows])
                 )
-                pair = Pair(names[source], names[target], len(rows), error, self.ceiling[target], unchanged)
+                pair = Pair(names[source], names[target], len(rows), error, self.references.ceiling[target], unchanged)
                 found.append(pair)
         return found
 
@@ -172,18 +200,18 @@ class _Judge:
         targets = draw_targets(self.model, self.label, max(self.per_photo, SHEET_TARGETS), self.seed)  # [N,T]
         drawn = targets[:, : self.per_photo]
         made = self.make(z.repeat_interleave(self.per_photo, 0), drawn.flatten())  # [N*T,3,R,R]
-        features = self.features(made, "translations")
+        features = self.references.features(made, "translations")
         rebuilt = self.make(z, self.label)
         first = made[:: self.per_photo]
         overlaps = []
         for done, i in enumerate(evenly(len(z), masks).tolist(), start=1):
             overlaps.append(overlap(segment, self.pictures[i], first[i]))
-            self.say("segmenting", done, min(masks, len(z)))
+            self.references.say("segmenting", done, min(masks, len(z)))
         return Found(
             steps=steps,
             pairs=self.pairs(z),
-            frechet=frechet(features, self.real),
-            reconstruction=frechet(self.features(rebuilt, "reconstructions"), self.own),
+            frechet=frechet(features, self.references.real),
+            reconstruction=frechet(self.references.features(rebuilt, "reconstructions"), self.own),
             overlap=torch.tensor(overlaps),
             sheet=self.sheet(z, rebuilt, targets),
         )
@@ -231,14 +259,16 @@ def evaluate_translation(
     if model.encoder is None and 0 in steps:
         raise PhotograftError(f"model {model.name} has no encoder: leave 0 out of --steps")
     chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
-    judge, segment = _Judge(model, root, chosen, translations, seed, say), create_segmenter()
+    per_photo = max(1, round(translations / len(chosen)))
+    references = References(model, root, per_photo * len(chosen), seed, say)
+    translator, segment = Translator(model, chosen, references, per_photo, seed), create_segmenter()
     dtype = {"dtype": torch.bfloat16} if bf16 else {}
     found = []
     for t in steps:
         advance = _counter(say, f"projecting, {t} updates", len(chosen))
-        found.append(judge.found(t, find_codes(model, chosen, t, advance, **dtype), masks, segment))
-    count = judge.per_photo * len(chosen)
-    return TranslationReport(found, len(chosen), count, frechet(judge.real[0::2], judge.real[1::2]), seed)
+        found.append(translator.found(t, find_codes(model, chosen, t, advance, **dtype), masks, segment))
+    floor = frechet(references.real[0::2], references.real[1::2])
+    return TranslationReport(found, len(chosen), len(references.real), floor, seed)
 
 
 def _counter(say: Say, what: str, total: int) -> Callable[[int], None]:

@@ -1,13 +1,11 @@
 """Translations as files: a table (CSV, Markdown) and a contact sheet per number of updates."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
 from infer.evaluate.translation import Found, Sheet, TranslationReport
 from infer.output import sheet
 from models.zoo import Model
@@ -83,7 +81,5 @@ def write_translation(report: TranslationReport, model: Model, data: str, out: P
         f"{stem}_classes.csv": csv_table(pairs),
     }
     for found in report.found:
-        stream = io.BytesIO()
-        Image.fromarray(contact_sheet(found.sheet, model.class_names)).save(stream, "PNG")
-        contents[f"{stem}_{found.steps}.png"] = stream.getvalue()
+        contents[f"{stem}_{found.steps}.png"] = picture_png(contact_sheet(found.sheet, model.class_names))
     return write_files(contents, out)

@@ -17,13 +17,16 @@ RESOLUTION, LATENTS, LAYERS = 32, 8, 6
 LEARNING_RATE = 0.021  # of projection on zeta
 
 
-def write_tiny_model(folder: Path, name: str = "tiny", *, seed: int = 1, auxiliary: bool = False) -> Path:
+def write_tiny_model(
+    folder: Path, name: str = "tiny", *, seed: int = 1, auxiliary: bool = False, images_seen: int = 0
+) -> Path:
     """Write NAME.generator.safetensors (32 px, 4 classes) and its neighbours; returns the generator's file.
 
     Args:
         folder, name: of the files.
         seed: of the weights.
         auxiliary: with A and B too, whose file names a learning rate.
+        images_seen: what the files say of their training.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -41,6 +44,7 @@ def write_tiny_model(folder: Path, name: str = "tiny", *, seed: int = 1, auxilia
         if auxiliary:
             networks["auxiliary"] = AuxiliaryNetworks(LATENTS, zeta_dim=40, hidden_a=20, hidden_b=20)
     info = {"class_names": CLASSES, "groups": GROUPS, "group_names": GROUP_NAMES, "learning_rate": LEARNING_RATE}
+    info["images_seen"] = images_seen
     for kind, network in networks.items():
         save_network(folder / f"{name}.{kind}.safetensors", network, kind, info)
     return folder / f"{name}.generator.safetensors"

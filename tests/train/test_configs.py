@@ -51,13 +51,15 @@ def overrides(config: dict[str, Any], root: Path, folder: Path) -> list[str]:
 def small_gan(model: dict[str, Any], folder: Path) -> dict[str, Any]:
     for adversary in model["adversaries"]:
         small = {"ch": 2} if adversary["class_path"].endswith("SNProjectionAdversary") else {"mixed_channels": 4}
-        adversary["init_args"] |= small
+        adversary["init_args"] |= {**small, "init": None}
         if adversary["init_args"].get("layout") == "snresnet_256":  # halves the resolution once more
             adversary["init_args"]["layout"] = "snresnet_small"
     given = {
         "model.init_args.generator.config": {"channels": [8, 8, 4, 4], "latent_dim": 16},
         "model.init_args.adversaries": model["adversaries"],
         "model.init_args.generator_batch": 4,
+        "model.init_args.init_generator": "null",
+        "model.init_args.init_encoder": "null",
     }
     if "stages" in model:  # one step in each
         given["model.init_args.stages"] = [{**stage, "images": 4} for stage in model["stages"]]

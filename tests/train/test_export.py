@@ -12,6 +12,7 @@ from tests.train.tiny import fit, gan, read, write_shards
 from train.cli import run_export
 from train.export import export
 from train.gan import GAN
+from train.standing import measure_statistics
 from train.tables import folded
 
 pytestmark = [
@@ -30,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[GAN, Path]:
 @pytest.mark.parametrize("average", [True, False])
 def test_round_trip(trained: tuple[GAN, Path], tmp_path: Path, average: bool) -> None:
     module, checkpoint = trained
-    written = export(checkpoint, tmp_path / "mine", average=average, half=False)
+    written = export(checkpoint, tmp_path / "mine", average=average, standing=0, half=False)
     assert sorted(path.name.removeprefix("mine.") for path in written) == [
         "discriminator.safetensors",
         "encoder.safetensors",
@@ -55,6 +56,18 @@ def test_round_trip(trained: tuple[GAN, Path], tmp_path: Path, average: bool) ->
     torch.testing.assert_close(model.discriminator(x, y), live(x, y), rtol=0, atol=1e-5)
     encoder.train(not average)
     live.train()
+
+
+def test_batch_norm_of_the_average_is_measured_anew(trained: tuple[GAN, Path], tmp_path: Path) -> None:
+    module, checkpoint = trained
+    export(checkpoint, tmp_path / "mine", standing=4, half=False)
+    generator = load_model(str(tmp_path / "mine")).generator
+    plain = folded(module.averaged_generator)
+    changed = {key for key, value in plain.state_dict().items() if not torch.equal(value, generator.state_dict()[key])}
+    assert {key for key in changed if "running_" not in key and "num_batches" not in key} == set()
+    measure_statistics(plain, module.label_distribution, batches=4)
+    torch.testing.assert_close(generator.norm.running_mean, plain.norm.running_mean, rtol=1e-4, atol=1e-5)
+    assert "norm.running_mean" in changed
 
 
 def test_command(trained: tuple[GAN, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

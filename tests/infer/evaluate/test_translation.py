@@ -85,9 +85,9 @@ def test_photos_left_as_they_are_keep_their_class_and_their_place(
     """With a generator that gives the photos back, nothing becomes the target and every animal stays where it was."""
     monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
     seen: list[torch.Tensor] = []
-    make = translation._Judge.make
+    make = translation.Translator.make
 
-    def give_back(self: translation._Judge, z: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    def give_back(self: translation.Translator, z: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         seen.append(make(self, z, label))
         codes = self.model_codes  # type: ignore[attr-defined]
         nearest = torch.cdist(z, codes).argmin(1)
@@ -97,11 +97,11 @@ def test_photos_left_as_they_are_keep_their_class_and_their_place(
 
     def find_and_keep(*args: object, **options: object) -> torch.Tensor:
         z = find(*args, **options)  # type: ignore[arg-type]
-        translation._Judge.model_codes = z  # type: ignore[attr-defined]
+        translation.Translator.model_codes = z  # type: ignore[attr-defined]
         return z
 
     monkeypatch.setattr(translation, "find_codes", find_and_keep)
-    monkeypatch.setattr(translation._Judge, "make", give_back)
+    monkeypatch.setattr(translation.Translator, "make", give_back)
     found = evaluate_translation(model, pictures, photos=12, steps=[0], translations=12, masks=12).found[0]
     assert all(pair.error == pair.unchanged for pair in found.pairs)
     seen_iou = found.overlap[~found.overlap.isnan()]
@@ -109,7 +109,7 @@ def test_photos_left_as_they_are_keep_their_class_and_their_place(
     assert bool((seen_iou == 1).all())
     assert found.reconstruction == pytest.approx(0, abs=1e-3)
     monkeypatch.undo()
-    del translation._Judge.model_codes  # type: ignore[attr-defined]
+    del translation.Translator.model_codes  # type: ignore[attr-defined]
 
 
 def test_command_and_its_errors(

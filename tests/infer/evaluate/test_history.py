@@ -1,0 +1,47 @@
+"""A training's history: one point per export, in the order of pictures seen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from infer.cli import main
+from infer.evaluate import history
+from infer.evaluate.history import history_rows, measure_history
+from tests.infer.tiny_model import write_tiny_model
+
+
+def everything(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A segmenter: all is animal."""
+    return np.ones(pixels.shape[:2], np.float32)
+
+
+@pytest.fixture
+def exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(history, "create_segmenter", lambda: everything)
+    return [
+        str(write_tiny_model(tmp_path, name, seed=seed, images_seen=images))
+        for name, seed, images in (("late", 1, 9000), ("early", 2, 64))
+    ]
+
+
+def test_points_are_in_order_and_whole(exports: list[str], pictures: Path) -> None:
+    points = measure_history(exports, pictures, samples=48, photos=12, masks=2)
+    assert [(p.name, p.images) for p in points] == [("early", 64), ("late", 9000)]
+    assert points[0].frechet != points[1].frechet
+    for p in points:
+        assert p.frechet > 0
+        assert 0 <= p.error <= 1
+        assert p.overlap == 1.0
+    assert len(history_rows(points)) == 3
+
+
+def test_command(exports: list[str], pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    command = ["evaluate", "history", *exports, "--data", str(pictures), "--out", str(out)]
+    assert main([*command, "--samples", "600", "--photos", "6", "--masks", "1", "--name", "tiny"]) == 0
+    assert (out / "tiny_history.png").stat().st_size
+    assert (out / "tiny_history.csv").read_text().count("\n") == 3
+    assert main(["evaluate", "history", "nothing", "--data", str(pictures), "--out", str(out)]) == 2
+    assert "nothing" in capsys.readouterr().err
