@@ -7,8 +7,10 @@ directions that the generator never learnt to use, and samples of a class hardly
 from collections.abc import Iterable
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from models.batch_norm import shares_statistics
 from models.encoder import FeatureEncoder, resize
 
 
@@ -51,7 +53,7 @@ def whiten(encoder: FeatureEncoder, first: nn.Linear, pictures: Iterable[Tensor]
 def correlation_penalty(codes: Tensor, covariance: Tensor, momentum: float = 0.02) -> Tensor:
     """Half the sum of squared covariances between dimensions, over the number of dimensions (the covariance term of
     VICReg, Bardes et al. 2022). A batch is smaller than z, so squares of its own covariance would be mostly noise: the
-    value and the gradient's direction come from the running one, which is moved on.
+    value and the gradient's direction come from the running one, of the batches of all processes, which is moved on.
 
     Args:
         codes: [N,D], zero mean and unit variance over the pictures.
@@ -59,7 +61,11 @@ def correlation_penalty(codes: Tensor, covariance: Tensor, momentum: float = 0.0
         momentum: share of this batch in it.
     """
     batch = codes.mT @ codes / len(codes)
-    covariance.lerp_(batch.detach().to(covariance.dtype), momentum)
+    of_all = batch.detach().to(covariance.dtype, copy=True)
+    if shares_statistics():
+        dist.all_reduce(of_all)
+        of_all /= dist.get_world_size()
+    covariance.lerp_(of_all, momentum)
     between = covariance - torch.diag(covariance.diagonal())
     gradient = (between * (batch - batch.detach())).sum()  # zero, but for its gradient
     return (between.square().sum() / 2 + gradient) / codes.shape[1]

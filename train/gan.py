@@ -27,6 +27,7 @@ from train.diversity import descriptor_sizes, descriptors, scatter_within_classe
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
+from train.spectrum import spectral_distance
 from train.tables import table_parameters
 
 SATURATED = 1.8  # tanh is 0.95 there and passes a tenth of the gradient on
@@ -53,6 +54,7 @@ class GAN(pl.LightningModule):
         decorrelation_weight: of covariances between the dimensions of photos' codes (see `train.codes`).
         diversity_weight: of what samples of a class lack in scatter (see `train.diversity`); half of the prior samples
             then share their classes with the other half, and a projected discriminator must be among the adversaries.
+        spectrum_weight: of the distance between the power spectra of fakes and real pictures (see `train.spectrum`).
         whiten_codes: first change the basis of z so that photos' codes are white (see `train.codes`). For a start from
             given weights.
         group_tables: add a table per group of classes (species) to the class tables.
@@ -85,6 +87,7 @@ class GAN(pl.LightningModule):
         saturation_weight: float = 0.0,
         decorrelation_weight: float = 0.0,
         diversity_weight: float = 0.0,
+        spectrum_weight: float = 0.0,
         whiten_codes: bool = False,
         group_tables: bool = True,
         ema: float = 0.999,
@@ -101,7 +104,7 @@ class GAN(pl.LightningModule):
         self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
         self.saturation_weight = saturation_weight
         self.decorrelation_weight, self.diversity_weight = decorrelation_weight, diversity_weight
-        self.whiten_codes = whiten_codes
+        self.spectrum_weight, self.whiten_codes = spectrum_weight, whiten_codes
         self.group_tables, self.ema_decay = group_tables, ema
         self.init_generator, self.init_encoder = init_generator, init_encoder
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
@@ -184,7 +187,7 @@ class GAN(pl.LightningModule):
             self._measure_scatter(self._projected, pictures, labels)
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
-        """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes (fewer if an epoch is shorter)."""
+        """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
         pictures: list[Tensor] = []
         labels: list[Tensor] = []
         for batch in self._data.train_dataloader():
@@ -192,7 +195,12 @@ class GAN(pl.LightningModule):
             labels.append(batch["label"].to(self.device))
             if sum(map(len, pictures)) >= n:
                 break
-        return torch.cat(pictures)[:n], torch.cat(labels)[:n]
+        found = torch.cat(pictures)[:n], torch.cat(labels)[:n]
+        if self.trainer.world_size == 1:
+            return found
+        # every process must measure, and change, the same
+        images, classes = (cast(Tensor, self.all_gather(part)).flatten(0, 1) for part in found)
+        return images, classes
 
     def _whiten(self, pictures: Tensor) -> None:
         assert self.generator is not None and self.encoder is not None
@@ -363,6 +371,8 @@ class GAN(pl.LightningModule):
             terms["decorrelation"] = self.decorrelation_weight * penalty
         if self.diversity_weight and fakes.codes.pairs and stage.adversarial:
             terms["diversity"] = self.diversity_weight * self._shortfall(fakes)
+        if self.spectrum_weight and stage.adversarial:
+            terms["spectrum"] = self.spectrum_weight * spectral_distance(fakes.images, real)
         if terms:  # else nobody that it listens to looked in this step
             self._descend(0, terms)
             self._update_ema()

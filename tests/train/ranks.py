@@ -95,7 +95,8 @@ def train_gan(folder: Path, out: Path, **trainer: Any) -> dict[str, Tensor]:
     """With every callback that works on one rank only, or waits for the others."""
     watch = (SampleGrid(every=8, classes=2, columns=3), FrechetDistance(every=16, n=4, batch_size=4), Throughput())
     settings = {**trainer, "strategy": "ddp_find_unused_parameters_true"}
-    return fit(folder / "data", out, STEPS, make=gan, callbacks=watch, minutes=0, trainer=settings).state_dict()
+    make = partial(gan, decorrelation_weight=0.1, diversity_weight=1.0, whiten_codes=True)
+    return fit(folder / "data", out, STEPS, make=make, callbacks=watch, minutes=0, trainer=settings).state_dict()
 
 
 def train_uneven(folder: Path, out: Path, **trainer: Any) -> dict[str, Tensor]:
