@@ -5,8 +5,10 @@ of one class are compared in frozen features (as in mode seeking, Mao et al. 201
 pictures have, so that there is nothing to gain beyond it.
 """
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.discriminators import Projected, ProjectedDiscriminator
 
@@ -17,12 +19,6 @@ def descriptors(projected: Projected) -> list[Tensor]:
     return [torch.cat([s.mean(dim=(2, 3)), s.std(dim=(2, 3), correction=0)], dim=1) for s in stages] + [
         projected.pooled.float()
     ]
-
-
-def descriptor_sizes(network: ProjectedDiscriminator) -> list[int]:
-    """D_i of `descriptors`."""
-    stages, channels = network.mean.shape
-    return [2 * channels] * stages + [network.network.pooled_channels]
 
 
 @torch.no_grad()
@@ -49,3 +45,31 @@ def shortfall(first: list[Tensor], second: list[Tensor], scatter: list[Tensor]) 
         ratio = ((a - b).square() / (2 * variance)).mean()
         terms.append((1 - ratio).clamp_min(0).square())
     return torch.stack(terms).mean()
+
+
+class Diversity(nn.Module):
+    """The term with what it knows of real pictures.
+
+    Args:
+        network: in whose frozen features pictures are compared.
+    """
+
+    def __init__(self, network: ProjectedDiscriminator) -> None:
+        super().__init__()
+        stages, channels = network.mean.shape
+        sizes = [2 * channels] * stages + [network.network.pooled_channels]
+        self._names = [f"scatter_{index}" for index in range(len(sizes))]
+        for name, size in zip(self._names, sizes, strict=True):
+            self.register_buffer(name, torch.ones(size))
+
+    def measure(self, seen: Iterable[Projected], label: Tensor) -> None:
+        """Take the scatter of real pictures, in parts, and their classes [N]."""
+        parts = zip(*map(descriptors, seen), strict=True)
+        for name, of_one in zip(self._names, parts, strict=True):
+            self.get_buffer(name).copy_(scatter_within_classes(torch.cat(of_one), label))
+
+    def forward(self, seen: Projected, pairs: int) -> Tensor:
+        """What the last 2 * pairs pictures lack, the first half of which are of the classes of the second."""
+        n = len(seen.pooled)
+        first, second = seen[n - 2 * pairs : n - pairs], seen[n - pairs : n]
+        return shortfall(descriptors(first), descriptors(second), [self.get_buffer(name) for name in self._names])

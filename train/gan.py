@@ -23,7 +23,7 @@ from models.losses import stage_distance
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 from train.codes import correlation_penalty, whiten
-from train.diversity import descriptor_sizes, descriptors, scatter_within_classes, shortfall
+from train.diversity import Diversity
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
@@ -167,8 +167,7 @@ class GAN(pl.LightningModule):
         if self.encoder is not None and self.decorrelation_weight:
             self.register_buffer("code_covariance", torch.eye(self.encoder.latent_dim))
         if self.diversity_weight and self._projected is not None:
-            for index, size in enumerate(descriptor_sizes(self._projected.network)):
-                self.register_buffer(f"scatter_{index}", torch.ones(size))
+            self.diversity = Diversity(self._projected.network)
 
     def _remember_saturation(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self._saturation = F.relu(output.float().abs() - SATURATED).square().mean()
@@ -184,7 +183,10 @@ class GAN(pl.LightningModule):
         if self.whiten_codes:
             self._whiten(pictures)
         if self.diversity_weight and self._projected is not None:
-            self._measure_scatter(self._projected, pictures, labels)
+            adversary = self._projected
+            with torch.no_grad():  # augmented as in training; one part at a time in memory
+                seen = (adversary.look(self._augmented(adversary, part)) for part in pictures.split(64))
+                self.diversity.measure(seen, labels)
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
@@ -204,18 +206,12 @@ class GAN(pl.LightningModule):
 
     def _whiten(self, pictures: Tensor) -> None:
         assert self.generator is not None and self.encoder is not None
-        first = self.generator.get_submodule("linear")
-        assert isinstance(first, nn.Linear)
+        first = getattr(self.generator, "linear", None)
+        if not isinstance(first, nn.Linear):
+            raise PhotograftError("whiten_codes needs a generator whose z goes into a layer named `linear` (sngan)")
         whiten(self.encoder, first, pictures.split(64))
         for name, average in self.ema.items():
             average.load_state_dict(self.get_submodule(name).state_dict())
-
-    @torch.no_grad()
-    def _measure_scatter(self, adversary: ProjectedAdversary, pictures: Tensor, labels: Tensor) -> None:
-        """Of real pictures, augmented as in training."""
-        parts = [descriptors(adversary.look(self._augmented(adversary, part))) for part in pictures.split(64)]
-        for index, of_one in enumerate(zip(*parts, strict=True)):
-            self.get_buffer(f"scatter_{index}").copy_(scatter_within_classes(torch.cat(of_one), labels))
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam of the generator (with the encoder), then one of each adversary."""
@@ -405,15 +401,12 @@ class GAN(pl.LightningModule):
     def _shortfall(self, fakes: Fakes) -> Tensor:
         """What pairs of prior samples lack in scatter, in the first projected discriminator's features."""
         index = next(i for i, a in enumerate(self._opponents) if isinstance(a, ProjectedAdversary))
-        n, pairs = len(fakes.images), fakes.codes.pairs
-        first, second = slice(n - 2 * pairs, n - pairs), slice(n - pairs, n)
-        if self.reuse_fakes and index in self._seen and self._opponents[index].share == 1.0:
+        adversary = self._opponents[index]
+        if self.reuse_fakes and index in self._seen and adversary.share == 1.0:
             seen = self._seen[index][1]
         else:
-            adversary = self._opponents[index]
             seen = adversary.look(self._augmented(adversary, fakes.images))
-        found = (descriptors(seen[first]), descriptors(seen[second]))
-        return shortfall(*found, [self.get_buffer(f"scatter_{i}") for i in range(len(found[0]))])
+        return self.diversity(seen, fakes.codes.pairs)
 
     def _update_ema(self) -> None:
         # early on the average would be of nothing but the first weights

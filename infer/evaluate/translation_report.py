@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
 from infer.evaluate.translation import Found, Sheet, TranslationReport
-from infer.output import sheet
+from infer.output import sheet, tile
 from models.zoo import Model
 
 PAIR_HEADER = ("from", "to", "photos", "updates", "top-5 error", "real pictures", "photo unchanged")
@@ -26,7 +27,7 @@ validation pictures of the target group, and of the photos left as they are. One
 classes of the target group as likely. Fréchet: SqueezeNet features of translations into classes drawn as in training,
 against as many real pictures; reconstruction: of the photos' reconstructions against the photos (few: compare values of
 one number only). IoU: of the animal's DeepLab mask (p > 0.5) in photo and translation. 0 updates: the encoder alone."""
-TILE = 96
+TILE = 128
 
 
 def pair_rows(report: TranslationReport) -> list[Row]:
@@ -52,14 +53,24 @@ def _summary(found: Found, floor: float) -> Row:
 
 
 def contact_sheet(shown: Sheet, names: list[str]) -> NDArray[np.uint8]:
-    """A row per photo: photo, reconstruction, translations; the targets' names on the left, as [H,W,3]."""
-    rows, labels = [], []
+    """A row per photo: photo, reconstruction, translations with their classes on them, as [H,W,3]."""
+    rows = []
     for i in range(len(shown.photos)):
-        pictures = [shown.photos[i], shown.reconstructions[i], *shown.translations[i]]
-        rows.append([picture.permute(1, 2, 0).numpy() for picture in pictures])
-        labels.append(", ".join(names[k] for k in shown.targets[i].tolist()))
+        plain = [picture.permute(1, 2, 0).numpy() for picture in (shown.photos[i], shown.reconstructions[i])]
+        made = [picture.permute(1, 2, 0).numpy() for picture in shown.translations[i]]
+        classes = [names[k] for k in shown.targets[i].tolist()]
+        rows.append(plain + [labelled(picture, name) for picture, name in zip(made, classes, strict=True)])
     count = shown.translations.shape[1]
-    return sheet(rows, titles=["photo", "projection", *["translation"] * count], names=labels, size=TILE)
+    return sheet(rows, titles=["photo", "projection", *["translation"] * count], size=TILE)
+
+
+def labelled(pixels: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    """The picture at the size of a tile with a line of text along its lower edge."""
+    image = Image.fromarray(tile(pixels, TILE))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(11)
+    draw.rectangle((0, TILE - 15, TILE, TILE), fill="white")
+    draw.text((TILE // 2, TILE - 8), text, fill="black", anchor="mm", font=font)
+    return np.array(image)
 
 
 def write_translation(report: TranslationReport, model: Model, data: str, out: Path) -> list[Path]:

@@ -274,7 +274,7 @@ def test_pairs_share_their_class(folders: Path, tmp_path: Path) -> None:
         assert pairs == int(len(codes.labels) * 0.7) // 2 or pairs > 0
         assert torch.equal(codes.labels[-pairs:], codes.labels[-2 * pairs : -pairs])
         assert not torch.equal(codes.latent[-pairs:], codes.latent[-2 * pairs : -pairs])
-    assert not bool((module.get_buffer("scatter_0") == 1).all())  # measured on real pictures
+    assert not bool((module.diversity.get_buffer("scatter_0") == 1).all())  # measured on real pictures
 
 
 def test_terms_reach_the_generator_and_the_encoder(folders: Path, tmp_path: Path) -> None:
