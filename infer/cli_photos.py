@@ -126,7 +126,7 @@ def project(
 
 def demo(
     to: Annotated[list[str] | None, typer.Option("--to", metavar="CLASS", help="Classes; default: three.")] = None,
-    preset: PresetOption = "fast",  # on this photo, and by SqueezeNet on others, nearer than after more updates
+    preset: PresetOption = "fast",  # by eye better on this photo than more updates
     steps: StepsOption = None,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out/demo"),
