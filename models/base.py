@@ -12,7 +12,7 @@ So an edit is written once, for every family: it takes modulations and gives mod
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -150,6 +150,43 @@ class Generator(Configurable, ABC):
             shape = tuple(modulation.scale.shape[1:])
             if shape not in ((layer.channels,), (layer.channels, layer.resolution, layer.resolution)):
                 raise ValueError(f"modulation {list(shape)} does not fit layer {layer}")
+
+
+class StyleGenerator(Generator):
+    """A generator that maps z to w and takes its modulations from w (StyleGAN, StyleGAN2).
+
+    Wherever it takes a latent, [N,latent_dim] is z, and [N,num_ws,w_dim] is w+: one w per style layer, which has the
+    class in it already, so that a label beside it is not looked at.
+
+    Attributes:
+        w_dim: size of w.
+        num_ws: number of style layers, each of which may have a w of its own.
+        w_mean: [w_dim], the mean of w over the prior: what truncation shrinks towards.
+        noise: "const" (the stored noise of each layer), "random" (drawn anew at each pass) or "none".
+    """
+
+    w_dim: int
+    num_ws: int
+    noise: Literal["const", "random", "none"] = "const"
+
+    @property
+    @abstractmethod
+    def w_mean(self) -> Tensor: ...
+
+    @abstractmethod
+    def mapping(
+        self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None
+    ) -> Tensor:
+        """z [N,latent_dim] -> w+ [N,num_ws,w_dim]; the first `cutoff` of them (all if None) are
+        w_mean + truncation * (w - w_mean)."""
+
+    @abstractmethod
+    def styles(self, ws: Tensor) -> list[Modulation]:
+        """Modulations of w+ [N,num_ws,w_dim]: the affine layers."""
+
+    def modulations(self, latent: Tensor, label: Tensor | None = None) -> list[Modulation]:
+        """See `Generator.modulations`; the latent is z [N,latent_dim] or w+ [N,num_ws,w_dim]."""
+        return self.styles(latent if latent.ndim == 3 else self.mapping(latent, label))
 
 
 def check_labels(label: Tensor | None, num_classes: int, n: int) -> None:
