@@ -8,6 +8,7 @@ from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
 from infer.projection import Progress, Projection, project
+from models.base import Configurable
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.projection_step import prepare_once
@@ -59,7 +60,8 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
 
     Args:
         model: with auxiliary networks zeta is searched, at the learning rate that their file names. Codes of a
-            `FeatureEncoder` have the prior's norm: there z stays where the prior is.
+            `FeatureEncoder` have the prior's norm: there z stays where the prior is. With a projected discriminator
+            Psi is its features (see `project_pictures`).
         preset: name in PRESETS.
         given: options that are not None take precedence.
 
@@ -69,6 +71,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     chosen = get_preset(preset)
     given = {key: value for key, value in given.items() if value is not None}
     options: dict[str, Any] = {"steps": chosen.steps, "restarts": chosen.restarts, "channels_last": True}
+    options["psi"] = "discriminator" if model.projected is None else "projected"
     options["space"] = given.get("space", "z" if model.auxiliary is None else "zeta")
     bounded = isinstance(model.encoder, FeatureEncoder)
     if bounded:
@@ -100,16 +103,19 @@ def project_pictures(
         steps: updates at most, instead of the preset's; 0 takes the encoder's answer as it is, and its loss, which
             nobody has looked at then, is NaN.
         progress: see `infer.projection.Progress`.
-        options: of `infer.projection.project`, instead of the preset's and the model's (see `projection_options`).
+        options: of `infer.projection.project`, instead of the preset's and the model's (see `projection_options`);
+            and `psi`, whose features are Psi: "discriminator", the paper's, or "projected", on frozen ImageNet
+            features: with a small discriminator's Psi photos drift away by an independent judge (README).
 
     Returns:
         One projection per picture, with N = 1 and its label.
 
     Raises:
-        PhotograftError: unknown preset or class, a model without a discriminator, or a loss that is not a number.
+        PhotograftError: unknown preset, class or psi, a model without a discriminator, or a loss that is not a number.
     """
     check_projects(model)
     chosen = projection_options(model, preset, steps=steps, **options)
+    psi = _psi_network(model, chosen.pop("psi"))
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
     label = None if source is None else torch.tensor([model.class_index(source)] * len(target))
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
@@ -121,7 +127,7 @@ def project_pictures(
         chosen["auxiliary"] = prepare_once(chosen.get("auxiliary"))
         found = project(
             prepare_once(model.generator, dtype, layout),
-            prepare_once(model.discriminator, dtype, layout),
+            prepare_once(psi, dtype, layout),
             target,
             label,
             encoder=prepare_once(model.encoder, channels_last=layout),
@@ -129,6 +135,16 @@ def project_pictures(
             **chosen,
         )
     return [_row(found, label, slice(i, i + 1)) for i in range(len(target))]
+
+
+def _psi_network(model: Model, name: str) -> Configurable:
+    """The network behind Psi, by name."""
+    networks: dict[str, Configurable | None] = {"discriminator": model.discriminator, "projected": model.projected}
+    network = networks.get(name)
+    if network is None:
+        there = ", ".join(key for key, value in networks.items() if value is not None)
+        raise PhotograftError(f"model {model.name} has no {name!r} to take Psi from: choose from {there}")
+    return network
 
 
 def _encoded(

@@ -185,7 +185,7 @@ class Projected:
     stages: list[Tensor]
     pooled: Tensor
 
-    def __getitem__(self, index: slice) -> "Projected":
+    def __getitem__(self, index: slice | Tensor) -> "Projected":
         return Projected([s[index] for s in self.stages], self.pooled[index])
 
     def detach(self) -> "Projected":

@@ -100,6 +100,13 @@ def run_export(args: list[str]) -> None:
         metavar="N",
         help="measure the averaged generator's batch norm on N batches of samples; 0: keep training's (default: 64)",
     )
+    parser.add_argument(
+        "--spread",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="let the prior reach S times as far: samples are more varied, and less safe (default: 1)",
+    )
     parser.add_argument("--float32", action="store_true", help="store float32 (default: float16)")
     parser.add_argument(
         "--learning-rate", type=float, metavar="R", help="of projection with these A and B, kept in their file"
@@ -108,6 +115,7 @@ def run_export(args: list[str]) -> None:
     flags = {
         "average": not options.last,
         "standing": options.standing,
+        "spread": options.spread,
         "half": not options.float32,
         "learning_rate": options.learning_rate,
     }

@@ -10,8 +10,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from models.base import Generator
 from models.batch_norm import shares_statistics
 from models.encoder import FeatureEncoder, resize
+from models.errors import PhotograftError
 
 
 @torch.no_grad()
@@ -69,3 +71,26 @@ def correlation_penalty(codes: Tensor, covariance: Tensor, momentum: float = 0.0
     between = covariance - torch.diag(covariance.diagonal())
     gradient = (between * (batch - batch.detach())).sum()  # zero, but for its gradient
     return (between.square().sum() / 2 + gradient) / codes.shape[1]
+
+
+@torch.no_grad()
+def widen(network: nn.Module, spread: float) -> None:
+    """Scale z so that N(0, I) reaches `spread` times as far: what truncation psi > 1 would draw, as a change of basis.
+
+    Codes of photos shrink by as much, so pictures of codes stay what they are.
+
+    Args:
+        network: a generator whose z goes into a layer named `linear`, or a `FeatureEncoder`; changed in place.
+        spread: above 1 samples are more varied and less safe.
+
+    Raises:
+        PhotograftError: another network.
+    """
+    first = getattr(network, "linear", None)
+    if isinstance(network, FeatureEncoder):
+        assert network.standard.running_var is not None
+        network.standard.running_var.mul_(spread**2)
+    elif isinstance(network, Generator) and isinstance(first, nn.Linear):
+        first.weight.mul_(spread)
+    else:
+        raise PhotograftError(f"--spread is for sngan with a feature encoder, not for {type(network).__name__}")

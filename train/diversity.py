@@ -33,16 +33,17 @@ def scatter_within_classes(descriptor: Tensor, label: Tensor) -> Tensor:  # [N,D
     return torch.where(variance > 1e-8, variance, torch.ones_like(variance))
 
 
-def shortfall(first: list[Tensor], second: list[Tensor], scatter: list[Tensor]) -> Tensor:
-    """Mean over descriptors of max(0, 1 - r)^2, r the squared distance of pairs in units of what real pictures have.
+def shortfall(first: list[Tensor], second: list[Tensor], scatter: list[Tensor], target: float = 1.0) -> Tensor:
+    """Mean over descriptors of max(0, 1 - r)^2, r the squared distance of pairs over `target` times that of real ones.
 
     Args:
         first, second: descriptors [P,D_i] of P pairs of one class each.
         scatter: [D_i], variance of real pictures within classes.
+        target: 1 is what real pictures have.
     """
     terms = []
     for a, b, variance in zip(first, second, scatter, strict=True):
-        ratio = ((a - b).square() / (2 * variance)).mean()
+        ratio = ((a - b).square() / (2 * target * variance)).mean()
         terms.append((1 - ratio).clamp_min(0).square())
     return torch.stack(terms).mean()
 
@@ -52,10 +53,12 @@ class Diversity(nn.Module):
 
     Args:
         network: in whose frozen features pictures are compared.
+        target: scatter asked for, in units of the real one.
     """
 
-    def __init__(self, network: ProjectedDiscriminator) -> None:
+    def __init__(self, network: ProjectedDiscriminator, target: float = 1.0) -> None:
         super().__init__()
+        self.target = target
         stages, channels = network.mean.shape
         sizes = [2 * channels] * stages + [network.network.pooled_channels]
         self._names = [f"scatter_{index}" for index in range(len(sizes))]
@@ -68,8 +71,11 @@ class Diversity(nn.Module):
         for name, of_one in zip(self._names, parts, strict=True):
             self.get_buffer(name).copy_(scatter_within_classes(torch.cat(of_one), label))
 
-    def forward(self, seen: Projected, pairs: int) -> Tensor:
-        """What the last 2 * pairs pictures lack, the first half of which are of the classes of the second."""
-        n = len(seen.pooled)
-        first, second = seen[n - 2 * pairs : n - pairs], seen[n - pairs : n]
-        return shortfall(descriptors(first), descriptors(second), [self.get_buffer(name) for name in self._names])
+    def forward(self, seen: Projected, pairs: Iterable[Tensor]) -> Tensor:
+        """What pairs [P,2] of pictures of one class lack, per source of pictures; the mean over sources."""
+        scatter = [self.get_buffer(name) for name in self._names]
+        lacking = [
+            shortfall(descriptors(seen[index[:, 0]]), descriptors(seen[index[:, 1]]), scatter, self.target)
+            for index in pairs
+        ]
+        return torch.stack(lacking).mean()

@@ -12,6 +12,7 @@ from models.base import Generator
 from models.errors import PhotograftError
 from models.files import load_state, save_network
 from models.registry import KINDS
+from train.codes import widen
 from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
 
@@ -40,6 +41,7 @@ def export(
     *,
     average: bool = True,
     standing: int = 64,
+    spread: float = 1.0,
     half: bool = True,
     learning_rate: float | None = None,
 ) -> list[Path]:
@@ -51,6 +53,7 @@ def export(
         average: the exponential moving average of generator and encoder, rather than the last step's weights.
         standing: batches of 64 samples from which the averaged generator's batch norm is measured anew (see
             `train.standing`); 0 keeps the running statistics of training.
+        spread: factor on the reach of the prior, see `train.codes.widen`; for a checkpoint of a GAN.
         half: store float16 (half the size; read as float32).
         learning_rate: of projection with these A and B, which the editor reads from their file; None: the training's
             `projection_rate`.
@@ -65,6 +68,8 @@ def export(
     content = read_checkpoint(checkpoint)
     state: dict[str, Tensor] = content["state_dict"]
     info = _info(content, learning_rate, checkpoint)
+    if not 0 < spread < math.inf or (spread != 1 and "generator" not in content["networks"]):
+        raise PhotograftError(f"--spread is {spread}: give a positive number, and a checkpoint with a generator")
     written = []
     for role, description in content["networks"].items():
         kind, family = description["kind"], description["family"]
@@ -80,6 +85,8 @@ def export(
                 measure_statistics(network, torch.tensor(info["distribution"]), standing)
         else:
             load_state(network, part, checkpoint)
+        if spread != 1 and kind in ("generator", "encoder"):
+            widen(network, spread)
         name = "projected" if family == "projected" else kind
         path = out.with_name(f"{out.name}.{name}.safetensors")
         save_network(path, network, kind, info, torch.float16 if half else torch.float32)

@@ -20,16 +20,19 @@ from models.base import Configurable, Generator
 from models.encoder import FeatureEncoder, resize
 from models.errors import PhotograftError
 from models.losses import stage_distance
+from models.segmentation import create_segmenter
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 from train.codes import correlation_penalty, whiten
 from train.diversity import Diversity
 from train.networks import Network, build_encoder, build_generator, describe, update_average
+from train.outline import Outline, segment, soft_iou
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
 from train.spectrum import spectral_distance
 from train.tables import table_parameters
 
+OUTLINED = 256  # real pictures that are segmented: a minute of a CPU
 SATURATED = 1.8  # tanh is 0.95 there and passes a tenth of the gradient on
 
 
@@ -52,8 +55,12 @@ class GAN(pl.LightningModule):
         saturation_weight: of the square by which the values before the final tanh exceed 1.8: where tanh is flat no
             other term can bring a blown-out area back.
         decorrelation_weight: of covariances between the dimensions of photos' codes (see `train.codes`).
-        diversity_weight: of what samples of a class lack in scatter (see `train.diversity`); half of the prior samples
-            then share their classes with the other half, and a projected discriminator must be among the adversaries.
+        diversity_weight: of what samples of a class lack in scatter (see `train.diversity`); half of the prior samples,
+            and of the translations, then share their classes with the other half, and a projected discriminator must
+            be among the adversaries.
+        diversity_target: the scatter asked for; 1 is that of real pictures in the frozen features.
+        outline_weight: of 1 - IoU between the animal's outline in a photo and in what is made of its code (see
+            `train.outline`); needs a projected discriminator that looks at whole batches.
         spectrum_weight: of the distance between the power spectra of fakes and real pictures (see `train.spectrum`).
         whiten_codes: first change the basis of z so that photos' codes are white (see `train.codes`). For a start from
             given weights.
@@ -87,6 +94,8 @@ class GAN(pl.LightningModule):
         saturation_weight: float = 0.0,
         decorrelation_weight: float = 0.0,
         diversity_weight: float = 0.0,
+        diversity_target: float = 1.0,
+        outline_weight: float = 0.0,
         spectrum_weight: float = 0.0,
         whiten_codes: bool = False,
         group_tables: bool = True,
@@ -104,6 +113,7 @@ class GAN(pl.LightningModule):
         self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
         self.saturation_weight = saturation_weight
         self.decorrelation_weight, self.diversity_weight = decorrelation_weight, diversity_weight
+        self.diversity_target, self.outline_weight = diversity_target, outline_weight
         self.spectrum_weight, self.whiten_codes = spectrum_weight, whiten_codes
         self.group_tables, self.ema_decay = group_tables, ema
         self.init_generator, self.init_encoder = init_generator, init_encoder
@@ -117,6 +127,9 @@ class GAN(pl.LightningModule):
             raise PhotograftError("whiten_codes and decorrelation_weight need an encoder in the config")
         if diversity_weight and self._projected is None:
             raise PhotograftError("diversity_weight needs a ProjectedAdversary in the config")
+        sees_all = self._projected is not None and self._projected.share == 1 and self._projected.every == 1
+        if outline_weight and not (sees_all and reuse_fakes):
+            raise PhotograftError("outline_weight needs a ProjectedAdversary with share 1 and every 1, and reuse_fakes")
 
     # ------------------------------------------------------------------ networks
 
@@ -167,7 +180,9 @@ class GAN(pl.LightningModule):
         if self.encoder is not None and self.decorrelation_weight:
             self.register_buffer("code_covariance", torch.eye(self.encoder.latent_dim))
         if self.diversity_weight and self._projected is not None:
-            self.diversity = Diversity(self._projected.network)
+            self.diversity = Diversity(self._projected.network, self.diversity_target)
+        if self.outline_weight and self._projected is not None:
+            self.outline = Outline(self._projected.network)
 
     def _remember_saturation(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self._saturation = F.relu(output.float().abs() - SATURATED).square().mean()
@@ -187,6 +202,14 @@ class GAN(pl.LightningModule):
             with torch.no_grad():  # augmented as in training; one part at a time in memory
                 seen = (adversary.look(self._augmented(adversary, part)) for part in pictures.split(64))
                 self.diversity.measure(seen, labels)
+        if self.outline_weight and self._projected is not None:
+            self._fit_outline(self._projected, pictures[:OUTLINED])
+
+    @torch.no_grad()
+    def _fit_outline(self, adversary: ProjectedAdversary, pictures: Tensor) -> None:
+        seen = [adversary.look(part) for part in pictures.split(64)]
+        masks = segment(create_segmenter(device=self.device), pictures, seen[0].stages[0].shape[-1])
+        self.outline.fit(seen, masks)
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
@@ -282,11 +305,9 @@ class GAN(pl.LightningModule):
         from_photos = reconstructions + counts["translation"]
         prior = self.generator.sample_latent(counts["prior"]).to(self.device)
         drawn = self.draw_labels(n - reconstructions)
-        pairs = counts["prior"] // 2 if self.diversity_weight else 0
-        if pairs:
-            drawn[-pairs:] = drawn[-2 * pairs : -pairs]
+        pairs = self._pair(drawn, reconstructions, counts) if self.diversity_weight else ()
         if not from_photos:
-            return Codes(prior, drawn, 0, pairs)
+            return Codes(prior, drawn, 0, 0, pairs)
         if from_photos > len(real):
             raise PhotograftError(
                 f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}"
@@ -294,7 +315,20 @@ class GAN(pl.LightningModule):
         assert self.encoder is not None
         codes = self.encoder(resize(real, self.encoder.resolution))
         latent = torch.cat([self.encoder.noisy(codes)[:from_photos], prior])
-        return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions, pairs, codes)
+        return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions, from_photos, pairs, codes)
+
+    @staticmethod
+    def _pair(drawn: Tensor, start: int, counts: dict[str, int]) -> tuple[Tensor, ...]:
+        """Give the second half of the translations, and of the prior samples, the classes of the first; which ones."""
+        pairs = []
+        for source in ("translation", "prior"):
+            half = counts[source] // 2
+            first = torch.arange(half, device=drawn.device) + start
+            start += counts[source]
+            if half:
+                drawn[first + half - counts["reconstruction"]] = drawn[first - counts["reconstruction"]]
+                pairs.append(torch.stack([first, first + half], dim=1))
+        return tuple(pairs)
 
     def make_fakes(self, codes: Codes) -> Fakes:
         """Pictures of codes, in one pass of the generator."""
@@ -367,6 +401,8 @@ class GAN(pl.LightningModule):
             terms["decorrelation"] = self.decorrelation_weight * penalty
         if self.diversity_weight and fakes.codes.pairs and stage.adversarial:
             terms["diversity"] = self.diversity_weight * self._shortfall(fakes)
+        if self.outline_weight and fakes.codes.from_photos and stage.adversarial:
+            terms["outline"] = self.outline_weight * self._outline_error(fakes.codes.from_photos)
         if self.spectrum_weight and stage.adversarial:
             terms["spectrum"] = self.spectrum_weight * spectral_distance(fakes.images, real)
         if terms:  # else nobody that it listens to looked in this step
@@ -397,6 +433,13 @@ class GAN(pl.LightningModule):
             distance = stage_distance(seen_real[:n].stages, seen_fake[:n].stages)
             terms["features"] = self.feature_weight * distance
         return terms
+
+    def _outline_error(self, from_photos: int) -> Tensor:
+        """1 - IoU of the outlines in photos and in what was made of them; both were augmented alike."""
+        index = next(i for i, a in enumerate(self._opponents) if isinstance(a, ProjectedAdversary))
+        seen_real, seen_fake, _ = self._seen[index]
+        real, fake = self.outline(seen_real[:from_photos]), self.outline(seen_fake[:from_photos])
+        return 1 - soft_iou(real, fake).mean()
 
     def _shortfall(self, fakes: Fakes) -> Tensor:
         """What pairs of prior samples lack in scatter, in the first projected discriminator's features."""

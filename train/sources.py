@@ -55,14 +55,16 @@ class Codes:
         latent: [N,latent_dim].
         labels: [N] int64, the class that each is to show.
         reconstructions: how many of them are codes of the first real pictures with their own classes.
-        pairs: how many of the last ones share their class with the one that stands as many places before it.
+        from_photos: how many, with the reconstructions, are made of the codes of the first real pictures, in order.
+        pairs: per source, [P,2], which ones share their class for the sake of comparing them.
         photos: [M,latent_dim], the codes of all real pictures without their noise; None without an encoder.
     """
 
     latent: Tensor
     labels: Tensor
     reconstructions: int
-    pairs: int = 0
+    from_photos: int = 0
+    pairs: tuple[Tensor, ...] = ()
     photos: Tensor | None = None
 
 

@@ -13,7 +13,7 @@ from infer.class_choice import choose_class
 from infer.model_projection import PRESETS, choose_classes, project_pictures, projection_options
 from infer.projection import Projection, project
 from models.auxiliary import AuxiliaryNetworks
-from models.discriminators import ProjectedDiscriminator
+from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.files import save_network
@@ -82,6 +82,26 @@ def test_presets_set_steps_and_restarts(
         (1, restarts, True),
         (1, 1, False),
     ]
+
+
+def test_psi_is_the_projected_discriminators_if_there_is_one(
+    model: Model, feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def spy(generator: Any, discriminator: Any, *args: Any, **options: Any) -> Projection:
+        taken.append(type(discriminator))
+        return project(generator, discriminator, *args, **options)
+
+    monkeypatch.setattr(model_projection, "project", spy)
+    found = [
+        project_pictures(networks, pictures, "lion", steps=2, **options)[0]
+        for networks, options in ((model, {}), (feature_model, {}), (feature_model, {"psi": "discriminator"}))
+    ]
+    assert taken == [SNProjectionDiscriminator, ProjectedDiscriminator, SNProjectionDiscriminator]
+    assert not torch.equal(found[1].z, found[2].z)
+    with pytest.raises(PhotograftError, match="choose from discriminator"):
+        project_pictures(model, pictures, "lion", steps=1, psi="projected")
 
 
 def test_fast_is_the_encoder_alone(feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from models.encoder import FeatureEncoder
+from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
-from train.codes import correlation_penalty, whiten
+from train.codes import correlation_penalty, whiten, widen
 
 SIDE = 32
 
@@ -66,3 +67,21 @@ def test_penalty_is_of_the_running_covariance() -> None:
     penalty = correlation_penalty(codes, covariance, momentum=0.5)
     assert torch.equal(covariance, torch.full((2, 2), 0.5))
     assert float(penalty) == pytest.approx((0.5**2 + 0.5**2) / 2 / 2)
+
+
+def test_widening_keeps_pictures_of_codes_and_moves_samples_outwards(pictures: list[Tensor]) -> None:
+    torch.manual_seed(0)
+    encoder = FeatureEncoder(latent_dim=6, resolution=SIDE, width=8, hidden=16).eval()
+    generator = SNGANGenerator([8, 8, 4, 4], 6, 2).eval()
+    label = torch.zeros(len(pictures[0]), dtype=torch.int64)
+    z = torch.randn(len(label), 6)
+    with torch.no_grad():
+        code, farther = encoder(pictures[0]), generator(1.5 * z, label)
+        shown = generator(code, label)
+        for network in (encoder, generator):
+            widen(network, 1.5)
+        torch.testing.assert_close(encoder(pictures[0]), code / 1.5, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(generator(encoder(pictures[0]), label), shown, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(generator(z, label), farther, rtol=1e-4, atol=1e-5)
+    with pytest.raises(PhotograftError, match="--spread"):
+        widen(nn.Linear(2, 2), 1.5)

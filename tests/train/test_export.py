@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from models.errors import PhotograftError
 from models.zoo import load_model
@@ -68,6 +69,23 @@ def test_batch_norm_of_the_average_is_measured_anew(trained: tuple[GAN, Path], t
     measure_statistics(plain, module.label_distribution, batches=4)
     torch.testing.assert_close(generator.norm.running_mean, plain.norm.running_mean, rtol=1e-4, atol=1e-5)
     assert "norm.running_mean" in changed
+
+
+def test_spread_reaches_generator_and_encoder(trained: tuple[GAN, Path], tmp_path: Path) -> None:
+    plain, wide = (
+        {path.name: load_file(path) for path in export(trained[1], tmp_path / str(s) / "m", spread=s, half=False)}
+        for s in (1.0, 1.25)
+    )
+    changed = {
+        f"{name}/{key}"
+        for name in plain
+        for key, value in plain[name].items()
+        if not torch.equal(value, wide[name][key])
+    }
+    assert changed == {"m.generator.safetensors/linear.weight", "m.encoder.safetensors/standard.running_var"}
+    for bad in (0.0, -1.0, float("nan")):
+        with pytest.raises(PhotograftError, match="--spread"):
+            export(trained[1], tmp_path / "m", spread=bad)
 
 
 def test_command(trained: tuple[GAN, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

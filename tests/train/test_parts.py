@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.errors import PhotograftError
@@ -254,11 +256,16 @@ def test_zoom_stays_within_its_bounds_and_looks_everywhere() -> None:
     assert bool((x.grad.sum(dim=(0, 1)) > 0).all())
 
 
-# --- diversity, correlation, weights to start from ---
+# --- diversity, correlation, outlines, weights to start from ---
+
+
+def brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """In the place of a segmenter."""
+    return pixels.mean(axis=2, dtype=np.float32) / 255
 
 
 def test_pairs_share_their_class(folders: Path, tmp_path: Path) -> None:
-    module = gan(stages=[Stage(sources={"prior": 0.7, "translation": 0.3})], diversity_weight=1.0)
+    module = gan(stages=[Stage(sources={"prior": 0.5, "translation": 0.5})], diversity_weight=1.0)
     drawn = []
     draw = module.draw_codes
 
@@ -270,16 +277,23 @@ def test_pairs_share_their_class(folders: Path, tmp_path: Path) -> None:
     fit(folders, tmp_path, 2, module=module)
     assert drawn
     for codes in drawn:
-        pairs = codes.pairs
-        assert pairs == module.stage.split(len(codes.labels))["prior"] // 2 > 0
-        assert torch.equal(codes.labels[-pairs:], codes.labels[-2 * pairs : -pairs])
-        assert not torch.equal(codes.latent[-pairs:], codes.latent[-2 * pairs : -pairs])
+        counts = module.stage.split(len(codes.labels))
+        translations, prior = codes.pairs
+        assert [len(translations), len(prior)] == [counts["translation"] // 2, counts["prior"] // 2]
+        assert 0 < int(translations.max()) < codes.from_photos <= int(prior.min())  # each among its own kind
+        for first, second in (pair.T for pair in codes.pairs):
+            assert len({*first.tolist(), *second.tolist()}) == 2 * len(first) > 0
+            assert torch.equal(codes.labels[first], codes.labels[second])
+            assert not torch.equal(codes.latent[first], codes.latent[second])
     assert not bool((module.diversity.get_buffer("scatter_0") == 1).all())  # measured on real pictures
 
 
-@pytest.mark.parametrize("weight", ["decorrelation_weight", "diversity_weight", "spectrum_weight"])
-def test_terms_reach_what_they_are_for(folders: Path, tmp_path: Path, weight: str) -> None:
+@pytest.mark.parametrize("weight", ["decorrelation_weight", "diversity_weight", "outline_weight", "spectrum_weight"])
+def test_terms_reach_what_they_are_for(
+    folders: Path, tmp_path: Path, weight: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The gradient of one step differs with and without the term, the batch and its codes being the same."""
+    monkeypatch.setattr("train.gan.create_segmenter", lambda **options: brightness)
 
     def after(value: float) -> dict[str, Tensor]:
         module = gan(stages=[Stage(sources=MIXED)], **{"diversity_weight": 1e-9, weight: value})
@@ -296,6 +310,8 @@ def test_diversity_needs_a_projected_discriminator() -> None:
         gan(adversaries=[SNProjectionAdversary("snresnet_small", ch=2)], diversity_weight=1.0)
     with pytest.raises(PhotograftError, match="encoder"):
         gan(encoder=None, stages=[Stage()], whiten_codes=True)
+    with pytest.raises(PhotograftError, match="share 1"):
+        gan(adversaries=adversaries(share=0.5), outline_weight=1.0)
 
 
 def test_adversaries_start_from_files(folders: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ pytestmark = [
 
 
 TRAININGS: dict[str, Callable[[Path], Training]] = {  # each with all that a checkpoint has to hold
-    "gan": lambda model: gan(decorrelation_weight=0.1, diversity_weight=1.0, whiten_codes=True),
+    "gan": lambda model: gan(decorrelation_weight=0.1, diversity_weight=1.0, outline_weight=1.0, whiten_codes=True),
     "encoder": partial(encoder_training, pixel_weight=0.1, ema=0.9),
     "feature encoder": partial(encoder_training, family="feature", latent_weight=0.1),
     "auxiliary": partial(auxiliary_training, random_starts=0.5, learn_step_size=True, warm_up=2),
