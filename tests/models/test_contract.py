@@ -33,6 +33,9 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
 # Layers may be named after functions rather than modules where the family says so.
 FUNCTION_LAYERS: dict[str, tuple[str, ...]] = {}
 
+# Families whose output is linear: their images may leave the nominal [-1,1].
+LINEAR_OUTPUT = ("pggan", "stylegan", "stylegan2")
+
 CASES = [(family, name) for family in list_generators() for name in TINY.get(family, {})]
 
 
@@ -94,7 +97,7 @@ def test_layers_tell_the_truth(case: Case) -> None:
     r = network.resolution
     assert image.shape == (3, 3, r, r)
     assert image.dtype == torch.float32
-    assert image.abs().max() <= 1
+    assert image.abs().max() <= 1 or generators.name_of(network) in LINEAR_OUTPUT
     assert image.std() > 0.01
     mapped = network.modulations(latent, label)
     network.check_modulations(mapped)
