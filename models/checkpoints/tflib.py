@@ -35,7 +35,7 @@ def running_mean(content: Any) -> TFNetwork | None:
         content = content[2]
     if isinstance(content, Foreign) and content.name in NETWORKS and isinstance(content.state, dict):
         return _network(content.state)
-    if isinstance(content, Mapping) and all(isinstance(name, str) for name in content) and "lod" in content:
+    if isinstance(content, Mapping) and any(isinstance(name, str) and "/" in name for name in content):
         return TFNetwork(content, {})
     return None
 

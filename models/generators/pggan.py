@@ -1,7 +1,7 @@
 """Progressive GAN generator.
 
-Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018): convolutions with pixelwise
-feature normalisation (section 4.2), and no modulation anywhere, so that only its features can be edited.
+Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation" (2018): convolutions with
+pixelwise feature normalisation (section 4.2), and no modulation anywhere, so that only its features can be edited.
 
 The weights are the effective ones: the equalised learning rate (section 4.1) and the flip of kernels that upscale by
 a fused transposed convolution are folded in when a file is read.
@@ -29,7 +29,7 @@ def pixel_norm(x: Tensor) -> Tensor:  # [N,C,...] -> [N,C,...]
 
 
 class Block(nn.Module):
-    """Doubles the resolution, then convolves again; of the first block (c_in None) only the second convolution is there."""
+    """Doubles the resolution, then convolves again; the first block (c_in None) has the second convolution only."""
 
     def __init__(self, c_in: int | None, c_out: int) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
 """StyleGAN generator.
 
-Karras, Laine & Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks" (2019): a mapping network
-z -> w, and a synthesis network of AdaIN layers (Eq. 1) with noise inputs and truncation in w (appendix B).
+Karras, Laine & Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks" (2019): a mapping
+network z -> w, and a synthesis network of AdaIN layers (Eq. 1) with noise inputs and truncation in w (appendix B).
 
-The weights are the effective ones. What implementations multiply them by at each pass (equalised learning rate, the
-mapping's own rate, the flip of kernels that upscale by a fused transposed convolution) is folded in when a file is read.
+The weights are the effective ones. What implementations do to them at each pass (equalised learning rate, the mapping's
+own rate, the flip of kernels that upscale by a fused transposed convolution) is folded in when a file is read.
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,7 +49,7 @@ class NoiseAndBias(nn.Module):
 
 
 class AdaIN(nn.Module):
-    """Instance normalisation whose scale and shift are affine in w: the first C rows give the scale, the others the shift."""
+    """Instance normalisation whose scale and shift are affine in w: C rows of scales, then C of shifts (Eq. 1)."""
 
     def __init__(self, channels: int, w_dim: int, eps: float) -> None:
         super().__init__()
