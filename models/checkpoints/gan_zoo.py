@@ -40,7 +40,7 @@ def find(content: Any) -> ZooNetwork | None:
 def read(network: ZooNetwork, path: Path) -> dict[str, Configurable]:
     """The generator, loaded strictly. Raises PhotograftError for missing or unknown arrays."""
     arrays = Arrays(network.state, path)
-    names = [("groupScale0.0",)]
+    names: list[tuple[str, ...]] = [("groupScale0.0",)]
     for i in count():
         if f"scaleLayers.{i}.0.module.weight" not in arrays:
             break

@@ -62,8 +62,8 @@ def _original(name: str, path: Path) -> str:
             return re.sub(pattern, replacement, name)
     if match := NOISE.fullmatch(name):
         return f"G_synthesis/{match[1]}/{LAYERS[match[1] == '4x4'][int(match[2]) - 1]}/Noise/weight"
-    for pattern, first in ((STYLE, 0), (STYLE_INSIDE, 1)):
-        if match := pattern.fullmatch(name):
+    for style, first in ((STYLE, 0), (STYLE_INSIDE, 1)):
+        if match := style.fullmatch(name):
             return f"G_synthesis/{match[1]}/{LAYERS[match[1] == '4x4'][int(match[2]) - first]}/StyleMod/{match[3]}"
     raise PhotograftError(f"{path}: unknown array {name[:80]!r}")
 

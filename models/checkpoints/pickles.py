@@ -157,7 +157,7 @@ def _set_array(array: "np.ndarray[Any, Any]", state: Any) -> None:
     type_, raw = _dtype(dtype), _bytes(data)
     if math.prod(_shape(shape)) * type_.itemsize != len(raw):
         raise DamagedPickle("an array has more or fewer values than its shape says")
-    array.__setstate__((1, shape, type_, np.bool_(fortran is True), raw))
+    array.__setstate__((1, shape, type_, fortran is True, raw))  # type: ignore[arg-type]
 
 
 def _scalar(dtype: Any, data: Any) -> Any:

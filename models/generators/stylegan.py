@@ -142,7 +142,7 @@ class StyleGANGenerator(StyleGenerator):
             if c_out is not None
         )
         self.to_rgb = nn.Conv2d(channels[-1], 3, 1)
-        for linear in self.dense:
+        for linear in (module for module in self.dense if isinstance(module, nn.Linear)):
             nn.init.kaiming_normal_(linear.weight, SLOPE)
             nn.init.zeros_(linear.bias)
         nn.init.normal_(self.to_rgb.weight, std=channels[-1] ** -0.5)
