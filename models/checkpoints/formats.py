@@ -1,6 +1,7 @@
 """Every foreign format in one table: which one a file is of is told by its content, never by its name."""
 
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
                 raise PhotograftError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB: it holds no weights")
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise PhotograftError(f"{path} is damaged ({error}): download it again") from error
 
 

@@ -8,6 +8,7 @@ import math
 import re
 import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,7 +33,10 @@ DTYPES: dict[str, torch.dtype] = {
 }
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-ERRORS = (ValueError, LookupError, TypeError, OverflowError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile)
+ERRORS = (
+    *(ValueError, LookupError, TypeError, OverflowError, EOFError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def read_pickle(path: Path) -> Any:
@@ -123,7 +127,7 @@ def _dtype(described: Any) -> np.dtype[Any]:
     if not isinstance(described, Foreign) or described.name != "numpy.dtype" or not described.args:
         raise DamagedPickle("an array has no type")
     name, state = described.args[0], described.state
-    if not isinstance(name, str) or not re.fullmatch(r"b1|[iu][1248]|f[248]|c(8|16)|[SU]\d{1,6}", name):
+    if not isinstance(name, str) or not re.fullmatch(r"b1|[iu][1248]|f[248]|c(8|16)|[SU][1-9]\d{0,5}", name):
         raise DamagedPickle(f"an array is of type {str(name)[:20]!r}, not of numbers")
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
     return np.dtype(name).newbyteorder(">" if order == ">" else "<" if order == "<" else "=")
