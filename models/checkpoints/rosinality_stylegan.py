@@ -51,7 +51,7 @@ def read(state: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
     arrays.skip("generator.progression.*.conv1.[12].weight", "generator.progression.*.conv1.[12].weight_flip")  # blurs
     arrays.finish()
     renamed |= drawn_noise(resolutions)
-    generator = build(Arrays(renamed, path), rate=1.0, eps=NORM_EPS, bias_before_blur=True)
+    generator = build(Arrays(renamed, path), rate=1.0, fused_from=None, eps=NORM_EPS, bias_before_blur=True)
     return {"generator": generator}
 
 
@@ -83,8 +83,8 @@ def _block(arrays: Arrays, i: int) -> dict[str, Tensor]:
         first, second = "G_synthesis/4x4/Const", "G_synthesis/4x4/Conv"
         block[f"{first}/const"] = arrays.take(f"{root}.conv1.input")
         block[f"{first}/bias"] = torch.zeros(block[f"{first}/const"].shape[1])
-    elif f"{root}.conv1.0.weight" in arrays:  # fused: [I,O,3,3]
-        block[f"{first}/weight"] = arrays.take(f"{root}.conv1.0.weight").permute(2, 3, 0, 1) / 4
+    elif f"{root}.conv1.0.weight" in arrays:  # fused, so [I,O,3,3] and the kernel turned round
+        block[f"{first}/weight"] = arrays.take(f"{root}.conv1.0.weight").permute(2, 3, 0, 1).flip(0, 1) / 4
         block[f"{first}/bias"] = arrays.take(f"{root}.conv1.0.bias")
     else:
         block[f"{first}/weight"] = arrays.take(f"{root}.conv1.1.conv.weight_orig").permute(2, 3, 1, 0)

@@ -17,6 +17,7 @@ from models.generators.stylegan import StyleGANGenerator
 
 FUSED_FROM = 128  # px: from here on the original upscales by a fused transposed convolution
 GAIN = 2**0.5
+MEAN_OF = 4096  # samples of w, where its mean is not in the file
 SETTINGS = {
     **{"num_channels": 3, "use_wscale": True, "nonlinearity": "lrelu", "normalize_latents": True},
     **{"use_styles": True, "use_noise": True, "use_pixel_norm": False, "use_instance_norm": True},
@@ -95,7 +96,7 @@ def build(
 
 def _mean_w(generator: StyleGANGenerator) -> Tensor:  # [w_dim]
     """Mean of w over the prior, always over the same sample."""
-    z = generator.sample_latent(10_000, torch.Generator().manual_seed(0))
+    z = generator.sample_latent(MEAN_OF, torch.Generator().manual_seed(0))
     label = torch.arange(len(z)) % generator.num_classes if generator.num_classes else None
     return generator.mapping(z, label)[:, 0].mean(0)
 

@@ -1,4 +1,4 @@
-"""The restricted pickle reader: what it reads equals what Python's own unpickler reads, and hostile files do nothing."""
+"""The restricted pickle reader: it reads what Python's own unpickler reads, and hostile files do nothing."""
 
 import argparse
 import builtins
@@ -21,7 +21,7 @@ import torch
 from models.checkpoints.pickles import Foreign, Global, read_pickle, read_torch
 from models.errors import PhotograftError
 
-ADAPTIVE = {"a": torch.arange(6.0).view(2, 3).t(), "b": torch.tensor([True, False])}
+TENSORS = {"a": torch.arange(6.0).view(2, 3).t(), "b": torch.tensor([True, False])}
 
 
 class Options(dict[str, Any]):
@@ -92,14 +92,14 @@ def test_arrays_of_old_pickles(tmp_path: Path) -> None:
 @pytest.mark.parametrize("legacy", [False, True])
 def test_torch_files(legacy: bool, tmp_path: Path) -> None:
     shared = torch.arange(12, dtype=torch.float32)
-    value = {
-        "state": OrderedDict(ADAPTIVE, parameter=torch.nn.Parameter(torch.ones(2))),
+    value: dict[str, Any] = {
+        "state": OrderedDict(TENSORS, parameter=torch.nn.Parameter(torch.ones(2))),
         "half": torch.ones(3, dtype=torch.bfloat16),
         "parts": [shared[2:6], shared.view(3, 4)[:, 1], torch.zeros(0), torch.tensor(3)],
         "module": torch.nn.Linear(2, 1).state_dict(),  # an OrderedDict with an attribute
     }
     read = read_torch(write(tmp_path / "a.pt", saved(value, legacy=legacy)))
-    for name, tensor in value["state"].items():  # type: ignore[attr-defined]
+    for name, tensor in value["state"].items():
         assert torch.equal(read["state"][name], tensor)
     assert read["half"].dtype == torch.bfloat16
     for got, tensor in zip(read["parts"], value["parts"], strict=True):
@@ -122,9 +122,9 @@ def test_foreign_objects_are_records(legacy: bool, tmp_path: Path) -> None:
 
 
 def test_tensors_in_plain_pickles(tmp_path: Path) -> None:
-    read = read_pickle(write(tmp_path / "a.pkl", pickle.dumps(ADAPTIVE)))
-    assert torch.equal(read["a"], ADAPTIVE["a"])
-    assert torch.equal(read["b"], ADAPTIVE["b"])
+    read = read_pickle(write(tmp_path / "a.pkl", pickle.dumps(TENSORS)))
+    assert torch.equal(read["a"], TENSORS["a"])
+    assert torch.equal(read["b"], TENSORS["b"])
 
 
 # what must not happen
@@ -164,8 +164,8 @@ def unharmed(path: Path, read: Callable[[Path], Any]) -> Any:
         value = read(path)
     except PhotograftError as error:
         value = error
-        assert "\n" not in str(error)
     assert not (path.parent / "mark").exists()
+    assert not isinstance(value, PhotograftError) or "\n" not in str(value)
     return value
 
 
