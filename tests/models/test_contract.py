@@ -292,7 +292,7 @@ def test_noise(case: Case) -> None:
     network, z, label = style(case)
     images = {}
     for mode in ("const", "none", "random"):
-        network.noise = mode  # type: ignore[assignment]
+        network.noise = mode
         torch.manual_seed(1)
         images[mode] = network(z[:1].expand(2, -1), None if label is None else label[:1].expand(2))
     assert not torch.allclose(images["const"], images["none"], atol=1e-4)

@@ -320,7 +320,7 @@ def test_faults_are_named(name: str, tmp_path: Path) -> None:
 def test_growing_and_odd_networks(tmp_path: Path) -> None:
     variables = arrays(STYLEGAN / "tf_variables.npz")
     with pytest.raises(PhotograftError, match="while it grew"):
-        tf_stylegan.read(TFNetwork(variables | {"lod": np.float32(1)}, {}), tmp_path)  # type: ignore[dict-item]
+        tf_stylegan.read(TFNetwork(variables | {"lod": np.float32(1)}, {}), tmp_path)
 
 
 @pytest.mark.parametrize("source", [STYLEGAN / "tf_variables.npz", ZOO / "model.pt"], ids=["npz", "pt"])

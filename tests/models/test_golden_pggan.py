@@ -24,7 +24,7 @@ ZOO = folders("pggan/zoo_pgan*", "weights.npz", "io.npz")
 def test_original(folder: Path) -> None:
     variables, io = arrays(folder / "tf_variables.npz"), tensors(folder / "io.npz")
     for key in (key for key in io if key.startswith("image")):
-        variables["lod"] = np.float32(key.removeprefix("image").removeprefix("_lod") or 0)  # type: ignore[assignment]
+        variables["lod"] = np.asarray(key.removeprefix("image").removeprefix("_lod") or 0, np.float32)
         generator = tf_progan.read(TFNetwork(variables, meta(folder)["kwargs"]), folder)["generator"]
         close(generator(io["z"]), io[key], 1e-4)
 
@@ -35,13 +35,46 @@ def test_a_network_that_had_not_grown_to_its_end() -> None:
     variables, z = arrays(folder / "tf_variables.npz"), tensors(folder / "io.npz")["z"]
     made: dict[float, Tensor] = {}
     for lod in (1.0, 1 - 1e-6):
-        network = TFNetwork(variables | {"lod": np.float32(lod)}, {})  # type: ignore[dict-item]
+        network = TFNetwork(variables | {"lod": np.float32(lod)}, {})
         made[lod] = tf_progan.read(network, folder)["generator"](z)
     larger = torch.nn.functional.interpolate(made[1.0], scale_factor=2.0)
     close(made[1 - 1e-6], larger, 1e-4)
     for lod in (-1, 99):
         with pytest.raises(PhotograftError, match="'lod' is"):
-            tf_progan.read(TFNetwork(variables | {"lod": np.float32(lod)}, {}), folder)  # type: ignore[dict-item]
+            tf_progan.read(TFNetwork(variables | {"lod": np.float32(lod)}, {}), folder)
+
+
+def test_upscaling_that_is_not_fused() -> None:
+    """Nearest neighbour, then an ordinary convolution (`Conv0`), against the same written down from its description."""
+    rng = np.random.default_rng(0)
+    sizes = {
+        "4x4/Dense/weight": (5, 64),
+        "4x4/Dense/bias": (4,),
+        "4x4/Conv/weight": (3, 3, 4, 4),
+        "4x4/Conv/bias": (4,),
+    }
+    sizes |= {"8x8/Conv0/weight": (3, 3, 4, 3), "8x8/Conv0/bias": (3,), "8x8/Conv1/weight": (3, 3, 3, 3)}
+    sizes |= {"8x8/Conv1/bias": (3,), "ToRGB_lod0/weight": (1, 1, 3, 3), "ToRGB_lod0/bias": (3,), "lod": ()}
+    variables = {name: np.asarray(rng.standard_normal(size), np.float32) for name, size in sizes.items()}
+    variables["lod"] = np.zeros((), np.float32)
+    generator = tf_progan.read(TFNetwork(variables, {"fused_scale": False}), Path("x"))["generator"]
+    v = {name: torch.from_numpy(value) for name, value in variables.items()}
+
+    def norm(x: Tensor) -> Tensor:
+        return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+
+    def layer(x: Tensor, name: str) -> Tensor:
+        weight = v[f"{name}/weight"].permute(3, 2, 0, 1)
+        x = torch.nn.functional.conv2d(x, weight * (2 / weight[0].numel()) ** 0.5, v[f"{name}/bias"], padding=1)
+        return norm(torch.where(x < 0, 0.2 * x, x))
+
+    z = generator.sample_latent(2)
+    x = norm(z) @ v["4x4/Dense/weight"] * (2**0.5 / 4 / 5**0.5)
+    x = x.view(2, 4, 4, 4) + v["4x4/Dense/bias"][:, None, None]
+    x = layer(norm(torch.where(x < 0, 0.2 * x, x)), "4x4/Conv")
+    x = layer(layer(x.repeat_interleave(2, 2).repeat_interleave(2, 3), "8x8/Conv0"), "8x8/Conv1")
+    rgb = torch.einsum("nchw,cd->ndhw", x, v["ToRGB_lod0/weight"][0, 0] / 3**0.5)
+    close(generator(z), rgb + v["ToRGB_lod0/bias"][:, None, None], 1e-5)
 
 
 @pytest.mark.parametrize("folder", ZOO, ids=names(ZOO))
