@@ -4,6 +4,6 @@ Importing the package registers every family, so that a weights file can be open
 """
 
 from models import auxiliary, discriminators, encoder, locator
-from models.generators import sngan
+from models.generators import pggan, sngan, stylegan
 
-__all__ = ["auxiliary", "discriminators", "encoder", "locator", "sngan"]
+__all__ = ["auxiliary", "discriminators", "encoder", "locator", "pggan", "sngan", "stylegan"]

@@ -131,10 +131,14 @@ class Generator(Configurable, ABC):
 
     @abstractmethod
     def synthesize(self, latent: Tensor, modulations: Sequence[Modulation], tap: Tap | None = None) -> Tensor:
-        """Synthesis half: [N,latent_dim] and modulations -> image [N,3,R,R] in [-1,1]."""
+        """Synthesis half: [N,latent_dim] and modulations -> image [N,3,R,R], nominally in [-1,1].
+
+        A family whose output is linear (StyleGAN, StyleGAN2, PG-GAN) may leave that range a little. It is not clamped
+        here, where that would end the gradient: whoever shows or measures the image clamps it.
+        """
 
     def forward(self, latent: Tensor, label: Tensor | None = None, tap: Tap | None = None) -> Tensor:
-        """Image [N,3,R,R] in [-1,1] of a latent and a class, without an edit."""
+        """Image [N,3,R,R] of a latent and a class, without an edit; range as of `synthesize`."""
         return self.synthesize(latent, self.modulations(latent, label), tap)
 
     def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:  # -> [n,latent_dim]

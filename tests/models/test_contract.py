@@ -11,7 +11,7 @@ from torch import Tensor
 
 import models.generators
 from infer.edits.scbn import spatial_mix
-from models.base import Generator, Layer, Modulation
+from models.base import Generator, Layer, Modulation, StyleGenerator
 from models.errors import PhotograftError
 from models.files import load_network, save_network
 from models.registry import create_generator, generators, list_generators
@@ -26,12 +26,27 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "unconditional": {"channels": (8, 4), "latent_dim": 6, "num_classes": 0, "bottom_width": 2},
     },
     "biggan": {},
-    "stylegan": {},
+    "stylegan": {
+        "unconditional": {"channels": (8, 6, 4), "latent_dim": 6, "mapping": (5, 7)},
+        "conditional": {
+            "channels": (4, 3),
+            "latent_dim": 6,
+            "mapping": (5,),
+            "num_classes": 3,
+            "bias_before_blur": True,
+        },
+    },
     "stylegan2": {},
-    "pggan": {},
+    "pggan": {
+        "finished": {"channels": (8, 6, 4), "latent_dim": 6},
+        "fading": {"channels": (6, 4), "latent_dim": 5, "fade": 0.3},
+    },
 }
 # Layers may be named after functions rather than modules where the family says so.
 FUNCTION_LAYERS: dict[str, tuple[str, ...]] = {}
+
+# Families whose output is linear: their images may leave the nominal [-1,1].
+LINEAR_OUTPUT = ("pggan", "stylegan", "stylegan2")
 
 CASES = [(family, name) for family in list_generators() for name in TINY.get(family, {})]
 
@@ -94,7 +109,7 @@ def test_layers_tell_the_truth(case: Case) -> None:
     r = network.resolution
     assert image.shape == (3, 3, r, r)
     assert image.dtype == torch.float32
-    assert image.abs().max() <= 1
+    assert image.abs().max() <= 1 or generators.name_of(network) in LINEAR_OUTPUT
     assert image.std() > 0.01
     mapped = network.modulations(latent, label)
     network.check_modulations(mapped)
@@ -221,3 +236,68 @@ def test_file_round_trip(case: Case, tmp_path: Path) -> None:
     save_network(path, network, "generator")
     with pytest.raises(PhotograftError, match="NaN"):
         load_network(path, "generator")
+
+
+# generators that map z to w
+
+
+def style(case: Case) -> tuple[StyleGenerator, Tensor, Tensor | None]:
+    """The case, if it is of a style generator."""
+    network, latent, label = case
+    if not isinstance(network, StyleGenerator):
+        pytest.skip("no style generator")
+    return network, latent, label
+
+
+def test_w_plus_stands_for_z(case: Case) -> None:
+    network, z, label = style(case)
+    ws = network.mapping(z, label)
+    assert ws.shape == (3, network.num_ws, network.w_dim)
+    image = network(z, label)
+    assert torch.allclose(network(ws), image, atol=1e-5)
+    assert torch.equal(network(ws, torch.full((3,), 99)), network(ws))  # the class is in w already
+    (gradient,) = torch.autograd.grad(network(ws.requires_grad_()).square().sum(), ws)
+    assert (gradient.abs().sum(2) > 0).all()  # every layer's w matters
+
+
+def test_each_style_layer_has_its_own_w(case: Case) -> None:
+    network, z, label = style(case)
+    a = network.mapping(z, label)
+    b = a.flip(0) + 0.5
+    own = {"a": network.styles(a), "b": network.styles(b)}
+    for cut in range(network.num_ws + 1):
+        mixed = network.styles(torch.cat([b[:, :cut], a[:, cut:]], dim=1))
+        source = [
+            "".join(name for name, m in own.items() if torch.allclose(m[i].scale, modulation.scale, atol=1e-6))
+            for i, modulation in enumerate(mixed)
+        ]
+        assert source == sorted(source, reverse=True), "earlier layers take the earlier w"
+        assert set(source) == {"a", "b"} - ({"b"} if cut == 0 else {"a"} if cut == network.num_ws else set())
+
+
+def test_truncation(case: Case) -> None:
+    network, z, label = style(case)
+    ws, mean = network.mapping(z, label), network.w_mean
+    assert torch.equal(network.mapping(z, label, truncation=1.0, cutoff=1), ws)
+    assert torch.allclose(network.mapping(z, label, truncation=0.0), mean.expand_as(ws), atol=1e-6)
+    assert torch.allclose(network.mapping(z, label, truncation=0.25), mean + 0.25 * (ws - mean), atol=1e-5)
+    part = network.mapping(z, label, truncation=0.0, cutoff=1)
+    assert torch.allclose(part[:, :1], mean.expand_as(part[:, :1]), atol=1e-6)
+    assert torch.equal(part[:, 1:], ws[:, 1:])
+    images = network(network.mapping(z, label, truncation=0.0))
+    assert torch.allclose(images, images[:1].expand_as(images), atol=1e-5)
+
+
+def test_noise(case: Case) -> None:
+    network, z, label = style(case)
+    images = {}
+    for mode in ("const", "none", "random"):
+        network.noise = mode
+        torch.manual_seed(1)
+        images[mode] = network(z[:1].expand(2, -1), None if label is None else label[:1].expand(2))
+    assert not torch.allclose(images["const"], images["none"], atol=1e-4)
+    assert torch.allclose(images["const"][0], images["const"][1], atol=1e-5)
+    assert not torch.allclose(images["random"][0], images["random"][1], atol=1e-4)
+    torch.manual_seed(1)
+    again = network(z[:1].expand(2, -1), None if label is None else label[:1].expand(2))
+    assert torch.equal(again, images["random"])
