@@ -53,6 +53,6 @@ class Fir(nn.Module):
         """Spread to every other pixel, convolve (not correlate) with a weight [O,I,3,3], smooth."""
         return self.smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), self.half - 1, gain=4.0)
 
-    def down_conv(self, x: Tensor, weight: Tensor) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
-        """Smooth, correlate with a weight [O,I,3,3], keep every other pixel."""
-        return F.conv2d(self.smooth(x, self.half), weight, stride=2)
+    def down_conv(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
+        """Smooth, correlate with a weight [O,I,3,3], keep every other pixel, add a bias [O]."""
+        return F.conv2d(self.smooth(x, self.half), weight, bias, stride=2)
