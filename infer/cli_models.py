@@ -11,7 +11,7 @@ from rich.table import Table
 from infer.cli_common import ModelOption, OutOption, SeedOption
 from infer.output import check_folder, sheet, write_png
 from infer.samples import sample_rows, spread_classes
-from models.checkpoints import chainer
+from models.checkpoints import formats
 from models.errors import PhotograftError
 from models.files import NetworkFile, read_header, read_tensors, sha256
 from models.registry import create_generator
@@ -63,13 +63,13 @@ def sample(
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or an original Chainer .npz.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or a file of another project.")],
 ) -> None:
     """Say what a weights file holds."""
     if file.suffix == ".safetensors":
         typer.echo("\n".join(_described(read_header(file))))
     else:
-        for description in chainer.describe(file):
+        for description in formats.describe(file):
             typer.echo(description)
 
 
@@ -94,17 +94,21 @@ def _described(header: NetworkFile) -> list[str]:
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An original Chainer snapshot (.npz).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of another project: .npz, .pkl, .pt, .pth, .model.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
 ) -> None:
-    """Convert a snapshot of the original authors to our format.
+    """Convert a file of another project to our format.
 
-    A snapshot of several networks becomes several files, with their kind in the name.
+    Its content says what it is: a snapshot of the original authors, or a StyleGAN or Progressive GAN generator of its
+    authors or of a port to torch. Nothing in the file is executed. A file of several networks becomes several files,
+    with their kind in the name.
     """
     if out.suffix != ".safetensors":
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
-    for path in chainer.convert(file, out):
+    for path in formats.convert(file, out):
         typer.echo(path)
 
 

@@ -4,6 +4,7 @@ Four of the nine taps of a 3x3 kernel meet the same pixel after nearest-neighbou
 pooling, so both pairs are one 4x4 kernel at stride 2.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -23,3 +24,10 @@ def upsampled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  #
 def pooled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
     """`avg_pool2d(conv2d(x, weight, bias, padding=1), 2)` for a weight [O,I,3,3]."""
     return F.conv2d(x, _spread(weight) / 4, bias, stride=2, padding=1)
+
+
+def blur(x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
+    """Low pass with the binomial filter [1,2,1]/4 along both axes; zeros beyond the border."""
+    line = x.new_tensor([0.25, 0.5, 0.25])
+    kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])

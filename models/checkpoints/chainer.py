@@ -13,7 +13,6 @@ import math
 import re
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ from torch import Tensor
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Configurable
+from models.checkpoints.writing import Description, describe_network, write_networks
 from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
-from models.files import check_finite, load_state, save_network, sha256
+from models.files import check_finite, load_state
 from models.generators.sngan import LAYOUTS, SNGANGenerator
-from models.registry import KINDS
 
 Arrays = dict[str, Tensor]
 
@@ -56,40 +55,6 @@ VALUES = {"weight": "W", "bias": "b", "running_mean": "avg_mean", "running_var":
 AUXILIARY_LINKS = ("lA1", "lA2", "lB1", "lB2", "preluMiddleW", "preluW", "_fast_alpha")
 
 
-@dataclass(frozen=True)
-class Description:
-    """What one network of a snapshot is.
-
-    Attributes:
-        kind, family: as in the registry.
-        layout: name of the original's layout with its base width, or the list of widths.
-        classes: 0 for an unconditional network; None where the question does not arise (A and B).
-        resolution: of its pictures, or None where the weights do not fix it (a discriminator).
-        latent_dim: size of z, or None.
-        parameters: number of trainable values.
-        config: keywords of our class.
-    """
-
-    kind: str
-    family: str
-    layout: str
-    classes: int | None
-    resolution: int | None
-    latent_dim: int | None
-    parameters: int
-    config: dict[str, Any]
-
-    def __str__(self) -> str:
-        parts = [f"{self.kind} ({self.family})", self.layout]
-        if self.classes is not None:
-            parts.append(f"{self.classes} classes" if self.classes else "unconditional")
-        if self.resolution is not None:
-            parts.append(f"{self.resolution} px")
-        if self.latent_dim is not None:
-            parts.append(f"z of {self.latent_dim}")
-        return ", ".join([*parts, f"{self.parameters:,} parameters"])
-
-
 def read_snapshot(path: Path) -> dict[str, Configurable]:
     """All networks of a Chainer snapshot, by kind: generator, discriminator, encoder, auxiliary.
 
@@ -110,27 +75,19 @@ def read_snapshot(path: Path) -> dict[str, Configurable]:
 
 def describe(path: Path) -> list[Description]:
     """What a snapshot holds, one entry per network. Raises as `read_snapshot` does."""
-    return [_describe(kind, network) for kind, network in read_snapshot(path).items()]
+    networks = read_snapshot(path)
+    return [describe_network(kind, network, _layout(kind, network.config)) for kind, network in networks.items()]
 
 
 def convert(path: Path, out: Path) -> list[Path]:
     """Write the networks of a snapshot as our safetensors files; returns where.
 
-    One network goes to `out` itself; of several, each to `STEM.KIND.safetensors`, where `models.zoo` finds them as one
-    model: `x.safetensors` and `x.generator.safetensors` both name the stem x.
-
     Raises:
         PhotograftError: as `read_snapshot` does, or a folder that cannot be written.
     """
     networks = read_snapshot(path)
-    written = []
-    stem = out.name.removesuffix(".safetensors").removesuffix(".generator")
-    for kind, network in networks.items():
-        where = out if len(networks) == 1 else out.with_name(f"{stem}.{kind}.safetensors")
-        info = {"source": path.name, "source_sha256": sha256(path), "layout": _describe(kind, network).layout}
-        save_network(where, network, kind, info)
-        written.append(where)
-    return written
+    layouts = {kind: _layout(kind, network.config) for kind, network in networks.items()}
+    return write_networks(networks, layouts, path, out)
 
 
 def _read_models(path: Path) -> list[Arrays]:
@@ -340,20 +297,6 @@ _READERS: dict[str, Reader] = {
     "encoder": _read_encoder,
     "auxiliary": _read_auxiliary,
 }
-
-
-def _describe(kind: str, network: Configurable) -> Description:
-    config = network.config
-    return Description(
-        kind=kind,
-        family=KINDS[kind].name_of(network),
-        layout=_layout(kind, config),
-        classes=config.get("num_classes"),
-        resolution=getattr(network, "resolution", None),
-        latent_dim=config.get("latent_dim"),
-        parameters=sum(p.numel() for p in network.parameters()),
-        config=config,
-    )
 
 
 def _layout(kind: str, config: dict[str, Any]) -> str:

@@ -137,6 +137,9 @@ class Machine:
         else:
             self._since_mark()
 
+    def _drop_to_mark(self, _: Any) -> None:
+        self._since_mark()
+
     def _dup(self, _: Any) -> None:
         self._stack.append(self._stack[-1])
 
@@ -237,7 +240,7 @@ class Machine:
 STEPS: dict[str, Callable[[Machine, Any], None]] = {
     "MARK": Machine._mark,
     "POP": Machine._pop,
-    "POP_MARK": lambda m, _: m._since_mark() and None,
+    "POP_MARK": Machine._drop_to_mark,
     "DUP": Machine._dup,
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), Machine._put),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), Machine._get),

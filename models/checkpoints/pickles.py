@@ -125,8 +125,8 @@ def _dtype(described: Any) -> np.dtype[Any]:
     name, state = described.args[0], described.state
     if not isinstance(name, str) or not re.fullmatch(r"b1|[iu][1248]|f[248]|c(8|16)|[SU]\d{1,6}", name):
         raise DamagedPickle(f"an array is of type {str(name)[:20]!r}, not of numbers")
-    order = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
-    return np.dtype(name).newbyteorder(order if order in ("<", ">") else "=")
+    order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
+    return np.dtype(name).newbyteorder(">" if order == ">" else "<" if order == "<" else "=")
 
 
 def _bytes(data: Any) -> bytes:
@@ -157,7 +157,7 @@ def _set_array(array: "np.ndarray[Any, Any]", state: Any) -> None:
     type_, raw = _dtype(dtype), _bytes(data)
     if math.prod(_shape(shape)) * type_.itemsize != len(raw):
         raise DamagedPickle("an array has more or fewer values than its shape says")
-    array.__setstate__((1, shape, type_, fortran is True, raw))
+    array.__setstate__((1, shape, type_, fortran is True, raw))  # type: ignore[arg-type]
 
 
 def _scalar(dtype: Any, data: Any) -> Any:

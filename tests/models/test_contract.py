@@ -26,14 +26,26 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
         "unconditional": {"channels": (8, 4), "latent_dim": 6, "num_classes": 0, "bottom_width": 2},
     },
     "biggan": {},
-    "stylegan": {},
+    "stylegan": {
+        "unconditional": {"channels": (8, 6, 4), "latent_dim": 6, "mapping": (5, 7)},
+        "conditional": {
+            "channels": (4, 3),
+            "latent_dim": 6,
+            "mapping": (5,),
+            "num_classes": 3,
+            "bias_before_blur": True,
+        },
+    },
     "stylegan2": {
         "skip": {"channels": (8, 6, 4), "latent_dim": 6, "mapping": (5, 7)},
         "resnet": {"channels": (6, 4, 5), "latent_dim": 6, "mapping": (5, 7), "architecture": "resnet"},
         "conditional": {"channels": (6, 4), "latent_dim": 6, "mapping": (7,), "num_classes": 3, "embedding": 4},
         "clamp": {"channels": (6, 4), "latent_dim": 6, "mapping": (7,), "architecture": "orig", "conv_clamp": 1.0},
     },
-    "pggan": {},
+    "pggan": {
+        "finished": {"channels": (8, 6, 4), "latent_dim": 6},
+        "fading": {"channels": (6, 4), "latent_dim": 5, "fade": 0.3},
+    },
 }
 # Layers may be named after functions rather than modules where the family says so.
 FUNCTION_LAYERS: dict[str, tuple[str, ...]] = {}

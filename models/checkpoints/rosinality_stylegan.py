@@ -1,0 +1,101 @@
+"""rosinality's style-based-gan-pytorch (`.model` of a training) -> `StyleGANGenerator`.
+
+It differs from the original in its scaling: sqrt(2 / fan_in) for every weight, those of styles, RGB and noise included,
+no rate of its own for the mapping network; and in that the bias comes before the blur.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.base import Configurable
+from models.checkpoints.arrays import Arrays
+from models.checkpoints.tf_stylegan import GAIN, build, drawn_noise
+from models.errors import PhotograftError
+
+NORM_EPS = 1e-5  # torch's default
+
+
+def find(content: Any) -> Mapping[str, Any] | None:
+    """The generator's running mean (or else the generator) in a file's content, or None if it is another format's."""
+    if not isinstance(content, Mapping):
+        return None
+    for part in (content.get("g_running"), content.get("generator"), content):
+        if isinstance(part, Mapping) and "generator.progression.0.conv1.input" in part:
+            return part
+    return None
+
+
+def read(state: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
+    """The generator, loaded strictly, at the resolution that its training reached; noise and mean of w are ours.
+
+    Raises:
+        PhotograftError: missing or unknown arrays.
+    """
+    arrays = Arrays(state, path)
+    renamed: dict[str, Tensor] = {}
+    for i in range(_count(state, "style.{}.linear.bias", 1, 2)):
+        layer = f"style.{2 * i + 1}.linear"
+        renamed[f"G_mapping/Dense{i}/weight"] = arrays.take(f"{layer}.weight_orig").t()
+        renamed[f"G_mapping/Dense{i}/bias"] = arrays.take(f"{layer}.bias")
+    resolutions = _reached(arrays, _count(state, "generator.progression.{}.conv2.conv.bias"))
+    for i in range(resolutions):
+        renamed |= _block(arrays, i)
+    to_rgb = f"generator.to_rgb.{resolutions - 1}.conv"
+    renamed["G_synthesis/ToRGB_lod0/weight"] = arrays.take(f"{to_rgb}.weight_orig").permute(2, 3, 1, 0) * GAIN
+    renamed["G_synthesis/ToRGB_lod0/bias"] = arrays.take(f"{to_rgb}.bias")
+    arrays.skip("generator.to_rgb.*", *(f"generator.progression.{i}.*" for i in range(resolutions, 12)))
+    arrays.skip("generator.progression.*.conv1.[12].weight", "generator.progression.*.conv1.[12].weight_flip")  # blurs
+    arrays.finish()
+    renamed |= drawn_noise(resolutions)
+    generator = build(Arrays(renamed, path), rate=1.0, eps=NORM_EPS, bias_before_blur=True)
+    return {"generator": generator}
+
+
+def _count(state: Mapping[str, Any], name: str, first: int = 0, step: int = 1) -> int:
+    n = 0
+    while name.format(first + step * n) in state:
+        n += 1
+    return n
+
+
+def _reached(arrays: Arrays, blocks: int) -> int:
+    """Number of resolutions that were trained: noise strengths start at exactly 0, and stay there until then.
+
+    Files hold the layers of all resolutions up to 1024 px, whatever the training came to.
+    """
+    if not blocks:
+        raise PhotograftError(f"{arrays.path}: 'generator.progression.0' is missing")
+    names = [f"generator.progression.{i}.noise2.weight_orig" for i in range(blocks)]
+    trained = [bool(arrays.take(name).any()) for name in names]
+    return trained.index(False) if any(trained) and not all(trained) else blocks
+
+
+def _block(arrays: Arrays, i: int) -> dict[str, Tensor]:
+    """One resolution in the original's names, layout and scaling."""
+    root, size = f"generator.progression.{i}", 4 * 2**i
+    first, second = f"G_synthesis/{size}x{size}/Conv0_up", f"G_synthesis/{size}x{size}/Conv1"
+    block: dict[str, Tensor] = {}
+    if i == 0:
+        first, second = "G_synthesis/4x4/Const", "G_synthesis/4x4/Conv"
+        block[f"{first}/const"] = arrays.take(f"{root}.conv1.input")
+        block[f"{first}/bias"] = torch.zeros(block[f"{first}/const"].shape[1])
+    elif f"{root}.conv1.0.weight" in arrays:  # fused: [I,O,3,3]
+        block[f"{first}/weight"] = arrays.take(f"{root}.conv1.0.weight").permute(2, 3, 0, 1) / 4
+        block[f"{first}/bias"] = arrays.take(f"{root}.conv1.0.bias")
+    else:
+        block[f"{first}/weight"] = arrays.take(f"{root}.conv1.1.conv.weight_orig").permute(2, 3, 1, 0)
+        block[f"{first}/bias"] = arrays.take(f"{root}.conv1.1.conv.bias")
+    block[f"{second}/weight"] = arrays.take(f"{root}.conv2.conv.weight_orig").permute(2, 3, 1, 0)
+    block[f"{second}/bias"] = arrays.take(f"{root}.conv2.conv.bias")
+    for number, layer in enumerate((first, second), start=1):
+        noise = arrays.take(f"{root}.noise{number}.weight_orig").flatten()
+        block[f"{layer}/Noise/weight"] = noise * (2 / len(noise)) ** 0.5
+        block[f"{layer}/StyleMod/weight"] = arrays.take(f"{root}.adain{number}.style.linear.weight_orig").t() * GAIN
+        bias = arrays.take(f"{root}.adain{number}.style.linear.bias").clone()
+        bias[: len(bias) // 2] -= 1  # the original adds 1 to the scale
+        block[f"{layer}/StyleMod/bias"] = bias
+    return block

@@ -1,0 +1,89 @@
+"""The original Progressive GAN in TensorFlow (`karras2018iclr-*.pkl`) -> `PGGANGenerator`."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from models.base import Configurable
+from models.checkpoints import tflib
+from models.checkpoints.arrays import Arrays
+from models.checkpoints.tf_stylegan import GAIN, conv
+from models.checkpoints.tflib import TFNetwork
+from models.errors import PhotograftError
+from models.files import load_state
+from models.generators.pggan import PGGANGenerator
+
+SETTINGS = {
+    **{"num_channels": 3, "label_size": 0, "normalize_latents": True, "use_wscale": True, "use_pixelnorm": True},
+    **{"pixelnorm_epsilon": 1e-8, "use_leakyrelu": True, "tanh_at_end": None},
+}
+
+
+def find(content: Any) -> TFNetwork | None:
+    """The generator in a file's content, or None if it is another format's."""
+    network = tflib.running_mean(content)
+    return network if network and "4x4/Dense/weight" in network.variables else None
+
+
+def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
+    """The generator, loaded strictly. `lod`, how far a network had grown when it was saved, is heeded.
+
+    Raises:
+        PhotograftError: missing or unknown variables, a class-conditional network, other unsupported settings.
+    """
+    if network.settings.get("label_size"):
+        raise PhotograftError(f"{path}: class-conditional Progressive GANs are not supported")
+    tflib.require(network.settings, SETTINGS, path)
+    arrays = Arrays(network.variables, path)
+    sizes = [size for size in (4 * 2**i for i in range(12)) if f"{_last(size)}/weight" in arrays]
+    lod = float(arrays.take("lod"))
+    if not 0 <= lod <= len(sizes) - 1:
+        raise PhotograftError(f"{path}: 'lod' is {lod:g}, beyond the network's {len(sizes)} resolutions")
+    unused, fade = int(lod), lod % 1
+    for size in sizes[len(sizes) - unused :]:  # what had not begun to grow
+        arrays.skip(f"{size}x{size}/*")
+    sizes = sizes[: len(sizes) - unused]
+    channels = [arrays.shape(f"{_last(size)}/bias", 1)[0] for size in sizes]
+    latent_dim = arrays.shape("4x4/Dense/weight", 2)[0]
+    dense = arrays.take("4x4/Dense/weight", latent_dim, 16 * channels[0])
+    state = {
+        "linear.weight": dense.t() * (GAIN / 4 * latent_dim**-0.5),
+        "linear.bias": arrays.take("4x4/Dense/bias", channels[0]).repeat_interleave(16),
+    }
+    for i, size in enumerate(sizes):
+        state |= _block(arrays, i, size)
+    state |= _to_rgb(arrays, "to_rgb", unused)
+    if fade:
+        state |= _to_rgb(arrays, "to_rgb_before", unused + 1)
+    arrays.skip("ToRGB_lod*")  # of the other resolutions
+    arrays.finish()
+    generator = PGGANGenerator(channels, latent_dim, fade)
+    load_state(generator, state, path)
+    return {"generator": generator.freeze()}
+
+
+def _last(size: int) -> str:
+    """The last layer at a resolution."""
+    return f"{size}x{size}/{'Conv' if size == 4 else 'Conv1'}"
+
+
+def _block(arrays: Arrays, i: int, size: int) -> dict[str, Tensor]:
+    """State of one resolution. Of all convolutions the fused upscaling alone keeps its kernel as [3,3,O,I]."""
+    state: dict[str, Tensor] = {}
+    if size > 4:
+        fused = f"{size}x{size}/Conv0_up"
+        name = fused if f"{fused}/weight" in arrays else f"{size}x{size}/Conv0"
+        weight = arrays.take(f"{name}/weight")
+        weight = weight.transpose(2, 3) if name == fused else weight
+        state["conv1.weight"] = conv(weight, flipped=name == fused)
+        state["conv1.bias"] = arrays.take(f"{name}/bias")
+    state["conv2.weight"] = conv(arrays.take(f"{_last(size)}/weight"), flipped=False)
+    state["conv2.bias"] = arrays.take(f"{_last(size)}/bias")
+    return {f"blocks.{i}.{name}": value for name, value in state.items()}
+
+
+def _to_rgb(arrays: Arrays, name: str, lod: int) -> dict[str, Tensor]:
+    weight = arrays.take(f"ToRGB_lod{lod}/weight")  # [1,1,C,3]
+    scaled = weight.permute(3, 2, 0, 1) * weight.shape[2] ** -0.5
+    return {f"{name}.weight": scaled, f"{name}.bias": arrays.take(f"ToRGB_lod{lod}/bias")}

@@ -1,0 +1,156 @@
+"""NVIDIA's StyleGAN in TensorFlow (`karras2019stylegan-*.pkl`) -> `StyleGANGenerator`."""
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.base import Configurable
+from models.checkpoints import tflib
+from models.checkpoints.arrays import Arrays
+from models.checkpoints.tflib import TFNetwork
+from models.errors import PhotograftError
+from models.files import load_state
+from models.generators.stylegan import StyleGANGenerator
+
+FUSED_FROM = 128  # px: from here on the original upscales by a fused transposed convolution
+GAIN = 2**0.5
+SETTINGS = {
+    **{"num_channels": 3, "use_wscale": True, "nonlinearity": "lrelu", "normalize_latents": True},
+    **{"use_styles": True, "use_noise": True, "use_pixel_norm": False, "use_instance_norm": True},
+    **{"const_input_layer": True, "blur_filter": [1, 2, 1]},
+}
+
+
+def find(content: Any) -> TFNetwork | None:
+    """The generator in a file's content, or None if it is another format's."""
+    network = tflib.running_mean(content)
+    return network if network and "G_synthesis/4x4/Const/const" in network.variables else None
+
+
+def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
+    """The generator, loaded strictly.
+
+    Raises:
+        PhotograftError: missing or unknown variables, a network that was still growing, unsupported settings.
+    """
+    tflib.require(network.settings, SETTINGS, path)
+    arrays = Arrays(network.variables, path)
+    if any(float(arrays.take(name)) for name in ("lod", "G_synthesis/lod") if name in arrays):
+        raise PhotograftError(f"{path}: the network was saved while it grew: take a later snapshot of its training")
+    rate, fused = network.settings.get("mapping_lrmul", 0.01), network.settings.get("fused_scale", "auto")
+    if not isinstance(rate, float | int) or fused not in ("auto", True, False):
+        raise PhotograftError(f"{path}: the network's settings make no sense")
+    fused_from = FUSED_FROM if fused == "auto" else 0 if fused else None
+    return {"generator": build(arrays, rate=rate, fused_from=fused_from)}
+
+
+def build(
+    arrays: Arrays,
+    *,
+    rate: float,
+    fused_from: int | None = FUSED_FROM,
+    eps: float = 1e-8,
+    bias_before_blur: bool = False,
+) -> StyleGANGenerator:
+    """The generator of variables in the original's names, layout and scaling, which ports to torch are brought into.
+
+    Args:
+        arrays: all of them, but `lod`; without `dlatent_avg` the mean of w is measured.
+        rate: relative learning rate of the mapping network, which scales it.
+        fused_from: resolution from which kernels upscale by a fused transposed convolution; None for nowhere.
+        eps, bias_before_blur: see `StyleGANGenerator`.
+
+    Raises:
+        PhotograftError: missing or unknown arrays, arrays that do not fit.
+    """
+    sizes = [size for size in (4 * 2**i for i in range(12)) if f"G_synthesis/{_first(size)}/Noise/weight" in arrays]
+    channels = [arrays.shape(f"G_synthesis/{_first(size)}/Noise/weight", 1)[0] for size in sizes]
+    state, widths = _mapping(arrays, rate)
+    num_classes, latent_dim = 0, arrays.shape("G_mapping/Dense0/weight", 2)[0]
+    if "label" in state:
+        num_classes, latent_dim = state["label"].shape
+    for i, size in enumerate(sizes):
+        block = _block(arrays, i, size, fused=fused_from is not None and size >= fused_from)
+        if bias_before_blur and i:
+            block["conv1.bias"] = block.pop("noise1.bias")
+            block["noise1.bias"] = torch.zeros_like(block["conv1.bias"])
+        state |= {f"blocks.{i}.{name}": value for name, value in block.items()}
+    measured = "dlatent_avg" not in arrays
+    state["w_avg"] = torch.zeros(widths[-1]) if measured else arrays.take("dlatent_avg", widths[-1])
+    rgb = arrays.take("G_synthesis/ToRGB_lod0/weight", 1, 1, channels[-1], 3)
+    state["to_rgb.weight"] = rgb.permute(3, 2, 0, 1) * channels[-1] ** -0.5
+    state["to_rgb.bias"] = arrays.take("G_synthesis/ToRGB_lod0/bias", 3)
+    arrays.skip("G_synthesis/ToRGB_lod*")  # of the resolutions that it grew through
+    arrays.finish()
+    generator = StyleGANGenerator(channels, latent_dim, widths, num_classes, eps, bias_before_blur)
+    load_state(generator, state, arrays.path)
+    generator.freeze()
+    if measured:
+        generator.w_avg.copy_(_mean_w(generator))
+    return generator
+
+
+def _mean_w(generator: StyleGANGenerator) -> Tensor:  # [w_dim]
+    """Mean of w over the prior, always over the same sample."""
+    z = generator.sample_latent(10_000, torch.Generator().manual_seed(0))
+    label = torch.arange(len(z)) % generator.num_classes if generator.num_classes else None
+    return generator.mapping(z, label)[:, 0].mean(0)
+
+
+def drawn_noise(resolutions: int) -> dict[str, Tensor]:
+    """Noise for files that store none, always the same: the original's names -> [1,1,R,R]."""
+    prng = torch.Generator().manual_seed(0)
+    sizes = [4 * 2 ** (k // 2) for k in range(2 * resolutions)]
+    return {f"G_synthesis/noise{k}": torch.randn(1, 1, r, r, generator=prng) for k, r in enumerate(sizes)}
+
+
+def _first(size: int) -> str:
+    """The first layer at a resolution."""
+    return f"{size}x{size}/{'Const' if size == 4 else 'Conv0_up'}"
+
+
+def _mapping(arrays: Arrays, rate: float) -> tuple[dict[str, Tensor], list[int]]:
+    """State of the mapping network, and its layers' widths."""
+    state: dict[str, Tensor] = {}
+    widths: list[int] = []
+    for i in count():
+        name = f"G_mapping/Dense{i}"
+        if f"{name}/weight" not in arrays:
+            break
+        weight = arrays.take(f"{name}/weight", *arrays.shape(f"{name}/weight", 2))  # [in,out]
+        state[f"dense.{i}.weight"] = weight.t() * (GAIN * weight.shape[0] ** -0.5 * rate)
+        state[f"dense.{i}.bias"] = arrays.take(f"{name}/bias") * rate
+        widths.append(weight.shape[1])
+    if "G_mapping/LabelConcat/weight" in arrays:
+        state["label"] = arrays.take("G_mapping/LabelConcat/weight")
+    return state, widths
+
+
+def conv(weight: Tensor, *, flipped: bool) -> Tensor:  # [3,3,I,O] -> [O,I,3,3]
+    """Effective kernel; a fused upscaling convolves with the kernel turned round."""
+    weight = weight.permute(3, 2, 0, 1) * (GAIN * (9 * weight.shape[2]) ** -0.5)
+    return weight.flip(2, 3) if flipped else weight
+
+
+def _block(arrays: Arrays, i: int, size: int, *, fused: bool) -> dict[str, Tensor]:
+    """State of one resolution."""
+    root = "G_synthesis/"
+    state: dict[str, Tensor] = {}
+    first, second = root + _first(size), f"{root}{size}x{size}/{'Conv' if size == 4 else 'Conv1'}"
+    if size == 4:
+        state["const"] = arrays.take(f"{first}/const")
+    else:
+        state["conv1.weight"] = conv(arrays.take(f"{first}/weight"), flipped=fused)
+    state["conv2.weight"] = conv(arrays.take(f"{second}/weight"), flipped=False)
+    for number, layer in enumerate((first, second), start=1):
+        state[f"noise{number}.strength"] = arrays.take(f"{layer}/Noise/weight")
+        state[f"noise{number}.bias"] = arrays.take(f"{layer}/bias")
+        state[f"noise{number}.const"] = arrays.take(f"{root}noise{2 * i + number - 1}", 1, 1, size, size)
+        weight, bias = arrays.take(f"{layer}/StyleMod/weight"), arrays.take(f"{layer}/StyleMod/bias")
+        state[f"adain{number}.affine.weight"] = weight.t() * weight.shape[0] ** -0.5
+        bias[: len(bias) // 2] += 1  # the original scales by 1 + style
+        state[f"adain{number}.affine.bias"] = bias
+    return state

@@ -1,0 +1,71 @@
+"""Pickled networks of NVIDIA's `tflib`: which network of a file is wanted, its variables by name, its settings.
+
+A file holds (G, D, Gs), of which Gs is the running mean that pictures are drawn with. A network keeps its variables in
+a list, and those of its components (`synthesis`, `mapping`) in theirs; full names put `G_synthesis/` before the latter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.checkpoints.pickle_machine import Foreign
+from models.errors import PhotograftError
+
+NETWORKS = ("dnnlib.tflib.network.Network", "tfutil.Network")
+
+
+@dataclass(frozen=True)
+class TFNetwork:
+    """A network as data.
+
+    Attributes:
+        variables: full name -> array.
+        settings: keywords of the function that built it, those of its components included.
+        function: that function's name.
+    """
+
+    variables: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    function: str = ""
+
+
+def running_mean(content: Any) -> TFNetwork | None:
+    """Gs of what a file holds: a pickled tuple, one network, or an archive of variables by name. None if neither."""
+    if isinstance(content, list | tuple) and len(content) == 3:
+        content = content[2]
+    if isinstance(content, Foreign) and content.name in NETWORKS and isinstance(content.state, dict):
+        return _network(content.state)
+    if isinstance(content, Mapping) and any(isinstance(name, str) and "/" in name for name in content):
+        return TFNetwork(content, {})
+    return None
+
+
+def _network(state: Mapping[str, Any]) -> TFNetwork:
+    variables, settings = _variables(state, ""), _settings(state)
+    components = state.get("components") or {}
+    for component in (components if isinstance(components, dict) else {}).values():
+        inner = component.state if isinstance(component, Foreign) else None
+        if isinstance(inner, dict):
+            variables |= _variables(inner, f"{inner.get('name')}/")
+            settings |= _settings(inner)
+    return TFNetwork(variables, settings, str(state.get("build_func_name", state.get("_build_func_name", ""))))
+
+
+def _variables(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found = state.get("variables")
+    if not isinstance(found, list) or not all(isinstance(v, tuple | list) and len(v) == 2 for v in found):
+        return {}
+    return {prefix + str(name): value for name, value in found}
+
+
+def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
+    settings = state.get("static_kwargs")
+    settings = settings.items if isinstance(settings, Foreign) else settings
+    return dict(settings) if isinstance(settings, dict) else {}
+
+
+def require(settings: Mapping[str, Any], expected: Mapping[str, Any], where: object) -> None:
+    """Raise PhotograftError if a network was built with a setting that ours does not have."""
+    for name, value in expected.items():
+        if settings.get(name, value) != value:
+            raise PhotograftError(f"{where}: built with {name}={settings[name]!r:.80}: only {value!r} is supported")
