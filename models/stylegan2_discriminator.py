@@ -21,16 +21,16 @@ ARCHITECTURES = ("resnet", "skip", "orig")
 TAPS = (1.0, 3.0, 3.0, 1.0)  # of the resampling filter
 
 
-def with_deviation(x: Tensor, group: int, count: int) -> Tensor:  # [N,C,H,W] -> [N,C+count,H,W]
+def with_deviation(x: Tensor, group: int | None, count: int) -> Tensor:  # [N,C,H,W] -> [N,C+count,H,W]
     """Append the standard deviation over groups of pictures, as `count` constant channels (minibatch stddev).
 
-    A group takes every (N / group)-th picture; `group` of them, or the whole batch if that is smaller.
+    A group takes every (N / group)-th picture; `group` of them, or the whole batch if that is smaller or None is given.
 
     Raises:
         PhotograftError: a batch that does not divide into groups.
     """
     n, c, h, w = x.shape
-    group = min(group, n)
+    group = n if group is None else min(group, n)
     if n % group:
         raise PhotograftError(f"a batch of {n} does not divide into groups of {group}: give a multiple of {group}")
     parts = x.reshape(group, -1, count, c // count, h, w)
@@ -71,7 +71,8 @@ class StyleGAN2Discriminator(Configurable):
         num_classes: 0 for an unconditional one.
         architecture: "resnet", "skip" (every resolution sees the image) or "orig" (neither).
         conv_clamp: bound of the activations, or None.
-        group_size, group_channels: of the minibatch standard deviation; no channels, no such deviation.
+        group_size: of the minibatch standard deviation; None for the whole batch.
+        group_channels: of that deviation; 0 for a network without it.
         mapping: widths of the mapping network of the class; the last one is that of the projection.
         embedding: size of the embedded class; None for that of the projection.
         mapping_rate: learning rate of the mapping network relative to the rest.
@@ -84,7 +85,7 @@ class StyleGAN2Discriminator(Configurable):
         num_classes: int = 0,
         architecture: str = "resnet",
         conv_clamp: float | None = None,
-        group_size: int = 4,
+        group_size: int | None = 4,
         group_channels: int = 1,
         mapping: Sequence[int] = (512,) * 8,
         embedding: int | None = None,
@@ -128,7 +129,7 @@ class StyleGAN2Discriminator(Configurable):
         self.out = EqualLinear(last, mapping[-1] if num_classes else 1)
         self.map_class = Mapping(0, mapping, num_classes, embedding, mapping_rate) if num_classes else None
 
-    def _final(self, x: Tensor, group_size: int) -> Tensor:  # [N,3,R,R] -> [N,C]
+    def _final(self, x: Tensor, group_size: int | None) -> Tensor:  # [N,3,R,R] -> [N,C]
         if x.shape[1:] != (3, self.resolution, self.resolution):
             raise PhotograftError(f"this discriminator takes pictures of {self.resolution} px, not {list(x.shape)}")
         blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
