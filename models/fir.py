@@ -28,7 +28,7 @@ class Fir(nn.Module):
         line = torch.tensor(taps, dtype=torch.float32)
         if len(taps) == 0 or len(taps) % 2 or not bool(line.sum() != 0):
             raise PhotograftError(f"a resampling filter has an even number of taps and a sum, not {list(taps)}")
-        self.half = len(taps) // 2
+        self.reach = len(taps) // 2
         line = line / line.sum()
         self.register_buffer("kernel", torch.outer(line, line), persistent=False)
 
@@ -43,16 +43,16 @@ class Fir(nn.Module):
     def up(self, x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,2H,2W]
         """Twice the resolution, at the same brightness."""
         with torch.autocast(x.device.type, enabled=False):
-            return F.conv_transpose2d(x, self._kernel(x, 4.0), stride=2, padding=self.half - 1, groups=x.shape[1])
+            return F.conv_transpose2d(x, self._kernel(x, 4.0), stride=2, padding=self.reach - 1, groups=x.shape[1])
 
     def down(self, x: Tensor) -> Tensor:  # [N,C,2H,2W] -> [N,C,H,W]
         """Half the resolution."""
-        return self.smooth(x, self.half - 1, stride=2)
+        return self.smooth(x, self.reach - 1, stride=2)
 
     def up_conv(self, x: Tensor, weight: Tensor) -> Tensor:  # [N,I,H,W] -> [N,O,2H,2W]
         """Spread to every other pixel, convolve (not correlate) with a weight [O,I,3,3], smooth."""
-        return self.smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), self.half - 1, gain=4.0)
+        return self.smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), self.reach - 1, gain=4.0)
 
     def down_conv(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
         """Smooth, correlate with a weight [O,I,3,3], keep every other pixel, add a bias [O]."""
-        return F.conv2d(self.smooth(x, self.half), weight, bias, stride=2)
+        return F.conv2d(self.smooth(x, self.reach), weight, bias, stride=2)

@@ -1,4 +1,4 @@
-"""NVIDIA's StyleGAN2 in torch (`stylegan2-ada-pytorch`, `stylegan3`) -> `StyleGAN2Generator`, `StyleGAN2Discriminator`.
+"""NVIDIA's StyleGAN2 in torch (`stylegan2-ada-pytorch`, `stylegan3`) -> our StyleGAN2 networks.
 
 A `.pkl` holds G, D and G_ema as pickled modules beside the source code that would rebuild them. Here they are trees of
 data: weights by name, and what the layers noted about themselves. The code in the file is not looked at. Bare state

@@ -1,4 +1,4 @@
-"""rosinality's stylegan2-pytorch (`.pt` of a training or a conversion) -> `StyleGAN2Generator`, `StyleGAN2Discriminator`.
+"""rosinality's stylegan2-pytorch (`.pt` of a training or a conversion) -> our StyleGAN2 networks.
 
 The networks are NVIDIA's under other names. The stored weights are scaled by 1 / sqrt(fan in) where NVIDIA's are not,
 which demodulation takes out again.

@@ -65,7 +65,8 @@ def _translated(name: str, arrays: Arrays) -> tuple[str, Tensor]:
         return "mapping.w_avg", arrays.take(name)
     if match := re.fullmatch(r"G_mapping/(?:Dense(\d+)|LabelEmbed)/(weight|bias)", name):
         layer = "embed" if match[1] is None else f"fc{match[1]}"
-        return f"mapping.{layer}.{match[2]}", _of_rank(name, 2, arrays).t() if match[2] == "weight" else arrays.take(name)
+        value = _of_rank(name, 2, arrays).t() if match[2] == "weight" else arrays.take(name)
+        return f"mapping.{layer}.{match[2]}", value
     if match := re.fullmatch(r"G_synthesis/noise(\d{1,2})", name):
         k = int(match[1]) + 1
         return f"synthesis.b{4 << k // 2}.conv{k % 2}.noise_const", _of_rank(name, 4, arrays)[0, 0]

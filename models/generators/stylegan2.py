@@ -49,9 +49,7 @@ class ModulatedConv(nn.Module):
 
     const: Tensor
 
-    def __init__(
-        self, c_in: int, c_out: int, size: int, w_dim: int, fir: Fir | None, conv_clamp: float | None
-    ) -> None:
+    def __init__(self, c_in: int, c_out: int, size: int, w_dim: int, fir: Fir | None, conv_clamp: float | None) -> None:
         super().__init__()
         self.fir, self.conv_clamp = fir, conv_clamp
         self.affine = EqualLinear(w_dim, c_in, bias=1.0)
