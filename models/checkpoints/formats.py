@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from models.base import Configurable
-from models.checkpoints import chainer, gan_zoo, lernapparat, rosinality_stylegan, tf_progan, tf_stylegan
+from models.checkpoints import (
+    chainer,
+    gan_zoo,
+    lernapparat,
+    nvidia,
+    rosinality_stylegan,
+    rosinality_stylegan2,
+    tf_progan,
+    tf_stylegan,
+    tf_stylegan2,
+)
 from models.checkpoints.pickles import MAX_BYTES, read_pickle, read_torch
 from models.checkpoints.writing import Description, describe_network, write_networks
 from models.errors import PhotograftError
@@ -39,6 +49,9 @@ FORMATS: tuple[Format, ...] = (
     Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),
     Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read),
+    Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read),
+    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read),
+    Format("StyleGAN2 of rosinality", rosinality_stylegan2.find, rosinality_stylegan2.read),
     Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read),
 )
 

@@ -36,7 +36,12 @@ TINY: dict[str, dict[str, dict[str, Any]]] = {
             "bias_before_blur": True,
         },
     },
-    "stylegan2": {},
+    "stylegan2": {
+        "skip": {"channels": (8, 6, 4), "latent_dim": 6, "mapping": (5, 7)},
+        "resnet": {"channels": (6, 4, 5), "latent_dim": 6, "mapping": (5, 7), "architecture": "resnet"},
+        "conditional": {"channels": (6, 4), "latent_dim": 6, "mapping": (7,), "num_classes": 3, "embedding": 4},
+        "clamp": {"channels": (6, 4), "latent_dim": 6, "mapping": (7,), "architecture": "orig", "conv_clamp": 1.0},
+    },
     "pggan": {
         "finished": {"channels": (8, 6, 4), "latent_dim": 6},
         "fading": {"channels": (6, 4), "latent_dim": 5, "fade": 0.3},

@@ -1,0 +1,118 @@
+"""rosinality's stylegan2-pytorch (`.pt` of a training or a conversion) -> our StyleGAN2 networks.
+
+The networks are NVIDIA's under other names. The stored weights are scaled by 1 / sqrt(fan in) where NVIDIA's are not,
+which demodulation takes out again.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from models.base import Configurable
+from models.checkpoints.arrays import Arrays
+from models.checkpoints.stylegan2 import build_discriminator, build_generator
+
+Rule = tuple[str, Callable[[re.Match[str]], str]]
+
+GENERATOR: tuple[Rule, ...] = (  # whole name -> that of NVIDIA's layer, for what comes before `.conv.weight` and such
+    (r"conv1", lambda m: "synthesis.b4.conv1"),
+    (r"to_rgb1", lambda m: "synthesis.b4.torgb"),
+    (r"convs\.(\d{1,2})", lambda m: f"synthesis.b{8 << int(m[1]) // 2}.conv{int(m[1]) % 2}"),
+    (r"to_rgbs\.(\d{1,2})", lambda m: f"synthesis.b{8 << int(m[1])}.torgb"),
+)
+GENERATOR_PARTS = {
+    **{"conv.weight": "weight", "activate.bias": "bias", "bias": "bias", "noise.weight": "noise_strength"},
+    **{"conv.modulation.weight": "affine.weight", "conv.modulation.bias": "affine.bias"},
+    **{"conv.blur.kernel": "resample_filter", "upsample.kernel": "resample_filter"},
+}
+DISCRIMINATOR_PARTS = {
+    **{"conv1.0.weight": "conv0.weight", "conv1.1.bias": "conv0.bias"},
+    **{"conv2.1.weight": "conv1.weight", "conv2.2.bias": "conv1.bias", "conv2.0.kernel": "conv1.resample_filter"},
+    **{"skip.1.weight": "skip.weight", "skip.0.kernel": "skip.resample_filter"},
+}
+ENDS = {
+    **{"final_conv.0.weight": "b4.conv.weight", "final_conv.1.bias": "b4.conv.bias"},
+    **{"final_linear.0.weight": "b4.fc.weight", "final_linear.0.bias": "b4.fc.bias"},
+    **{"final_linear.1.weight": "b4.out.weight", "final_linear.1.bias": "b4.out.bias"},
+}
+
+
+def find(content: Any) -> dict[str, Mapping[str, Any]] | None:
+    """State dicts by kind (the generator's running mean, if there is one), or None if it is another format's."""
+    if not isinstance(content, Mapping):
+        return None
+    found: dict[str, Mapping[str, Any]] = {}
+    for part in (content.get("g_ema"), content.get("g"), content):
+        if isinstance(part, Mapping) and "conv1.conv.modulation.weight" in part:
+            mean = content.get("latent_avg")
+            found["generator"] = {**part} if mean is None else {**part, "latent_avg": mean}
+            break
+    for part in (content.get("d"), content):
+        if isinstance(part, Mapping) and "final_linear.1.weight" in part and "convs.0.0.weight" in part:
+            found["discriminator"] = part
+            break
+    return found or None
+
+
+def read(found: Mapping[str, Mapping[str, Any]], path: Path) -> dict[str, Configurable]:
+    """The networks, loaded strictly; without `latent_avg` the mean of w is measured.
+
+    Raises:
+        PhotograftError: missing or unknown arrays, arrays that do not fit.
+    """
+    networks: dict[str, Configurable] = {}
+    if "generator" in found:
+        networks["generator"] = build_generator(_renamed(found["generator"], path, _generator_name), path)
+    if "discriminator" in found:
+        blocks = sum(bool(re.fullmatch(r"convs\.\d+\.conv1\.0\.weight", name)) for name in found["discriminator"])
+        renamed = _renamed(found["discriminator"], path, lambda name: _discriminator_name(name, 4 << min(blocks, 16)))
+        networks["discriminator"] = build_discriminator(renamed, path)
+    return networks
+
+
+def _renamed(values: Mapping[str, Any], path: Path, rename: Callable[[str], str]) -> dict[str, Tensor]:
+    """Under NVIDIA's names and in its shapes; names that nobody knows stay as they are, and are complained of later."""
+    arrays = Arrays(values, path)
+    return {rename(name): _reshaped(name, arrays.take(name)) for name in values}
+
+
+def _reshaped(name: str, value: Tensor) -> Tensor:
+    """Without the axes of size one that broadcasting takes there; filters at sum 1."""
+    if name.endswith(".kernel"):
+        return value / value.sum()
+    if name.startswith("noises."):
+        return value.squeeze(0).squeeze(0)
+    if re.fullmatch(r"to_rgbs?[\d.]+\.bias|to_rgb1\.bias", name):
+        return value.flatten()
+    if name == "input.input" or name.endswith(".conv.weight"):
+        return value.squeeze(0)
+    return value
+
+
+def _generator_name(name: str) -> str:
+    if match := re.fullmatch(r"style\.([1-9]\d?)\.(weight|bias)", name):
+        return f"mapping.fc{int(match[1]) - 1}.{match[2]}"
+    if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
+        k = int(match[1])
+        return f"synthesis.b{4 << (k + 1) // 2}.conv{(k + 1) % 2}.noise_const"
+    if name in ("input.input", "latent_avg"):
+        return "synthesis.b4.const" if name == "input.input" else "mapping.w_avg"
+    for pattern, layer in GENERATOR:
+        match = re.fullmatch(rf"{pattern}\.([a-z].*)", name)
+        if match and match[match.lastindex or 0] in GENERATOR_PARTS:
+            return f"{layer(match)}.{GENERATOR_PARTS[match[match.lastindex or 0]]}"
+    return name
+
+
+def _discriminator_name(name: str, resolution: int) -> str:
+    if name in ENDS:
+        return ENDS[name]
+    if match := re.fullmatch(r"convs\.0\.[01]\.(weight|bias)", name):
+        return f"b{resolution}.fromrgb.{match[1]}"
+    match = re.fullmatch(r"convs\.([1-9]\d?)\.(.+)", name)
+    if match and match[2] in DISCRIMINATOR_PARTS:
+        return f"b{resolution >> int(match[1]) - 1}.{DISCRIMINATOR_PARTS[match[2]]}"
+    return name

@@ -1,0 +1,163 @@
+"""Weights of StyleGAN2 under the names of NVIDIA's torch code -> our networks; other layouts are brought into these.
+
+Every width, the architecture and the resampling filter follow from names and shapes alone.
+"""
+
+import re
+from collections.abc import Mapping
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.base import Configurable, StyleGenerator
+from models.checkpoints.arrays import Arrays
+from models.errors import PhotograftError
+from models.files import load_state
+from models.generators.stylegan2 import BASE, TAPS, StyleGAN2Generator
+from models.stylegan2_discriminator import StyleGAN2Discriminator
+
+MAPPING_RATE = 0.01
+GROUP_SIZE = 4
+
+# our names -> the original's, one substitution after the other
+COMMON = ((r"\.layers\.", ".fc"), (r"from_rgb", "fromrgb"))
+GENERATOR = (
+    *COMMON,
+    (r"^map_latent", "mapping"),
+    (r"^w_avg", "mapping.w_avg"),
+    (r"conv(\d)\.(strength|const)$", r"conv\1.noise_\2"),
+    (r"to_rgb(\.conv)?", "torgb"),
+    (r"^blocks", "synthesis.blocks"),
+)
+DISCRIMINATOR = (
+    *COMMON,
+    (r"^map_class", "mapping"),
+    (r"^(fromrgb|conv|out)\b", r"b4.\1"),
+    (r"^linear", "b4.fc"),
+)
+
+
+def build_generator(
+    values: Mapping[str, Any], path: Path, *, conv_clamp: float | None = None, mapping_rate: float = MAPPING_RATE
+) -> StyleGAN2Generator:
+    """The generator of a state dict, loaded strictly; without `mapping.w_avg` the mean of w is measured.
+
+    Raises:
+        PhotograftError: missing or unknown arrays, arrays that do not fit, a filter that is not ours.
+    """
+    arrays = Arrays(values, path)
+    sizes = _sizes("synthesis.b{}.conv1.weight", arrays)
+    channels = [arrays.shape(f"synthesis.b{r}.conv1.weight", 4)[0] for r in sizes or (BASE,)]
+    for r, (c_in, c_out) in zip(sizes[1:], pairwise(channels), strict=True):
+        arrays.take(f"synthesis.b{r}.conv0.weight", c_out, c_in, 3, 3)
+    architecture = "orig"
+    if len(sizes) > 1:
+        present = {"skip": "synthesis.b4.torgb.weight", "resnet": "synthesis.b8.skip.weight"}
+        architecture = next((kind for kind, name in present.items() if name in arrays), architecture)
+    classes = _mapping(arrays)
+    latent_dim = arrays.shape("mapping.fc0.weight", 2)[1] - (classes["embedding"] or 0)
+    if latent_dim < 1:
+        raise PhotograftError(f"{path}: the mapping network takes no latent")
+    taps = _taps(values, arrays)
+    network = StyleGAN2Generator(
+        channels, latent_dim, **classes, architecture=architecture, conv_clamp=conv_clamp,
+        mapping_rate=mapping_rate, taps=taps,
+    )  # fmt: skip
+    measured = "mapping.w_avg" not in arrays
+    names = {key: _foreign(key, GENERATOR, sizes) for key in network.state_dict() if key != "w_avg" or not measured}
+    _load(network, names, arrays)
+    if measured:
+        network.w_avg.copy_(mean_w(network))
+    return network
+
+
+def build_discriminator(
+    values: Mapping[str, Any],
+    path: Path,
+    *,
+    conv_clamp: float | None = None,
+    mapping_rate: float = MAPPING_RATE,
+    group_size: int | None = GROUP_SIZE,
+) -> StyleGAN2Discriminator:
+    """The discriminator of a state dict, loaded strictly. Raises as `build_generator` does."""
+    arrays = Arrays(values, path)
+    sizes = [BASE, *_sizes("b{}.conv1.weight", arrays, 2 * BASE)]
+    last = arrays.shape("b4.conv.weight", 4)
+    channels = [last[0], *(arrays.shape(f"b{r}.conv1.weight", 4)[1] for r in sizes[1:])]
+    for r, (c_out, c_in) in zip(sizes[1:], pairwise(channels), strict=True):
+        arrays.take(f"b{r}.conv0.weight", c_in, c_in, 3, 3)
+        arrays.take(f"b{r}.conv1.weight", c_out, c_in, 3, 3)
+    architecture = "orig"
+    if len(sizes) > 1:
+        present = {"skip": "b4.fromrgb.weight", "resnet": f"b{sizes[-1]}.skip.weight"}
+        architecture = next((kind for kind, name in present.items() if name in arrays), architecture)
+    if not 0 <= last[1] - last[0] <= last[0]:
+        raise PhotograftError(f"{path}: the shape of 'b4.conv.weight' makes no sense: {list(last)}")
+    classes = _mapping(arrays) if "mapping.fc0.weight" in arrays else {}
+    taps = _taps(values, arrays)
+    network = StyleGAN2Discriminator(
+        channels, **classes, architecture=architecture, conv_clamp=conv_clamp, group_size=group_size,
+        group_channels=last[1] - last[0], mapping_rate=mapping_rate, taps=taps,
+    )  # fmt: skip
+    _load(network, {key: _foreign(key, DISCRIMINATOR, sizes[::-1]) for key in network.state_dict()}, arrays)
+    return network
+
+
+def mean_w(generator: StyleGenerator) -> Tensor:  # [w_dim]
+    """Mean of w over the prior and the classes, always over the same sample."""
+    z = generator.sample_latent(10_000, torch.Generator().manual_seed(0))
+    label = torch.arange(len(z)) % generator.num_classes if generator.num_classes else None
+    return generator.mapping(z, label)[:, 0].mean(0)
+
+
+def _sizes(name: str, arrays: Arrays, first: int = BASE) -> list[int]:
+    """Resolutions that have this array, from the first one on."""
+    sizes: list[int] = []
+    while name.format(first << len(sizes)) in arrays:
+        sizes.append(first << len(sizes))
+    return sizes
+
+
+def _mapping(arrays: Arrays) -> dict[str, Any]:
+    """Keywords that the mapping network's arrays give."""
+    widths: list[int] = []
+    for i in count():
+        if f"mapping.fc{i}.weight" not in arrays:
+            break
+        widths.append(arrays.shape(f"mapping.fc{i}.weight", 2)[0])
+    if not widths:
+        raise PhotograftError(f"{arrays.path}: 'mapping.fc0.weight' is missing")
+    embedding, classes = arrays.shape("mapping.embed.weight", 2) if "mapping.embed.weight" in arrays else (None, 0)
+    return {"mapping": widths, "num_classes": classes, "embedding": embedding}
+
+
+def _taps(values: Mapping[str, Any], arrays: Arrays) -> tuple[float, ...]:
+    """The one filter that all layers resample with; taken from `arrays`."""
+    filters = [arrays.take(name) for name in values if name.endswith("resample_filter")]
+    if not filters:
+        return TAPS
+    line = filters[0].flatten(1).sum(1) if filters[0].ndim == 2 else filters[0].flatten()
+    line = line / line.sum()
+    expected = torch.outer(line, line) if filters[0].ndim == 2 else line
+    if not all(f.shape == expected.shape and torch.allclose(f, expected, atol=1e-5) for f in filters):
+        raise PhotograftError(f"{arrays.path}: its layers resample with filters that differ or are not separable")
+    return tuple(line.tolist())
+
+
+def _foreign(key: str, names: tuple[tuple[str, str], ...], sizes: list[int]) -> str:
+    """The original's name of one of our weights; sizes: of our blocks, in order."""
+    for pattern, replacement in names:
+        key = re.sub(pattern, replacement, key)
+    return re.sub(r"\bblocks\.(\d+)", lambda match: f"b{sizes[int(match[1])]}", key)
+
+
+def _load(network: Configurable, names: Mapping[str, str], arrays: Arrays) -> None:
+    """Fill a network from the arrays of these names, all of them, and freeze it."""
+    state = network.state_dict()
+    found = {key: arrays.take(name, *state[key].shape) for key, name in names.items()}
+    arrays.finish()
+    load_state(network, {**state, **found}, arrays.path)
+    network.freeze()
