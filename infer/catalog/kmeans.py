@@ -1,6 +1,6 @@
 """Spherical k-means: rows are compared by their direction alone (Buchta et al. 2012; Collins et al., appendix A).
 
-Exact Lloyd in matrix products. Restarts are settled on a part of the rows, where all of them share one product; the best
+Exact Lloyd in matrix products. Restarts compete on a part of the rows, where all of them share one product; the best
 goes on over all rows until an iteration gains next to nothing.
 """
 

@@ -147,5 +147,5 @@ def test_seeding_prefers_what_is_far() -> None:
 
 @pytest.mark.parametrize(("k", "init"), [(0, None), (11, None), (2, torch.zeros(3, 4))])
 def test_refusals(k: int, init: Tensor | None) -> None:
-    with pytest.raises(PhotograftError, match="clusters|centres"):
+    with pytest.raises(PhotograftError, match=r"clusters|centres"):
         spherical_kmeans(torch.randn(10, 4), k, init=init)
