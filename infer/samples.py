@@ -1,6 +1,7 @@
-"""Prior samples as rows of pictures: a class per row, a z per column."""
+"""Prior samples: latents with classes, and pictures in rows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,7 +9,49 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.editor import to_pixels
+from models.base import StyleGenerator
 from models.zoo import Model
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Points of the prior.
+
+    Attributes:
+        latent: z [N,latent_dim] or w+ [N,num_ws,w_dim].
+        label: [N] int64; None for an unconditional generator.
+    """
+
+    latent: Tensor
+    label: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.latent)
+
+    def __getitem__(self, rows: slice) -> "Samples":
+        return Samples(self.latent[rows], None if self.label is None else self.label[rows])
+
+
+@torch.no_grad()
+def draw(model: Model, n: int, *, seed: int = 0, truncation: float = 1.0, label: int | None = None) -> Samples:
+    """n samples of a model.
+
+    Args:
+        model: any.
+        n: number of samples.
+        seed: of the draws.
+        truncation: towards the mean w of a style generator, else a factor on z.
+        label: class of all; None draws classes as often as training did.
+    """
+    generator, random = model.generator, torch.Generator().manual_seed(seed)
+    labels = None
+    if generator.num_classes:
+        labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
+        labels = labels if label is None else torch.full_like(labels, label)
+    z = generator.sample_latent(n, random)
+    if isinstance(generator, StyleGenerator):
+        return Samples(generator.mapping(z, labels, truncation), labels)
+    return Samples(z * truncation, labels)
 
 
 @torch.no_grad()

@@ -1,17 +1,18 @@
-"""Query transfer: the appearance of one part of a reference, carried over by mixing modulations channel by channel.
+"""Query transfer: the look of a part of a reference, carried over by its channels (Collins et al., section 3.2).
 
-Collins, Bala, Price & Süsstrunk, "Editing in Style: Uncovering the Local Semantics of GANs" (2020), section 3.2:
+    sigma_G = sigma_S + q * (sigma_R - sigma_S), 0 <= q <= 1 per channel,
 
-    sigma_G = sigma_S + q * (sigma_R - sigma_S),   q in [0,1]^C, the query vector                            (Eq. 3)
+where the query q prefers the channels that act on the part: those with a large contribution M (a row of the paper's
+Eq. 1; rows of clusters that make up one part are added). The functions work on modulations, so they serve every family.
 
-Which channels q opens follows from M [C] of the part in each layer: the share of a channel's energy that falls into it
-(Eq. 1).
-
-The authors' released code differs from the paper in the sequential query; `released_query` reproduces it.
+The paper's queries are written for one layer and it does not say how layers share the budget epsilon of Eq. 5. Here
+the channels of all layers are ranked together under one budget, unless `per_layer` gives each layer the whole of it,
+as the released code does.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -19,143 +20,181 @@ from torch import Tensor
 from models.base import Generator, Modulation
 from models.errors import PhotograftError, UnsupportedEdit
 
+Mode = Literal["sequential", "simultaneous", "global"]
+RHO = 1 / 9  # of the paper: rho / (1 + rho) = 0.1
+
 
 @dataclass(frozen=True)
-class Transfer:
-    """One reference and what is taken of it.
+class Query:
+    """How channels are chosen. Which of the numbers counts is said by the mode.
 
     Attributes:
-        modulations: of the reference, one per modulated layer.
-        query: q [C] in [0,1] per layer.
+        mode: "global" (Eq. 2), "simultaneous" (Eq. 4) or "sequential" (Eq. 5).
+        lam: lambda of the first two; in [0,1] for "global".
+        epsilon: budget for change outside of the part, "sequential".
+        rho: weight of that change in the objective, "sequential": only channels with M > rho / (1 + rho) take part.
+        per_layer: a budget for every layer, "sequential"; else one for all of them together.
+        released: "sequential" as the released code and its demo do it, see `released_sequential` and `damped`.
+
+    Raises:
+        PhotograftError: an unknown mode, or numbers out of their range.
     """
 
-    modulations: Sequence[Modulation]
-    query: Sequence[Tensor]
+    mode: Mode = "sequential"
+    lam: float = 1.0
+    epsilon: float = 20.0
+    rho: float = RHO
+    per_layer: bool = False
+    released: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise PhotograftError(f"unknown mode {self.mode!r}: choose one of {', '.join(get_args(Mode))}")
+        for name, value in (("lambda", self.lam), ("epsilon", self.epsilon), ("rho", self.rho)):
+            if not 0 <= value < float("inf"):  # also false for NaN
+                raise PhotograftError(f"{name} must be a number of at least 0, not {value}")
+        if self.mode == "global" and self.lam > 1:
+            raise PhotograftError(f"lambda of the global mode must be in 0..1, not {self.lam}")
+
+    def of(self, contributions: Sequence[Tensor]) -> list[Tensor]:
+        """q of a part, [C] per modulated layer, from its contributions M, [C] per layer."""
+        if self.mode == "global":
+            return uniform(contributions, self.lam)
+        if self.mode == "simultaneous":
+            return simultaneous(contributions, self.lam)
+        if self.released:
+            return released_sequential(contributions, damped(self.epsilon, len(contributions)), self.rho)
+        return sequential(contributions, self.epsilon, self.rho, per_layer=self.per_layer)
 
 
-def global_query(contribution: Sequence[Tensor], strength: float) -> list[Tensor]:
-    """Eq. 2: every channel by lambda in [0,1], wherever it acts."""
-    if not 0 <= strength <= 1:
-        raise PhotograftError(f"lambda of a global transfer must be in [0,1], not {strength}")
-    return [torch.full_like(m, strength) for m in contribution]
+def uniform(contributions: Sequence[Tensor], lam: float) -> list[Tensor]:
+    """Eq. 2: q = lambda in every channel."""
+    return [torch.full_like(m, lam) for m in contributions]
 
 
-def simultaneous_query(contribution: Sequence[Tensor], strength: float) -> list[Tensor]:
-    """Eq. 4: min(1, lambda M), lambda >= 0. M: [C] in [0,1] per layer."""
-    _check(contribution)
-    if not 0 <= strength < float("inf"):
-        raise PhotograftError(f"lambda of a simultaneous transfer must be a number of 0 or more, not {strength}")
-    return [(strength * m).clamp(max=1) for m in contribution]
+def simultaneous(contributions: Sequence[Tensor], lam: float) -> list[Tensor]:
+    """Eq. 4: q = min(1, lambda M)."""
+    return [(lam * m).clamp(max=1) for m in contributions]
 
 
-def sequential_query(contribution: Sequence[Tensor], epsilon: float, rho: float = 0.0) -> list[Tensor]:
-    """Eq. 5: the query that changes the part most, at a bounded change elsewhere.
-
-        maximise sum q_c (M_c - rho (1 - M_c))   subject to   sum q_c (1 - M_c) <= epsilon,  0 <= q_c <= 1
-
-    over the channels of all layers together (the paper prints argmin; its text and its greedy solution maximise). It is
-    a fractional knapsack, whose optimum opens channels in the order of M until the budget is spent, the last one by
-    what is left of it. Channels that do not pay, M <= rho / (1 + rho), stay closed.
-
-    Args:
-        contribution: M [C] in [0,1] per layer.
-        epsilon: budget of change outside the part, >= 0; `inf` opens every channel that pays.
-        rho: threshold, >= 0.
-    """
-    _check(contribution)
-    _check_budget([epsilon], [rho])
-    m = torch.cat(list(contribution)).double()
-    order = m.argsort(descending=True, stable=True)
-    cost = 1 - m[order]
-    spent_before = cost.cumsum(0) - cost
-    # free channels (M = 1) are opened whatever the budget
-    opened = torch.where(cost > 0, (epsilon - spent_before) / cost.clamp_min(1e-12), torch.ones_like(cost))
-    q = torch.zeros_like(m)
-    q[order] = opened.clamp(0, 1) * (m[order] > rho / (1 + rho))
-    parts = q.split([len(part) for part in contribution])
-    return [part.to(one.dtype) for part, one in zip(parts, contribution, strict=True)]
-
-
-def released_query(
-    contribution: Sequence[Tensor], epsilon: float | Sequence[float], rho: float | Sequence[float] = 0.0
+def sequential(
+    contributions: Sequence[Tensor], epsilon: float, rho: float = RHO, *, per_layer: bool = False
 ) -> list[Tensor]:
-    """The released code's sequential query: each layer by itself, channels open or closed.
+    """Eq. 5, solved exactly: maximise sum_c q_c (M_c - rho (1 - M_c)) subject to sum_c q_c (1 - M_c) <= epsilon.
 
-    A channel is open where the cost of it and of those before it stays *below* epsilon, and M > rho. The authors damp
-    the first layers by a smaller epsilon there (FFHQ: 5 in the first four, 30 to 50 in the others).
+    (The paper prints "argmin"; its words and its solution maximise.) It is a fractional knapsack: worth per cost,
+    M / (1 - M) - rho, grows with M, so the best channels by M are taken whole until one does not fit; of that one the
+    part that does. Channels with M <= rho / (1 + rho) have no worth and are left alone.
 
     Args:
-        contribution: M [C] per layer.
-        epsilon, rho: for all layers, or one per layer.
+        contributions: M [C] per layer, in [0,1] where activations are standardised.
+        epsilon: the budget.
+        rho: see the formula.
+        per_layer: solve for each layer by itself.
+
+    Returns:
+        q [C] per layer, in [0,1].
     """
-    epsilons, rhos = (
-        list(value) if isinstance(value, Sequence) else [value] * len(contribution) for value in (epsilon, rho)
-    )
-    if not len(epsilons) == len(rhos) == len(contribution):
-        raise PhotograftError(f"epsilon and rho need one value, or one for each of {len(contribution)} layers")
-    _check_budget(epsilons, rhos)
+    if per_layer:
+        return [_knapsack(m, epsilon, rho) for m in contributions]
+    joint = _knapsack(torch.cat(list(contributions)), epsilon, rho)
+    return list(joint.split([len(m) for m in contributions]))
+
+
+def _knapsack(m: Tensor, epsilon: float, rho: float) -> Tensor:  # [C] -> [C]
+    worth, order = torch.sort(m.double(), descending=True, stable=True)
+    cost = 1 - worth
+    before = cost.cumsum(0) - cost
+    share = torch.where(cost > 0, (epsilon - before) / cost, 1.0).clamp(0, 1)
+    share[worth <= rho / (1 + rho)] = 0
+    return torch.empty_like(share).scatter_(0, order, share).to(m)
+
+
+def released_sequential(
+    contributions: Sequence[Tensor], epsilon: float | Sequence[float], rho: float | Sequence[float]
+) -> list[Tensor]:
+    """q as the released code computes it: per layer, 0 or 1, in the order of M while the cost, the channel's own
+    included, stays below epsilon; then 0 where M <= rho itself.
+
+    Args:
+        contributions: M [C] per layer.
+        epsilon, rho: one for all layers or one for each (see `damped`).
+    """
+    count = len(contributions)
     queries = []
-    for m, budget, threshold in zip(contribution, epsilons, rhos, strict=True):
-        order = m.argsort(descending=True, stable=True)
-        q = torch.zeros_like(m)
-        q[order] = ((1 - m[order]).cumsum(0) < budget).to(m.dtype)
-        queries.append(q * (m > threshold))
+    for m, budget, threshold in zip(contributions, _each(epsilon, count), _each(rho, count), strict=True):
+        order = torch.argsort(m, descending=True)
+        taken = (1 - m[order]).cumsum(0) < budget
+        queries.append(torch.zeros_like(m).scatter_(0, order, taken.to(m)) * (m > threshold))
     return queries
 
 
-def transfer(
-    generator: Generator, source: Sequence[Modulation], references: Sequence[Transfer], *, shift: bool = False
-) -> list[Modulation]:
-    """Mix the modulations of references into a source's (Eq. 3).
+def damped(epsilon: float, count: int, *, first: int = 4, early: float = 5.0) -> list[float]:
+    """Budgets per layer with less for the first layers, as the released demo has them."""
+    return [min(early, epsilon)] * min(first, count) + [epsilon] * max(count - first, 0)
 
-    Where references ask for more than the whole of a channel together, their shares are scaled down to it.
+
+def _each(value: float | Sequence[float], count: int) -> list[float]:
+    values = [float(value)] * count if isinstance(value, int | float) else list(value)
+    if len(values) != count:
+        raise PhotograftError(f"{len(values)} numbers for {count} layers: give one for all, or one for each")
+    return values
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that takes its look from a reference.
+
+    Attributes:
+        reference: modulations of the reference, one per modulated layer.
+        query: q [C] per modulated layer.
+    """
+
+    reference: Sequence[Modulation]
+    query: Sequence[Tensor]
+
+
+def transfer(source: Sequence[Modulation], parts: Sequence[Part], *, shift: bool = False) -> list[Modulation]:
+    """Eq. 3 with a diagonal Q: modulations of the source with parts of references; give them to `synthesize`.
 
     Args:
-        generator: whose modulations these are.
-        source: modulations [N,C] (or [N,C,H,W]) of the pictures that are edited, one per layer.
-        references: one or more, each with its own query; their modulations are [N,C] or [1,C].
-        shift: mix the shifts too, where there are any. The paper speaks of scales only.
+        source: one modulation per modulated layer, N pictures.
+        parts: later ones lie over earlier ones: a channel that two parts ask for goes on from what the first made of
+            it, so every channel stays between source and references. References have N pictures or 1.
+        shift: carry the shift over as the scale is; the paper (and the released code by default) keeps the source's.
 
     Raises:
-        UnsupportedEdit: a generator without modulated layers.
-        PhotograftError: queries that do not fit the layers.
+        PhotograftError: queries or references that do not fit the layers.
     """
-    if not generator.modulated_layers:
-        raise UnsupportedEdit("this generator has no modulations: query transfer needs those of styles or classes")
-    generator.check_modulations(source)
-    for reference in references:
-        generator.check_modulations(reference.modulations)
-        widths = [len(q) for q in reference.query]
-        if widths != [layer.channels for layer in generator.modulated_layers]:
-            raise PhotograftError(f"queries of {widths} channels do not fit the generator's layers")
-    return [_mix(i, modulation, references, shift) for i, modulation in enumerate(source)]
+    edited = list(source)
+    for part in parts:
+        if not len(part.reference) == len(part.query) == len(edited):
+            counts = f"{len(part.reference)} modulations and {len(part.query)} queries"
+            raise PhotograftError(f"{counts} of a reference for {len(edited)} modulated layers")
+        edited = [
+            _moved(m, reference, q, shift) for m, reference, q in zip(edited, part.reference, part.query, strict=True)
+        ]
+    return edited
 
 
-def _mix(index: int, source: Modulation, references: Sequence[Transfer], shift: bool) -> Modulation:
-    queries = torch.stack([reference.query[index] for reference in references])  # [R,C]
-    queries = queries / queries.sum(0).clamp_min(1)
+def _moved(source: Modulation, reference: Modulation, q: Tensor, shift: bool) -> Modulation:
+    if q.shape != (source.scale.shape[1],):
+        raise PhotograftError(f"a query of {list(q.shape)} does not fit a layer of {source.scale.shape[1]} channels")
 
-    def mixed(values: Tensor, others: list[Tensor]) -> Tensor:
-        result = values
-        for q, other in zip(queries, others, strict=True):
-            q = q.to(values) if values.ndim == 2 else q.to(values)[:, None, None]
-            other = other[:, :, None, None] if other.ndim < values.ndim else other
-            result = result + q * (other - values)
-        return result
+    def towards(start: Tensor, end: Tensor) -> Tensor:
+        if start.ndim != end.ndim:
+            start, end = (t if t.ndim == 4 else t[:, :, None, None] for t in (start, end))
+        weight = q.to(start) if start.ndim == 2 else q.to(start)[:, None, None]
+        return start + weight * (end - start)
 
-    others = [reference.modulations[index] for reference in references]
-    scale = mixed(source.scale, [other.scale for other in others])
-    if not shift or source.shift is None:
+    scale = towards(source.scale, reference.scale)
+    if source.shift is None or reference.shift is None:
         return Modulation(scale, source.shift)
-    return Modulation(scale, mixed(source.shift, [other.shift for other in others if other.shift is not None]))
+    moved = towards(source.shift, reference.shift) if shift else source.shift.expand_as(scale)
+    return Modulation(scale, moved)
 
 
-def _check(contribution: Sequence[Tensor]) -> None:
-    for m in contribution:
-        if m.ndim != 1 or not bool(((m >= 0) & (m <= 1)).all()):
-            raise PhotograftError("M must be [C] in [0,1] for every layer: build the catalog again")
-
-
-def _check_budget(epsilons: Sequence[float], rhos: Sequence[float]) -> None:
-    if not all(epsilon >= 0 for epsilon in epsilons) or not all(rho >= 0 for rho in rhos):
-        raise PhotograftError("epsilon and rho must be 0 or more")
+def check_transfers(generator: Generator) -> None:
+    """Raise UnsupportedEdit for a generator whose layers take no modulation (PG-GAN)."""
+    if not generator.modulated_layers:
+        raise UnsupportedEdit("this generator has no modulated layers: the look of parts cannot be transferred")

@@ -1,0 +1,265 @@
+"""A generator's catalog: clusters of one layer, the channels' contributions to them, and names of parts. Made once.
+
+Two files: `NAME.catalog.safetensors` with the numbers, and `NAME.catalog.yaml` beside it, which a person edits:
+
+    eyes: [3, 7]
+    background: [0]
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from infer.catalog.activations import Resize, cluster_maps, collect, contributions, features_at, find_layer
+from infer.catalog.kmeans import spherical_kmeans
+from infer.evaluate.judging import Say
+from infer.photo import atomic_write
+from infer.samples import Samples, draw
+from models.base import Generator, Layer
+from models.errors import PhotograftError
+from models.files import check_finite
+from models.registry import suggest
+from models.zoo import Model, model_stem
+
+FORMAT = "1"
+SUFFIX = ".catalog.safetensors"
+SAMPLES, CLUSTERS = 200, 20  # the paper's N; K of the released catalog
+
+Names = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a catalog was made from and how.
+
+    Attributes:
+        model, weights: name of the model, and sha256 of its generator's file.
+        layer: that was clustered.
+        clusters, samples, truncation, seed, resize: K, N and the rest of `build_catalog`.
+    """
+
+    model: str
+    weights: str
+    layer: str
+    clusters: int
+    samples: int
+    truncation: float
+    seed: int
+    resize: Resize
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """See the module.
+
+    Attributes:
+        settings: how it was made.
+        centres: [K,C] of length 1; mean, std: [C] of the clustered layer.
+        contributions: name of a modulated layer -> M [K,C_l], the paper's Eq. 1.
+        maps: [K,H,W], how often each position is in each cluster.
+        names: part -> its clusters. A cluster may belong to several parts or to none.
+    """
+
+    settings: Settings
+    centres: Tensor
+    mean: Tensor
+    std: Tensor
+    contributions: dict[str, Tensor]
+    maps: Tensor
+    names: Names = field(default_factory=dict)
+
+    def clusters(self, part: str) -> tuple[int, ...]:
+        """Clusters of a part by its name, or by their numbers: "3" or "3,7".
+
+        Raises:
+            PhotograftError: no such part or cluster.
+        """
+        if part in self.names:
+            return self.names[part]
+        numbers = part.replace(" ", "").split(",")
+        if all(number.isdecimal() for number in numbers):
+            return checked(tuple(map(int, numbers)), len(self.centres), "this catalog")
+        known = ", ".join(self.names) or "none"
+        raise PhotograftError(f"unknown part {part!r}{suggest(part, list(self.names))}: there are {known}; or numbers")
+
+    def part(self, part: str) -> list[Tensor]:
+        """M of a part, [C] per modulated layer: the sum over its clusters, as their masks are merged."""
+        rows = list(self.clusters(part))
+        return [m[rows].sum(0) for m in self.contributions.values()]
+
+    def part_map(self, part: str, maps: Tensor) -> Tensor:  # [N,K,H,W] -> [N,H,W]
+        """Where a part is in maps of clusters."""
+        return maps[:, list(self.clusters(part))].sum(1)
+
+    def layer(self, generator: Generator) -> Layer:
+        """The clustered layer of a generator."""
+        return find_layer(generator.layers, self.settings.layer)
+
+    def cluster_maps(self, generator: Generator, samples: Samples) -> Tensor:  # -> [N,K,H,W]
+        """U of samples, one-hot."""
+        return cluster_maps(features_at(generator, self.layer(generator), samples), self.centres, self.mean, self.std)
+
+    def check_fits(self, model: Model) -> None:
+        """Raise PhotograftError unless the catalog was made with this model's weights."""
+        modulated = [(layer.name, layer.channels) for layer in model.generator.modulated_layers]
+        known = [(name, m.shape[1]) for name, m in self.contributions.items()]
+        if self.settings.weights != model.fingerprint or modulated != known:
+            made = f"of model {self.settings.model}, or of other weights"
+            raise PhotograftError(f"the catalog is {made}, not of {model.name}: make one (infer.py catalog build)")
+
+
+def checked(clusters: tuple[int, ...], count: int, where: str) -> tuple[int, ...]:
+    """Clusters without repetitions. Raises PhotograftError for none, or for numbers that do not exist."""
+    wrong = [k for k in clusters if not 0 <= k < count]
+    if wrong or not clusters:
+        what = f"no cluster {wrong[0]}" if wrong else "a part without clusters"
+        raise PhotograftError(f"{what} in {where}: there are 0..{count - 1}")
+    return tuple(dict.fromkeys(clusters))
+
+
+def build_catalog(
+    model: Model,
+    *,
+    layer: str | None = None,
+    clusters: int = CLUSTERS,
+    samples: int = SAMPLES,
+    truncation: float = 1.0,
+    restarts: int = 4,
+    max_vectors: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    resize: Resize = "bilinear",
+    seed: int = 0,
+    say: Say = lambda what, done, total: None,
+) -> Catalog:
+    """Cluster the activations of one layer and measure what each channel of every layer contributes to each cluster.
+
+    Args:
+        model: any; for one without modulated layers there are clusters and no contributions.
+        layer: name or number; None: see `infer.catalog.activations.find_layer`.
+        clusters: K.
+        samples: N.
+        truncation, seed: of the samples, see `infer.samples.draw`; the seed is that of k-means too.
+        restarts: of k-means.
+        max_vectors, dtype: see `infer.catalog.activations.collect`.
+        resize: how maps come to each layer's size: "bilinear" (the paper) or "nearest" (the released code).
+        say: told of progress.
+
+    Raises:
+        PhotograftError: no such layer, or more clusters than vectors.
+    """
+    generator = model.generator
+    chosen = find_layer(generator.layers, layer)
+    drawn = draw(model, samples, seed=seed, truncation=truncation)
+    found = collect(generator, chosen, drawn, max_vectors=max_vectors, dtype=dtype, seed=seed, say=say)
+    centres = spherical_kmeans(found.vectors, clusters, restarts=restarts, seed=seed).centres
+    m, maps = contributions(generator, chosen, drawn, centres, found.mean, found.std, resize=resize, say=say)
+    settings = Settings(model.name, model.fingerprint, chosen.name, clusters, samples, float(truncation), seed, resize)
+    by_layer = dict(zip((modulated.name for modulated in generator.modulated_layers), m, strict=True))
+    return Catalog(settings, centres, found.mean, found.std, by_layer, maps)
+
+
+# ---------------------------------------------------------------------- files
+
+
+def default_path(model: Model, folder: Path) -> Path:
+    """Where a model's catalog is: in the folder where `catalog build` puts it, else beside the model's files."""
+    own = folder / f"{model.stem}{SUFFIX}"
+    if own.is_file():
+        return own
+    stem = model_stem(model.name)
+    return stem.with_name(f"{stem.name}{SUFFIX}")
+
+
+def names_path(path: Path) -> Path:
+    """The names that belong to a catalog's file."""
+    return path.with_suffix(".yaml")
+
+
+def save_catalog(catalog: Catalog, path: Path) -> list[Path]:
+    """Write the numbers, and the names beside them; each whole or not at all. Returns both paths."""
+    if not path.name.endswith(SUFFIX):
+        raise PhotograftError(f"{path}: a catalog's file is named NAME{SUFFIX}")
+    tensors = {"centres": catalog.centres, "mean": catalog.mean, "std": catalog.std, "maps": catalog.maps}
+    tensors |= {f"contributions.{name}": m for name, m in catalog.contributions.items()}
+    # safetensors does not keep the order of keys, and that of the layers counts
+    described = asdict(catalog.settings) | {"layers": list(catalog.contributions)}
+    content = save(
+        {key: t.cpu().contiguous() for key, t in tensors.items()},
+        {"photograft_catalog": FORMAT, "settings": json.dumps(described)},
+    )
+    atomic_write(path, lambda stream: stream.write(content))
+    return [path, save_names(catalog, path)]
+
+
+def save_names(catalog: Catalog, path: Path) -> Path:
+    """Write the names that belong to a catalog's file."""
+    lines = ["# Parts and their clusters; the numbers are those of the sheet. Edit freely.\n"]
+    for name, clusters in catalog.names.items():
+        lines.append(yaml.safe_dump({name: list(clusters)}, default_flow_style=None, allow_unicode=True))
+    text = "".join(lines)
+    atomic_write(names_path(path), lambda stream: stream.write(text.encode()))
+    return names_path(path)
+
+
+def load_catalog(path: Path, model: Model) -> Catalog:
+    """Read a catalog and its names.
+
+    Raises:
+        PhotograftError: missing, damaged, not a catalog, or of another model's weights.
+    """
+    if not path.is_file():
+        raise PhotograftError(f"no catalog at {path}: make one (infer.py catalog build), or give --catalog FILE")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise PhotograftError(f"{path} is not a catalog or is damaged: {error}") from error
+    if metadata.get("photograft_catalog") != FORMAT:
+        raise PhotograftError(f"{path} is not a catalog of this version: make one (infer.py catalog build)")
+    check_finite(tensors, path)
+    try:
+        catalog = _parsed(json.loads(metadata["settings"]), tensors)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise PhotograftError(f"{path} is damaged: {error}") from error
+    catalog.check_fits(model)
+    return replace(catalog, names=load_names(names_path(path), len(catalog.centres)))
+
+
+def _parsed(described: dict[str, Any], tensors: dict[str, Tensor]) -> Catalog:
+    contributions = {name: tensors[f"contributions.{name}"] for name in described.pop("layers")}
+    parts = {key: tensors[key] for key in ("centres", "mean", "std", "maps")}
+    k, channels = parts["centres"].shape
+    shapes = [parts["mean"].shape == parts["std"].shape == (channels,), len(parts["maps"]) == k]
+    if not all(shapes) or any(m.ndim != 2 or len(m) != k for m in contributions.values()):
+        raise ValueError("its tensors do not fit each other")
+    return Catalog(Settings(**described), **parts, contributions=contributions)
+
+
+def load_names(path: Path, count: int) -> dict[str, tuple[int, ...]]:
+    """Names from a YAML file; none if it does not exist.
+
+    Raises:
+        PhotograftError: not YAML, not lists of numbers by name, or clusters that the catalog does not have.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PhotograftError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise PhotograftError(f"{path} must hold lines such as `eyes: [3, 7]`")
+    for name, clusters in content.items():
+        numbers = clusters if isinstance(clusters, list) else [None]
+        if not isinstance(name, str) or any(isinstance(k, bool) or not isinstance(k, int) for k in numbers):
+            raise PhotograftError(f"{path}: {name!r} must be a name with a list of numbers, such as `eyes: [3, 7]`")
+    return {name: checked(tuple(clusters), count, str(path)) for name, clusters in content.items()}
