@@ -45,7 +45,15 @@ def sample(
         typer.Option("--class", "-c", metavar="CLASS", help="A row of samples; repeat it. Default: eight classes."),
     ] = None,
     columns: Annotated[int, typer.Option(min=1, max=64, help="Samples per class.")] = 8,
-    truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z: less is safer and less varied.")] = 1.0,
+    truncation: Annotated[
+        float,
+        typer.Option(min=0, max=2, help="Less is safer and less varied: a factor on z, for style generators on w."),
+    ] = 1.0,
+        float,
+        typer.Option(
+            min=0, max=2, help="Less is safer and less varied: a factor on z, of a style generator on w - mean w."
+        ),
+    ] = 1.0,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.editor import to_pixels
-from models.base import StyleGenerator
+from models.base import Generator, StyleGenerator
 from models.zoo import Model
 
 
@@ -40,7 +40,7 @@ def draw(model: Model, n: int, *, seed: int = 0, truncation: float = 1.0, label:
         model: any.
         n: number of samples.
         seed: of the draws.
-        truncation: towards the mean w of a style generator, else a factor on z.
+        truncation: see `truncated`.
         label: class of all; None draws classes as often as training did.
     """
     generator, random = model.generator, torch.Generator().manual_seed(seed)
@@ -48,10 +48,14 @@ def draw(model: Model, n: int, *, seed: int = 0, truncation: float = 1.0, label:
     if generator.num_classes:
         labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
         labels = labels if label is None else torch.full_like(labels, label)
-    z = generator.sample_latent(n, random)
+    return Samples(truncated(generator, generator.sample_latent(n, random), labels, truncation), labels)
+
+
+def truncated(generator: Generator, z: Tensor, label: Tensor | None, truncation: float) -> Tensor:
+    """z [N,latent_dim] times truncation; of a style generator w+ [N,num_ws,w_dim], drawn to the mean w by it."""
     if isinstance(generator, StyleGenerator):
-        return Samples(generator.mapping(z, labels, truncation), labels)
-    return Samples(z * truncation, labels)
+        return generator.mapping(z, label, truncation)
+    return z * truncation
 
 
 @torch.no_grad()
@@ -64,13 +68,15 @@ def sample_rows(
         model: whose generator draws.
         labels: classes of the rows; none for an unconditional model.
         columns: number of latents.
-        truncation: factor on the latents.
+        truncation: see `truncated`.
         seed: of the latents.
     """
-    z = model.generator.sample_latent(columns, torch.Generator().manual_seed(seed)) * truncation
+    generator = model.generator
+    z = generator.sample_latent(columns, torch.Generator().manual_seed(seed))
     conditions: list[Tensor | None] = [torch.tensor([label]) for label in labels]
     conditions = conditions or [None]
-    return [[to_pixels(model.generator(one[None], condition)) for one in z] for condition in conditions]
+    rows = [(truncated(generator, z, None if k is None else k.expand(columns), truncation), k) for k in conditions]
+    return [[to_pixels(generator(one[None], k)) for one in latents] for latents, k in rows]
 
 
 def spread_classes(count: int, most: int) -> list[int]:
