@@ -49,11 +49,6 @@ def sample(
         float,
         typer.Option(min=0, max=2, help="Less is safer and less varied: a factor on z, for style generators on w."),
     ] = 1.0,
-        float,
-        typer.Option(
-            min=0, max=2, help="Less is safer and less varied: a factor on z, of a style generator on w - mean w."
-        ),
-    ] = 1.0,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),
