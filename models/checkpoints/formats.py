@@ -44,7 +44,9 @@ class Format:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read),  # before the next, which shares its names
+    Format(
+        "StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read
+    ),  # before the next, which shares its names
     Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read),
     Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),

@@ -70,16 +70,16 @@ def test_kinds_of_noise() -> None:
 
 @pytest.mark.parametrize("architecture", ["skip", "resnet"])
 def test_path_length_and_r1_reach_the_weights(architecture: str) -> None:
-    generator = StyleGAN2Generator(**TINY, architecture=architecture)
-    discriminator = StyleGAN2Discriminator((6, 4, 5), architecture=architecture)
+    generator: Any = StyleGAN2Generator(**TINY, architecture=architecture)
+    discriminator: Any = StyleGAN2Discriminator((6, 4, 5), architecture=architecture)
     ws = generator.mapping(torch.randn(4, 6))
     image = generator(ws)
     (gradient,) = torch.autograd.grad((image * torch.randn_like(image)).sum(), ws, create_graph=True)
-    gradient.square().sum().backward()  # type: ignore[no-untyped-call]
+    gradient.square().sum().backward()
     assert all(block.conv1.weight.grad.abs().sum() > 0 for block in generator.blocks)
     picture = image.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(picture).sum(), picture, create_graph=True)
-    gradient.square().sum().backward()  # type: ignore[no-untyped-call]
+    gradient.square().sum().backward()
     assert all(block.conv0.weight.grad.abs().sum() > 0 for block in discriminator.blocks)
 
 
@@ -115,7 +115,7 @@ def test_features_do_not_depend_on_the_batch() -> None:
 def test_bad_configs_are_refused(bad: dict[str, Any]) -> None:
     for network in (StyleGAN2Generator, StyleGAN2Discriminator):
         with pytest.raises(PhotograftError):
-            network((4, 4), **bad)  # type: ignore[operator]
+            network((4, 4), **bad)
 
 
 # pickles as the originals write them: objects of classes that this project does not have
@@ -170,6 +170,8 @@ def test_nvidia_pickle(noted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     discriminator = shaken(StyleGAN2Discriminator((6, 4, 5), group_size=2, conv_clamp=1.5))
     g = {_foreign(k, GENERATOR, [4, 8, 16]): v for k, v in generator.state_dict().items()}
     d = {_foreign(k, DISCRIMINATOR, [16, 8, 4]): v for k, v in discriminator.state_dict().items()}
+    g_notes: dict[str, dict[str, Any]]
+    d_notes: dict[str, dict[str, Any]]
     if noted:
         g_notes = {"synthesis.b4.conv1": {"conv_clamp": 1.5}, "mapping.fc0": {"bias_gain": 0.1}}
         d_notes = {"b4.conv": {"conv_clamp": 1.5}, "b4.mbstd": {"group_size": 2}}
@@ -178,7 +180,7 @@ def test_nvidia_pickle(noted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         synthesis = {"synthesis_kwargs": {"conv_clamp": 1.5}, "mapping_kwargs": {"lr_multiplier": 0.1}}
         g_notes = {"": {"_init_kwargs": synthesis}}
         d_notes = {"": {"_init_kwargs": {"conv_clamp": 1.5, "epilogue_kwargs": {"mbstd_group_size": 2}}}}
-    content = {"G": None, "D": tree(d, d_notes), "G_ema": tree(g, g_notes), "augment_pipe": None}
+    content: dict[str, Any] = {"G": None, "D": tree(d, d_notes), "G_ema": tree(g, g_notes), "augment_pipe": None}
     if noted:
         content["D"].state["_modules"]["b4"].state["_modules"]["mbstd"].state["_parameters"].clear()
     file = tmp_path / "network.pkl"
