@@ -45,12 +45,14 @@ class Format:
 
 
 FORMATS: tuple[Format, ...] = (
+    Format(
+        "StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read
+    ),  # before the next, which shares its names
     Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read),
     Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),
     Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read),
     Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read),
-    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read),
     Format("StyleGAN2 of rosinality", rosinality_stylegan2.find, rosinality_stylegan2.read),
     Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read),
 )

@@ -225,7 +225,8 @@ class StyleGAN2Generator(StyleGenerator):
         self.check_modulations(modulations)
         blocks, modulation = self._blocks(), iter(modulations)
         x = blocks[0].const.expand(len(latent), -1, -1, -1)
-        if blocks[0].conv1.weight.is_contiguous(memory_format=torch.channels_last):
+        # convolutions over every channel of its own, and those at high resolutions, are faster on a CPU this way
+        if x.device.type == "cpu" or blocks[0].conv1.weight.is_contiguous(memory_format=torch.channels_last):
             x = x.contiguous(memory_format=torch.channels_last)
         image: Tensor | None = None
         for i, block in enumerate(blocks):
