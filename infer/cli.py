@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import typer
 
-from infer import cli_edit, cli_models, cli_photos
+from infer import cli_edit, cli_models, cli_photos, cli_transfer
+from infer.cli_catalog import catalog_app
 from infer.cli_common import complain
 from infer.evaluate.commands import evaluate_app
 from models.errors import PhotograftError
@@ -21,6 +22,7 @@ app = typer.Typer(
 PHOTOS, MODELS = "Photos", "Models"
 
 app.command(rich_help_panel=PHOTOS)(cli_edit.edit)
+app.command(rich_help_panel=PHOTOS)(cli_transfer.transfer)
 app.command(rich_help_panel=PHOTOS)(cli_photos.project)
 app.command(rich_help_panel=PHOTOS)(cli_photos.demo)
 app.command(rich_help_panel=MODELS)(cli_models.models)
@@ -29,6 +31,7 @@ app.command(rich_help_panel=MODELS)(cli_models.sample)
 app.command(rich_help_panel=MODELS)(cli_models.inspect)
 app.command(rich_help_panel=MODELS)(cli_models.convert)
 app.command(rich_help_panel=MODELS)(cli_models.bench)
+app.add_typer(catalog_app, name="catalog", rich_help_panel=MODELS)
 app.add_typer(evaluate_app, name="evaluate", rich_help_panel=MODELS)
 
 

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
+from infer.evaluate.judging import Say
 from infer.projection import Progress
 from models.errors import PhotograftError
 
@@ -51,6 +52,23 @@ def bar(text: str) -> Iterator[Progress]:
             progress.update(task, completed=done, total=total, loss=f"{loss:.3f}")
 
         yield update
+
+
+@contextmanager
+def updates() -> Iterator[Say]:
+    """One bar over all updates, with the time left, on terminals; a line per curve that begins, elsewhere too."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        seen: set[str] = set()
+
+        def say(what: str, done: int, total: int) -> None:
+            if what not in seen and not console.is_terminal:
+                note(f"{what} ({done / max(total, 1):.0%} done)")
+            seen.add(what)
+            progress.update(task, description=what, completed=done, total=total)
+
+        yield say
 
 
 class Failures:

@@ -26,6 +26,7 @@ from infer.location import locate
 from infer.model_projection import DEFAULT_PRESET, project_pictures, projection_options
 from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
 from infer.projection import Progress, Projection
+from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve
 from models.errors import PhotograftError, UnsupportedEdit
 from models.segmentation import Segmenter, create_segmenter
@@ -221,13 +222,39 @@ class Editor:
         targets = self.resolve([Target(to, mask, strength)] if isinstance(to, str) else to)
         regions = [self._region(target) for target in targets]
         modulations = class_modulations(self.model.generator, projection.z, label, regions, layers=layers)
-        image = to_pixels(self.model.generator.synthesize(projection.z, modulations))
-        patch = uncrop(image, self.box, photo.pixels.shape)[0]
+        patch = self._patch(self.model.generator.synthesize(projection.z, modulations))
         pasted = self._paste_mask(targets, patch)
         pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)
         edit = Edit(targets, None if layers is None else tuple(layers), method, patch, pasted, pixels)
         self.edits.append(edit)
         return edit
+
+    def _patch(self, image: Tensor) -> NDArray[np.uint8]:  # [1,3,R,R] in [-1,1] -> [S,S,3]
+        """A generator's picture at the photo's scale."""
+        return uncrop(to_pixels(image), self.box, self._need_photo().pixels.shape)[0]
+
+    def samples(self) -> Samples:
+        """Latent and class of the crop, for edits of the caller's own; give what they make to `paste`."""
+        projection, label = self._need_projection()
+        return Samples(projection.z, label)
+
+    def paste(
+        self, image: Tensor, area: NDArray[np.float32], *, method: Method = "poisson"
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Blend a generator's picture of the crop into the photo.
+
+        Args:
+            image: [1,3,R,R] in [-1,1].
+            area: where in it, [r,r] of any size in [0,1]; it is grown a little and gets a soft edge.
+            method: of compositing, see `infer.compositing.composite`.
+
+        Returns:
+            The photo, uint8 [H,W,3], and the mask on the square, float32 [S,S].
+        """
+        photo = self._need_photo()
+        shape = photo.pixels.shape
+        mask = masks.grown(uncrop(area, self.box, shape)[0]) * masks.fade_to_border(self.box, shape)
+        return composite(photo.pixels, self._patch(image), mask, (self.box.x, self.box.y), method=method), mask
 
     def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """Check targets before any work, as `edit` does; see `infer.targets.resolve`."""
@@ -291,11 +318,6 @@ def _photo_of(pixels: NDArray[np.uint8]) -> Photo:
         size = f"at least {MIN_SIDE} px on a side"
         raise PhotograftError(f"a photo must be uint8 RGB [H,W,3] of {size}, not {pixels.dtype} {list(pixels.shape)}")
     return Photo(None, np.ascontiguousarray(pixels), "PNG")
-
-
-def to_pixels(image: Tensor) -> NDArray[np.uint8]:  # [1,3,R,R] in [-1,1] -> [R,R,3]
-    """One picture of a generator as uint8 RGB, rounded."""
-    return np.asarray((image[0].float() * 127.5 + 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu())
 
 
 def project_all(

@@ -14,7 +14,7 @@ def lab(images: Tensor) -> Tensor:  # [N,3,H,W] in [-1,1] -> [N,3,H,W]
     """CIELAB (D65) of sRGB pictures: L in 0..100, a and b within about ±128."""
     assert images.ndim == 4 and images.shape[1] == 3, images.shape
     rgb = (images.detach().double().cpu().numpy() + 1).clip(0, 2) / 2
-    converted: NDArray[np.float64] = rgb2lab(rgb, channel_axis=1)  # type: ignore[no-untyped-call]
+    converted: NDArray[np.float64] = rgb2lab(rgb, channel_axis=1)
     return torch.from_numpy(converted).float().to(images.device)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from infer.editor import Edit, Editor, to_pixels
+from infer.editor import Edit, Editor
 from infer.photo import Box, atomic_write, write_photo
 from infer.recipe import Recipe
+from infer.samples import to_pixels
 from infer.targets import Target
 from models.errors import PhotograftError
 

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infer.editor import to_pixels
 from models.base import Generator, StyleGenerator
 from models.zoo import Model
 
@@ -83,3 +82,8 @@ def spread_classes(count: int, most: int) -> list[int]:
     """Up to `most` of the classes 0..count-1, evenly."""
     shown = min(count, most)
     return [round(i * (count - 1) / max(shown - 1, 1)) for i in range(shown)]
+
+
+def to_pixels(image: Tensor) -> NDArray[np.uint8]:  # [1,3,R,R] in [-1,1] -> [R,R,3]
+    """One picture of a generator as uint8 RGB, rounded."""
+    return np.asarray((image[0].float() * 127.5 + 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu())

@@ -97,7 +97,7 @@ def collect(
 def standardise(vectors: Tensor, mean: Tensor, std: Tensor) -> None:
     """Bring [n,C] to zero mean and unit variance in place."""
     for part in vectors.split(CHUNK):
-        part.copy_((part.float() - mean) / std)
+        part.sub_(mean.to(part)).div_(std.to(part))
 
 
 def cluster_maps(features: Tensor, centres: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -236,12 +236,12 @@ def load_catalog(path: Path, model: Model) -> Catalog:
 
 def _parsed(described: dict[str, Any], tensors: dict[str, Tensor]) -> Catalog:
     contributions = {name: tensors[f"contributions.{name}"] for name in described.pop("layers")}
-    parts = {key: tensors[key] for key in ("centres", "mean", "std", "maps")}
-    k, channels = parts["centres"].shape
-    shapes = [parts["mean"].shape == parts["std"].shape == (channels,), len(parts["maps"]) == k]
-    if not all(shapes) or any(m.ndim != 2 or len(m) != k for m in contributions.values()):
+    centres, mean, std, maps = (tensors[key] for key in ("centres", "mean", "std", "maps"))
+    k, channels = centres.shape
+    fit = mean.shape == std.shape == (channels,) and maps.ndim == 3 and len(maps) == k
+    if not fit or any(m.ndim != 2 or len(m) != k for m in contributions.values()):
         raise ValueError("its tensors do not fit each other")
-    return Catalog(Settings(**described), **parts, contributions=contributions)
+    return Catalog(Settings(**described), centres, mean, std, contributions, maps)
 
 
 def load_names(path: Path, count: int) -> dict[str, tuple[int, ...]]:

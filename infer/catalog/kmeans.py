@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.errors import PhotograftError
 
-CHUNK = 8192  # rows at a time, so that what is read for the assignment is still in the cache for the sums
+CHUNK = 65536  # rows at a time: bounds what products and float32 copies of float16 rows take
 SUBSAMPLE = 8192  # rows on which restarts compete, or more for many clusters
 ROWS_PER_CLUSTER = 200
 SETTLING = 10  # iterations of each restart

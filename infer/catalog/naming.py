@@ -52,8 +52,8 @@ def places(maps: Tensor) -> list[Place]:
         cx, cy = (one * x).sum() / total, (one * y).sum() / total
         spread = ((one * ((x - cx).square() + (y - cy).square())).sum() / total).sqrt()
         mirror = int(likeness[i].argmax())
-        values = (one.mean(), cx, cy, spread)
-        found.append(Place(*map(float, values), mirror=mirror, symmetry=float(likeness[i, mirror])))
+        size, x0, y0, around = (float(value) for value in (one.mean(), cx, cy, spread))
+        found.append(Place(size, x0, y0, around, mirror, float(likeness[i, mirror])))
     return found
 
 

@@ -11,10 +11,9 @@ from torch import Tensor
 from infer.catalog.activations import cluster_maps, collect, features_at, find_layer, resize_maps
 from infer.catalog.catalog import Catalog
 from infer.catalog.kmeans import spherical_kmeans
-from infer.editor import to_pixels
 from infer.evaluate.judging import Say
 from infer.output import sheet
-from infer.samples import Samples
+from infer.samples import Samples, to_pixels
 from models.zoo import Model
 
 Pixels = NDArray[np.uint8]

@@ -22,6 +22,7 @@ from models.errors import PhotograftError, UnsupportedEdit
 
 Mode = Literal["sequential", "simultaneous", "global"]
 RHO = 1 / 9  # of the paper: rho / (1 + rho) = 0.1
+BUDGET = 0.1  # epsilon per channel where none is given; the paper's are 20 to 100 for layers of 512
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Query:
     Attributes:
         mode: "global" (Eq. 2), "simultaneous" (Eq. 4) or "sequential" (Eq. 5).
         lam: lambda of the first two; in [0,1] for "global".
-        epsilon: budget for change outside of the part, "sequential".
+        epsilon: budget for change outside of the part, "sequential"; None: a tenth of the channels that share it.
         rho: weight of that change in the objective, "sequential": only channels with M > rho / (1 + rho) take part.
         per_layer: a budget for every layer, "sequential"; else one for all of them together.
         released: "sequential" as the released code and its demo do it, see `released_sequential` and `damped`.
@@ -42,7 +43,7 @@ class Query:
 
     mode: Mode = "sequential"
     lam: float = 1.0
-    epsilon: float = 20.0
+    epsilon: float | None = None
     rho: float = RHO
     per_layer: bool = False
     released: bool = False
@@ -51,7 +52,7 @@ class Query:
         if self.mode not in get_args(Mode):
             raise PhotograftError(f"unknown mode {self.mode!r}: choose one of {', '.join(get_args(Mode))}")
         for name, value in (("lambda", self.lam), ("epsilon", self.epsilon), ("rho", self.rho)):
-            if not 0 <= value < float("inf"):  # also false for NaN
+            if value is not None and not 0 <= value < float("inf"):  # also false for NaN
                 raise PhotograftError(f"{name} must be a number of at least 0, not {value}")
         if self.mode == "global" and self.lam > 1:
             raise PhotograftError(f"lambda of the global mode must be in 0..1, not {self.lam}")
@@ -63,7 +64,8 @@ class Query:
         if self.mode == "simultaneous":
             return simultaneous(contributions, self.lam)
         if self.released:
-            return released_sequential(contributions, damped(self.epsilon, len(contributions)), self.rho)
+            budgets = [_budget(self.epsilon, len(m)) for m in contributions]
+            return released_sequential(contributions, damped(budgets), self.rho)
         return sequential(contributions, self.epsilon, self.rho, per_layer=self.per_layer)
 
 
@@ -78,7 +80,7 @@ def simultaneous(contributions: Sequence[Tensor], lam: float) -> list[Tensor]:
 
 
 def sequential(
-    contributions: Sequence[Tensor], epsilon: float, rho: float = RHO, *, per_layer: bool = False
+    contributions: Sequence[Tensor], epsilon: float | None = None, rho: float = RHO, *, per_layer: bool = False
 ) -> list[Tensor]:
     """Eq. 5, solved exactly: maximise sum_c q_c (M_c - rho (1 - M_c)) subject to sum_c q_c (1 - M_c) <= epsilon.
 
@@ -88,7 +90,7 @@ def sequential(
 
     Args:
         contributions: M [C] per layer, in [0,1] where activations are standardised.
-        epsilon: the budget.
+        epsilon: the budget; None: `BUDGET` for every channel that shares it.
         rho: see the formula.
         per_layer: solve for each layer by itself.
 
@@ -101,11 +103,15 @@ def sequential(
     return list(joint.split([len(m) for m in contributions]))
 
 
-def _knapsack(m: Tensor, epsilon: float, rho: float) -> Tensor:  # [C] -> [C]
+def _budget(epsilon: float | None, channels: int) -> float:
+    return BUDGET * channels if epsilon is None else epsilon
+
+
+def _knapsack(m: Tensor, epsilon: float | None, rho: float) -> Tensor:  # [C] -> [C]
     worth, order = torch.sort(m.double(), descending=True, stable=True)
     cost = 1 - worth
     before = cost.cumsum(0) - cost
-    share = torch.where(cost > 0, (epsilon - before) / cost, 1.0).clamp(0, 1)
+    share = torch.where(cost > 0, (_budget(epsilon, len(m)) - before) / cost, 1.0).clamp(0, 1)
     share[worth <= rho / (1 + rho)] = 0
     return torch.empty_like(share).scatter_(0, order, share).to(m)
 
@@ -129,9 +135,9 @@ def released_sequential(
     return queries
 
 
-def damped(epsilon: float, count: int, *, first: int = 4, early: float = 5.0) -> list[float]:
-    """Budgets per layer with less for the first layers, as the released demo has them."""
-    return [min(early, epsilon)] * min(first, count) + [epsilon] * max(count - first, 0)
+def damped(budgets: Sequence[float], *, first: int = 4, early: float = 5.0) -> list[float]:
+    """Budgets of layers, at most `early` in the first layers, as in the released demo."""
+    return [min(early, budget) if i < first else budget for i, budget in enumerate(budgets)]
 
 
 def _each(value: float | Sequence[float], count: int) -> list[float]:

@@ -1,16 +1,14 @@
 """`infer.py evaluate ...`"""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from infer.cli_common import console, note
+from infer.cli_common import updates
 from infer.evaluate.classifiers import load_classifier
 from infer.evaluate.convergence import compare
 from infer.evaluate.convergence_report import Settings, write_report
@@ -18,7 +16,6 @@ from infer.evaluate.curves import Runner, validation_photos
 from infer.evaluate.generator import evaluate_generator
 from infer.evaluate.generator_report import write_generator
 from infer.evaluate.history import history_rows, measure_history, write_history
-from infer.evaluate.judging import Say
 from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
 from infer.evaluate.tables import Row
@@ -57,7 +54,7 @@ def generator(
         raise PhotograftError("--classifier and --index-map go together")
     judge = load_classifier(classifier, index_map, model) if classifier and index_map else None
     check_folder(out)
-    with _updates() as say:
+    with updates() as say:
         report = evaluate_generator(
             model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, say=say
         )
@@ -81,7 +78,7 @@ def translation(
     """Photos translated into other classes: is it the class, is it still the photo, does it look real (Table 2)."""
     model, counts = load_model(name), _counts(steps)
     check_folder(out)
-    with _updates() as say:
+    with updates() as say:
         report = evaluate_translation(
             model,
             data,
@@ -112,7 +109,7 @@ def history(
 ) -> None:
     """How a training got better: samples and translations over the pictures seen, as CSV and PNG."""
     check_folder(out)
-    with _updates() as say:
+    with updates() as say:
         points = measure_history(names, data, samples=samples, photos=photos, masks=masks, seed=seed, say=say)
     _print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
     for path in write_history(points, name, out):
@@ -144,7 +141,7 @@ def convergence(
     model = load_model(name)
     check_folder(out)
     chosen = validation_photos(data, model, photos, seed)
-    with _updates() as say:
+    with updates() as say:
         options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": say}
         runner = Runner(model, out / "curves", **options)
         found = compare(
@@ -180,7 +177,7 @@ def reconstruction(
     counts = _counts(steps)
     models = _with_encoders(load_model(name), encoder or [])
     check_folder(out)
-    with _updates() as say:
+    with updates() as say:
         found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=say)
     _print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
     for path in write_reconstruction(found, next(iter(models.values())).name, data.name, out):
@@ -211,20 +208,3 @@ def _with_encoders(model: Model, files: list[Path]) -> dict[str, Model]:
     if len(set(names)) < len(names):
         raise PhotograftError(f"the encoders' names must differ in the table, not {', '.join(names)}: rename a file")
     return {name: with_encoder(model, path) for name, path in zip(names, files, strict=True)}
-
-
-@contextmanager
-def _updates() -> Iterator[Say]:
-    """One bar over all updates, with the time left, on terminals; a line per curve that begins, elsewhere too."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        seen: set[str] = set()
-
-        def say(what: str, done: int, total: int) -> None:
-            if what not in seen and not console.is_terminal:
-                note(f"{what} ({done / max(total, 1):.0%} done)")
-            seen.add(what)
-            progress.update(task, description=what, completed=done, total=total)
-
-        yield say

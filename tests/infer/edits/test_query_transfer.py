@@ -109,10 +109,10 @@ def test_released_mode_of_a_query(recorded: dict[str, Tensor]) -> None:
     m = contributions(recorded, "a")
     found = Query(epsilon=50, rho=0.1, released=True).of(m)
     budgets = [5.0] * 4 + [50.0] * (len(m) - 4)
-    assert damped(50, len(m)) == budgets
+    assert damped([50.0] * len(m)) == budgets
     for a, b in zip(found, released_sequential(m, budgets, 0.1), strict=True):
         assert torch.equal(a, b)
-    assert damped(3, 2) == [3, 3]
+    assert damped([3.0, 8.0]) == [3.0, 5.0]
 
 
 # ---------------------------------------------------------------------- Eq. 5
@@ -152,6 +152,13 @@ def test_sequential_by_hand() -> None:
     assert torch.cat(q).tolist() == [1, 1, 1, 0]
     q = sequential(m, epsilon=0.35, rho=1 / 9, per_layer=True)
     assert torch.allclose(torch.cat(q), torch.tensor([0.3125, 1, 0.7, 0]), atol=1e-6)
+
+
+def test_budget_of_none_is_a_tenth_of_the_channels() -> None:
+    m = [torch.rand(30), torch.rand(50)]
+    assert torch.equal(torch.cat(sequential(m)), torch.cat(sequential(m, 8.0)))
+    own = [sequential([layer], 0.1 * len(layer))[0] for layer in m]
+    assert torch.equal(torch.cat(Query(per_layer=True).of(m)), torch.cat(own))
 
 
 def test_no_budget_still_takes_what_costs_nothing() -> None:

@@ -1,0 +1,166 @@
+"""How local transfers are: change inside and outside of a part over the strength of an edit (Collins et al., Fig. 7).
+
+In- and Out-MSE are the squared errors of pixels inside and outside of the part of the source (its clusters' mask),
+divided by those of the whole style of the reference (global, lambda 1): that one is (1, 1), and no edit is (0, 0).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from infer.catalog.activations import resize_maps
+from infer.catalog.catalog import Catalog
+from infer.edits.feature_blending import Stream
+from infer.edits.query_transfer import RHO, Query
+from infer.evaluate.judging import Say
+from infer.heatmap import squared_error
+from infer.samples import draw
+from infer.transfer import PartTransfer, stream_of, transfer_parts
+from models.errors import PhotograftError
+from models.zoo import Model
+
+BATCH = 16
+POINTS = 9  # of a curve
+GLOBAL, SIMULTANEOUS, SEQUENTIAL = "global", "simultaneous", "sequential"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """N sources with references, and where the parts of the sources are.
+
+    Attributes:
+        source, reference: pictures.
+        image: [N,3,R,R] of the sources, unedited.
+        masks: part -> [N,R,R], 0 or 1.
+    """
+
+    source: Stream
+    reference: Stream
+    image: Tensor
+    masks: Mapping[str, Tensor]
+
+
+def draw_pairs(
+    model: Model, catalog: Catalog, parts: Sequence[str], n: int, *, seed: int, truncation: float, say: Say
+) -> Iterator[Pairs]:
+    """n random pairs in batches; classes are drawn too."""
+    generator = model.generator
+    sources, references = (draw(model, n, seed=s, truncation=truncation) for s in (2 * seed, 2 * seed + 1))
+    for i in range(0, n, BATCH):
+        one, other = sources[i : i + BATCH], references[i : i + BATCH]
+        source, reference = stream_of(generator, one), stream_of(generator, other)
+        maps = catalog.cluster_maps(generator, one)
+        masks = {
+            part: resize_maps(catalog.part_map(part, maps)[:, None], generator.resolution, "nearest")[:, 0]
+            for part in parts
+        }
+        yield Pairs(source, reference, generator.synthesize(source.latent, source.modulations), masks)
+        say("transfers", min(i + BATCH, n), n)
+
+
+def sweeps(contributions: Sequence[Tensor], *, rho: float = RHO, per_layer: bool = False) -> dict[str, list[Query]]:
+    """Queries of each mode from no change to all that the mode can do for a part with these contributions."""
+    costs = [float((1 - m).clamp_min(0)[m > rho / (1 + rho)].sum()) for m in contributions]
+    most = max(costs) if per_layer else sum(costs)  # the budget that buys every channel
+    least = min(float(m[m > 0].min()) for m in contributions if bool((m > 0).any()))
+    top = min(1 / least, 1000.0)  # the lambda that takes every channel whole
+    steps = [i / (POINTS - 1) for i in range(POINTS)]
+    return {
+        GLOBAL: [Query("global", lam=t) for t in steps],
+        SIMULTANEOUS: [Query("simultaneous", lam=0.0 if t == 0 else 0.5 * (2 * top) ** t) for t in steps],
+        SEQUENTIAL: [Query(epsilon=most * t**2, rho=rho, per_layer=per_layer) for t in steps],
+    }
+
+
+@dataclass(frozen=True)
+class Curve:
+    """In- and Out-MSE, [P] each, of the queries of one mode; `values` are their lambda or epsilon."""
+
+    values: list[float]
+    inside: Tensor
+    outside: Tensor
+
+    def outside_at(self, inside: float) -> float:
+        """Out-MSE where In-MSE reaches a level, between two points linearly; NaN if it never does."""
+        for i in range(1, len(self.inside)):
+            low, high = float(self.inside[i - 1]), float(self.inside[i])
+            if low <= inside <= high and high > low:
+                t = (inside - low) / (high - low)
+                return float(torch.lerp(self.outside[i - 1], self.outside[i], t))
+        return float("nan")
+
+
+@torch.no_grad()
+def measure_curves(
+    model: Model,
+    catalog: Catalog,
+    part: str,
+    *,
+    pairs: int,
+    seed: int = 0,
+    truncation: float = 1.0,
+    rho: float = RHO,
+    per_layer: bool = False,
+    shift: bool = False,
+    say: Say = lambda what, done, total: None,
+) -> dict[str, Curve]:
+    """Curves of the three modes for one part.
+
+    Args:
+        model, catalog, part: what is edited.
+        pairs: number of sources, each with a reference.
+        seed, truncation: of the samples.
+        rho, per_layer: of the sequential mode.
+        shift: carry shifts over too.
+        say: told of progress.
+
+    Raises:
+        PhotograftError: a part that none of the sources has.
+    """
+    queries = sweeps(catalog.part(part), rho=rho, per_layer=per_layer)
+    every = [Query("global", lam=1.0), *(query for mode in queries.values() for query in mode)]
+    sums = torch.zeros(len(every), 2, dtype=torch.float64)
+    area = torch.zeros(2, dtype=torch.float64)
+    for drawn in draw_pairs(model, catalog, [part], pairs, seed=seed, truncation=truncation, say=say):
+        mask = drawn.masks[part]
+        area += torch.stack([mask.sum(), (1 - mask).sum()]).cpu()
+        for i, query in enumerate(every):
+            ask = PartTransfer(part, drawn.reference, query)
+            image = transfer_parts(model.generator, catalog, drawn.source, [ask], shift=shift)
+            error = (image - drawn.image).square().mean(1)  # [N,R,R]
+            sums[i] += torch.stack([(error * mask).sum(), (error * (1 - mask)).sum()]).cpu()
+    if not bool((area > 0).all()):
+        raise PhotograftError(f"part {part!r} is nowhere or everywhere in {pairs} samples: its locality has no measure")
+    mse = sums / area
+    shares = (mse[1:] / mse[0]).nan_to_num(0)  # 0 where even the whole style changes nothing
+    found, at = {}, 0
+    for mode, chosen in queries.items():
+        values = [query.lam if query.epsilon is None else query.epsilon for query in chosen]
+        found[mode] = Curve(values, shares[at : at + len(chosen), 0], shares[at : at + len(chosen), 1])
+        at += len(chosen)
+    return found
+
+
+@torch.no_grad()
+def mean_heat(
+    model: Model,
+    catalog: Catalog,
+    asked: Mapping[str, Query],
+    *,
+    pairs: int,
+    seed: int = 0,
+    truncation: float = 1.0,
+    shift: bool = False,
+    say: Say = lambda what, done, total: None,
+) -> dict[str, Tensor]:
+    """Squared CIELAB error of transfers, the mean over pairs: part -> [R,R]."""
+    total: dict[str, Tensor] = {}
+    for drawn in draw_pairs(model, catalog, list(asked), pairs, seed=seed, truncation=truncation, say=say):
+        for part, query in asked.items():
+            ask = PartTransfer(part, drawn.reference, query)
+            image = transfer_parts(model.generator, catalog, drawn.source, [ask], shift=shift)
+            error = squared_error(image, drawn.image).sum(0)
+            total[part] = total.get(part, torch.zeros_like(error)) + error
+    return {part: error / pairs for part, error in total.items()}
