@@ -49,6 +49,7 @@ Builder = Callable[..., Any]
 SCALARS = (str, bytes, int, float, type(None))
 """What a key may be: the hash of nested tuples takes exponential time, or the whole stack."""
 
+COPIES, FREE = 4, 1 << 20  # values that may be made per byte of the file, and in any case
 MAX_STEPS = 5_000_000  # opcodes of one pickle: fifty times the largest published network's
 
 LITERALS = (
@@ -99,6 +100,8 @@ class Machine:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
+        self._copied = 0  # bytes and items that builders and setters were given
+        self._position: Callable[[], int] = lambda: 0
 
     def run(self, stream: BinaryIO) -> Any:
         """The value of the pickle that begins where the stream stands; leaves the stream behind it.
@@ -106,6 +109,8 @@ class Machine:
         Raises:
             DamagedPickle, or ValueError, LookupError, TypeError of what the file gets wrong.
         """
+        start = stream.tell()
+        self._position = lambda: stream.tell() - start
         for i, (opcode, arg, _) in enumerate(pickletools.genops(stream)):
             if i == MAX_STEPS:
                 raise DamagedPickle("it is too long for a file of weights")
@@ -201,7 +206,16 @@ class Machine:
         if not isinstance(args, tuple):
             raise DamagedPickle(f"the arguments of {name!r} are no tuple")
         builder = self._builders.get(name)
+        if builder:
+            self._charge(args)
         self._stack.append(builder(*args) if builder else Foreign(name, args))
+
+    def _charge(self, values: Any) -> None:
+        """Copies may not outgrow the file: one long value, referred to again and again, would fill the memory."""
+        sized = (list, tuple, set, str, bytes, bytearray)
+        self._copied += sum(len(value) for value in values if isinstance(value, sized))
+        if self._copied > COPIES * self._position() + FREE:
+            raise DamagedPickle("it makes far more of its values than it holds")
 
     def _reduce(self, _: Any) -> None:
         args, function = self._stack.pop(), self._stack.pop()
@@ -225,6 +239,7 @@ class Machine:
         state, target = self._stack.pop(), self._stack[-1]
         setter = self._setters.get(type(target))
         if setter:
+            self._charge(state if isinstance(state, tuple) else ())
             setter(target, state)
         elif isinstance(target, Foreign):
             target.state = state

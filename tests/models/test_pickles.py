@@ -343,3 +343,17 @@ def test_damage(tmp_path: Path) -> None:
             except PhotograftError:
                 refused += 1
     assert refused > 300
+
+
+@pytest.mark.parametrize("name", ["builtins.list", "builtins.set", "builtins.frozenset"])
+def test_copies_do_not_outgrow_the_file(name: str, tmp_path: Path) -> None:
+    """One list of a hundred thousand numbers, and a container of it made again and again."""
+    module, attribute = name.split(".")
+    again = f"c{module}\n{attribute}\n".encode() + b"h\x00\x85R"  # GLOBAL, BINGET 0, TUPLE1, REDUCE
+    one = b"](" + b"K\x01" * 100_000 + b"eq\x00"  # EMPTY_LIST, MARK, BININT1 ..., APPENDS, BINPUT 0
+    path = tmp_path / "bomb.pkl"
+    path.write_bytes(b"\x80\x02(" + one + again * 5 + b"l.")
+    assert len(read_pickle(path)) == 6
+    path.write_bytes(b"\x80\x02(" + one + again * 500 + b"l.")
+    with pytest.raises(PhotograftError, match="far more"):
+        read_pickle(path)
