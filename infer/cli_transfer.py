@@ -192,13 +192,16 @@ class _Pictures:
         self, photos: Sequence[Path] | None, seeds: Sequence[int] | None, classes: Sequence[str] | None, count: int
     ) -> list[_Picture]:
         """One for each part."""
-        chosen = zip(
-            fitted("--reference", photos, None, count),
-            fitted("--reference-seed", seeds, 1, count),
-            fitted("--reference-class", classes, None, count),
-            strict=True,
+        asked = list(
+            zip(
+                fitted("--reference", photos, None, count),
+                fitted("--reference-seed", seeds, 1, count),
+                fitted("--reference-class", classes, None, count),
+                strict=True,
+            )
         )
-        return [self.one(*asked) for asked in chosen]
+        made = {one: self.one(*one) for one in dict.fromkeys(asked)}  # a photo is projected once
+        return [made[one] for one in asked]
 
 
 def _area(catalog: Catalog, model: Model, samples: Samples, parts: Sequence[str]) -> NDArray[np.float32]:  # -> [r,r]
