@@ -37,7 +37,9 @@ def catalog(model: Model) -> Catalog:
 def test_a_part_changes_and_the_rest_does_not(styles: FakeStyles, model: Model, catalog: Catalog) -> None:
     source, reference = (stream_of(styles, draw(model, 4, seed=seed)) for seed in (1, 2))
     before = styles.synthesize(source.latent, source.modulations)
-    query = Query(epsilon=0.6)  # buys the channel of the quadrant (M about 3/4) in each layer, and no other has M > 0.1
+    query = Query(
+        epsilon=0.6, rho=0.25
+    )  # buys the channel of the quadrant (M about 3/4) in each layer, and no other has M > 0.2
     after = transfer_parts(styles, catalog, source, [PartTransfer("b", reference, query)])
     change = (after - before).abs().sum(1)
     assert change[:, :8, 8:].amin((1, 2)).max() > 0.01
@@ -58,7 +60,7 @@ def test_one_source_for_many_references(styles: FakeStyles, model: Model, catalo
 
 def test_several_parts_of_several_references(styles: FakeStyles, model: Model, catalog: Catalog) -> None:
     source, first, second = (stream_of(styles, draw(model, 1, seed=seed)) for seed in (1, 2, 3))
-    query = Query(epsilon=0.6)
+    query = Query(epsilon=0.6, rho=0.25)
     both = part_modulations(catalog, source, [PartTransfer("a", first, query), PartTransfer("d", second, query)])
     for m, s, f, g in zip(both, source.modulations, first.modulations, second.modulations, strict=True):
         assert torch.allclose(m.scale[:, 0], f.scale[:, 0], atol=1e-5)
