@@ -22,7 +22,7 @@ from infer.catalog.catalog import (
 )
 from infer.catalog.naming import animal_shares, propose
 from infer.catalog.sheet import SHOWN, catalog_sheet, choices_sheet, pictures
-from infer.cli_common import ModelOption, OutOption, SeedOption, note, updates
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, updates
 from infer.output import check_folder, write_png
 from infer.samples import Samples, draw
 from models.errors import PhotograftError
@@ -32,13 +32,6 @@ from models.zoo import DEFAULT, Model, load_model
 catalog_app = typer.Typer(help="Semantic parts of a generator: make, look at, name.", no_args_is_help=True)
 
 SEEN = 16  # samples on which a segmenter says what is animal
-TruncationOption = Annotated[
-    float, typer.Option(min=0, max=2, help="Of samples: less is safer and less varied. 1: none.")
-]
-CatalogOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="A catalog's .safetensors; default: the model's own.", show_default=False),
-]
 
 
 @catalog_app.callback()

@@ -24,6 +24,14 @@ ModelOption = Annotated[
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the results go.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")]
 
+TruncationOption = Annotated[
+    float, typer.Option(min=0, max=2, help="Of samples: less is safer and less varied. 1: none.")
+]
+CatalogOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A catalog's .safetensors; default: the model's own.", show_default=False),
+]
+
 
 def complain(text: str) -> None:
     """One line on stderr that begins with "error:"."""

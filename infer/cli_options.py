@@ -1,4 +1,4 @@
-"""Options of the commands on photos."""
+"""Options of the commands on photos and of transfers."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from infer.compositing import Method
+from infer.edits.query_transfer import Mode
 from infer.model_projection import PRESETS
 
 SegmenterName = Literal["deeplab", "grabcut", "torchvision"]
@@ -93,3 +94,16 @@ RecipeOption = Annotated[
 LosslessOption = Annotated[
     bool, typer.Option("--lossless", help="Write PNG, also for JPEG photos.", rich_help_panel=_RESULT)
 ]
+PartOption = Annotated[
+    list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")
+]
+ModeOption = Annotated[Mode, typer.Option(help="How channels are chosen: Eq. 5, 4 or 2 of the paper.")]
+EpsilonOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="sequential: budget for change elsewhere. Default: a tenth of the channels."),
+]
+RhoOption = Annotated[float, typer.Option(min=0, help="sequential: only channels with M above rho / (1 + rho).")]
+LamOption = Annotated[float, typer.Option("--lam", min=0, help="simultaneous, global: lambda.")]
+PerLayerOption = Annotated[bool, typer.Option("--per-layer", help="sequential: the budget for each layer by itself.")]
+ReleasedOption = Annotated[bool, typer.Option("--released", help="sequential: as the released code computes it.")]
+ShiftOption = Annotated[bool, typer.Option("--shift", help="Carry shifts over too, not scales alone.")]

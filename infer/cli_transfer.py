@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -12,9 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.catalog.catalog import Catalog, default_path, load_catalog
-from infer.cli_catalog import CatalogOption, TruncationOption
-from infer.cli_common import ModelOption, OutOption, SeedOption, bar
-from infer.cli_options import BoxOption, LosslessOption, MethodOption, PresetOption
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, bar
+from infer.cli_options import (
+    BoxOption,
+    EpsilonOption,
+    LamOption,
+    LosslessOption,
+    MethodOption,
+    ModeOption,
+    PartOption,
+    PerLayerOption,
+    PresetOption,
+    ReleasedOption,
+    RhoOption,
+    ShiftOption,
+)
 from infer.cli_photos import new_editor
 from infer.editor import Editor
 from infer.edits.query_transfer import RHO, Query, check_transfers
@@ -32,23 +44,6 @@ from models.zoo import DEFAULT, Model, load_model
 T = TypeVar("T")
 U = TypeVar("U")
 RECIPE_VERSION = 1
-ModeName = Literal["sequential", "simultaneous", "global"]
-
-PartOption = Annotated[
-    list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")
-]
-ModeOption = Annotated[ModeName, typer.Option(help="How channels are chosen: Eq. 5, 4 or 2 of the paper.")]
-EpsilonOption = Annotated[
-    float | None,
-    typer.Option(min=0, help="sequential: budget for change elsewhere. Default: a tenth of the channels."),
-]
-RhoOption = Annotated[float, typer.Option(min=0, help="sequential: only channels with M above rho / (1 + rho).")]
-LamOption = Annotated[float, typer.Option("--lam", min=0, help="simultaneous, global: lambda.")]
-PerLayerOption = Annotated[bool, typer.Option("--per-layer", help="sequential: the budget for each layer by itself.")]
-ReleasedOption = Annotated[bool, typer.Option("--released", help="sequential: as the released code computes it.")]
-ShiftOption = Annotated[bool, typer.Option("--shift", help="Carry shifts over too, not scales alone.")]
-
-
 PhotoArgument = Annotated[Path | None, typer.Argument(metavar="[PHOTO]", help="Photo to edit; else a sample.")]
 ReferenceOption = Annotated[
     list[Path] | None,
@@ -192,13 +187,16 @@ class _Pictures:
         self, photos: Sequence[Path] | None, seeds: Sequence[int] | None, classes: Sequence[str] | None, count: int
     ) -> list[_Picture]:
         """One for each part."""
-        chosen = zip(
-            fitted("--reference", photos, None, count),
-            fitted("--reference-seed", seeds, 1, count),
-            fitted("--reference-class", classes, None, count),
-            strict=True,
+        asked = list(
+            zip(
+                fitted("--reference", photos, None, count),
+                fitted("--reference-seed", seeds, 1, count),
+                fitted("--reference-class", classes, None, count),
+                strict=True,
+            )
         )
-        return [self.one(*asked) for asked in chosen]
+        made = {one: self.one(*one) for one in dict.fromkeys(asked)}  # a photo is projected once
+        return [made[one] for one in asked]
 
 
 def _area(catalog: Catalog, model: Model, samples: Samples, parts: Sequence[str]) -> NDArray[np.float32]:  # -> [r,r]

@@ -38,9 +38,14 @@ class Activations:
     std: Tensor
 
 
+def batch_size(generator: Generator) -> int:
+    """Samples at a time that bound memory."""
+    return max(1, min(LARGEST_BATCH, PIXELS // generator.resolution**2))
+
+
 def batches(generator: Generator, samples: Samples, say: Say, what: str) -> Iterator[Samples]:
-    """Samples in batches that bound memory."""
-    size = max(1, min(LARGEST_BATCH, PIXELS // generator.resolution**2))
+    """Samples in batches."""
+    size = batch_size(generator)
     for i in range(0, len(samples), size):
         yield samples[i : i + size]
         say(what, min(i + size, len(samples)), len(samples))

@@ -8,7 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infer.cli_common import updates
+from infer.catalog.catalog import default_path, load_catalog
+from infer.cli_common import CatalogOption, updates
+from infer.cli_options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
+from infer.edits.query_transfer import RHO, Query, check_transfers
 from infer.evaluate.classifiers import load_classifier
 from infer.evaluate.convergence import compare
 from infer.evaluate.convergence_report import Settings, write_report
@@ -19,6 +22,8 @@ from infer.evaluate.history import history_rows, measure_history, write_history
 from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
 from infer.evaluate.tables import Row
+from infer.evaluate.transfers import Evaluation
+from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
 from infer.evaluate.translation import evaluate_translation
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 from infer.output import check_folder
@@ -181,6 +186,47 @@ def reconstruction(
         found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=say)
     _print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
     for path in write_reconstruction(found, next(iter(models.values())).name, data.name, out):
+        typer.echo(path)
+
+
+@evaluate_app.command()
+def transfer(
+    name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
+    parts: Annotated[
+        list[str] | None, typer.Option("--part", "-p", metavar="PART", help="Parts; default: all that are named.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=2, help="Sources with references, of curves and heat maps.")] = 100,
+    samples: Annotated[int, typer.Option(min=0, help="Behind each Fréchet distance; 0: none.")] = 1000,
+    data: Annotated[
+        Path | None, typer.Option(help="Its data, for distances to real pictures; else to samples.")
+    ] = None,
+    epsilon: EpsilonOption = None,
+    rho: RhoOption = RHO,
+    per_layer: PerLayerOption = False,
+    shift: ShiftOption = False,
+    truncation: Annotated[float, typer.Option(min=0, max=2, help="Of samples.")] = 1.0,
+    catalog: CatalogOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of samples.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and kept measures.")] = Path("out"),
+) -> None:
+    """How local and how real transfers of parts are (the second paper's Figure 7 and Table 1).
+
+    Measures are kept in FOLDER/transfers as they are done: after an interruption the same command goes on.
+    """
+    model = load_model(name)
+    check_transfers(model.generator)
+    known = load_catalog(catalog or default_path(model, out), model)
+    check_folder(out)
+    query = Query(epsilon=epsilon, rho=rho, per_layer=per_layer)
+    with updates() as say:
+        evaluation = Evaluation(
+            model, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=say
+        )
+        found = evaluation.run(list(parts or known.names), data)
+    _print_table(level_rows(found), f"{model.stem}: {found.text}")
+    if found.distances:
+        _print_table(distance_rows(found), f"against {'real pictures' if data else 'other samples'}")
+    for path in write_transfer(found, out):
         typer.echo(path)
 
 

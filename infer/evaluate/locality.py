@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from infer.catalog.activations import resize_maps
+from infer.catalog.activations import batch_size, resize_maps
 from infer.catalog.catalog import Catalog
 from infer.edits.feature_blending import Stream
 from infer.edits.query_transfer import RHO, Query
@@ -21,7 +21,6 @@ from infer.transfer import PartTransfer, stream_of, transfer_parts
 from models.errors import PhotograftError
 from models.zoo import Model
 
-BATCH = 16
 POINTS = 9  # of a curve
 GLOBAL, SIMULTANEOUS, SEQUENTIAL = "global", "simultaneous", "sequential"
 
@@ -48,8 +47,9 @@ def draw_pairs(
     """n random pairs in batches; classes are drawn too."""
     generator = model.generator
     sources, references = (draw(model, n, seed=s, truncation=truncation) for s in (2 * seed, 2 * seed + 1))
-    for i in range(0, n, BATCH):
-        one, other = sources[i : i + BATCH], references[i : i + BATCH]
+    size = batch_size(generator)
+    for i in range(0, n, size):
+        one, other = sources[i : i + size], references[i : i + size]
         source, reference = stream_of(generator, one), stream_of(generator, other)
         maps = catalog.cluster_maps(generator, one)
         masks = {
@@ -57,7 +57,7 @@ def draw_pairs(
             for part in parts
         }
         yield Pairs(source, reference, generator.synthesize(source.latent, source.modulations), masks)
-        say("transfers", min(i + BATCH, n), n)
+        say("transfers", min(i + size, n), n)
 
 
 def sweeps(contributions: Sequence[Tensor], *, rho: float = RHO, per_layer: bool = False) -> dict[str, list[Query]]:
