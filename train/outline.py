@@ -66,7 +66,7 @@ class Outline(nn.Module):
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = F.binary_cross_entropy_with_logits(x @ weight + bias, y) + decay * weight.square().sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             return loss
 
         with torch.enable_grad():
