@@ -89,8 +89,9 @@ def test_samples(tiny: Path, out: Path) -> None:
     first = (out / "tiny_0_face.png").read_bytes()
     assert run(tiny, out, *asked) == 0
     assert (out / "tiny_0_face.png").read_bytes() == first
-    assert run(tiny, out, *asked, "--mode", "global", "--lam", 0) == 0
-    assert (out / "tiny_0_face.png").read_bytes() != first
+    for other in (asked[:-1], (*asked, "--mode", "global", "--lam", 0), (*asked, "--released")):  # no shift, ...
+        assert run(tiny, out, *other) == 0
+        assert (out / "tiny_0_face.png").read_bytes() != first
 
 
 def test_several_parts(tiny: Path, out: Path) -> None:
