@@ -107,8 +107,7 @@ def test_half_precision_rows() -> None:
 
 
 def test_empty_clusters_start_again() -> None:
-    which = torch.arange(600) % 5
-    x = torch.eye(12)[which] + 0.5 + 0.02 * torch.randn(600, 12)  # every cosine is positive: nothing is near to a zero
+    x, which = blobs()
     centres = F.normalize(torch.stack([x[which == k].sum(0) for k in range(5)]), dim=1)
     init = torch.stack([*centres[:3], -centres[0], -centres[0]])  # two that no row is near to
     found = spherical_kmeans(x, 5, init=init, tolerance=0)
