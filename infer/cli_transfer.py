@@ -80,7 +80,7 @@ def transfer(
     truncation: TruncationOption = 1.0,
     box: BoxOption = None,
     preset: PresetOption = "balanced",
-    method: MethodOption = "poisson",
+    method: MethodOption = "paste",
     lossless: LosslessOption = False,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
@@ -89,7 +89,8 @@ def transfer(
     """Transfer the look of parts: from samples or photos to a sample or a photo.
 
     Writes the result, a panel of source, references, result and heat map (.panel.png), and a recipe (.json) with all
-    that it depends on. In a photo only the parts are pasted, at its own resolution.
+    that it depends on. A photo gets, where the parts are, what the transfer changes in its reconstruction: with the
+    embedded model that is little.
     """
     query = Query(mode, lam, epsilon, rho, per_layer, released)
     networks = load_model(model)
@@ -111,7 +112,7 @@ def transfer(
     result = _Result(networks, source, references, image)
     if source.editor is not None:
         area = _area(known, networks, source.samples, part)
-        result.pasted, _ = source.editor.paste(image, area, method=method)
+        result.pasted, _ = source.editor.paste_change(image, area, method=method)
     parts = [
         {"part": name, "clusters": list(known.clusters(name)), "reference": one.described()}
         for name, one in zip(part, references, strict=True)

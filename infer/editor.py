@@ -222,39 +222,42 @@ class Editor:
         targets = self.resolve([Target(to, mask, strength)] if isinstance(to, str) else to)
         regions = [self._region(target) for target in targets]
         modulations = class_modulations(self.model.generator, projection.z, label, regions, layers=layers)
-        patch = self._patch(self.model.generator.synthesize(projection.z, modulations))
+        image = to_pixels(self.model.generator.synthesize(projection.z, modulations))
+        patch = uncrop(image, self.box, photo.pixels.shape)[0]
         pasted = self._paste_mask(targets, patch)
         pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)
         edit = Edit(targets, None if layers is None else tuple(layers), method, patch, pasted, pixels)
         self.edits.append(edit)
         return edit
 
-    def _patch(self, image: Tensor) -> NDArray[np.uint8]:  # [1,3,R,R] in [-1,1] -> [S,S,3]
-        """A generator's picture at the photo's scale."""
-        return uncrop(to_pixels(image), self.box, self._need_photo().pixels.shape)[0]
-
     def samples(self) -> Samples:
-        """Latent and class of the crop, for edits of the caller's own; give what they make to `paste`."""
+        """Latent and class of the crop, for edits of the caller's own; give what they make to `paste_change`."""
         projection, label = self._need_projection()
         return Samples(projection.z, label)
 
-    def paste(
-        self, image: Tensor, area: NDArray[np.float32], *, method: Method = "poisson"
+    def paste_change(
+        self, image: Tensor, area: NDArray[np.float32], *, method: Method = "paste"
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Blend a generator's picture of the crop into the photo.
+        """Add to the photo what an edit changes in the reconstruction: where it changes nothing, nor does the photo.
+
+        A reconstruction does not line up with the photo to the pixel, so a small part of it, pasted, would be out of
+        place beside the photo's own.
 
         Args:
-            image: [1,3,R,R] in [-1,1].
-            area: where in it, [r,r] of any size in [0,1]; it is grown a little and gets a soft edge.
-            method: of compositing, see `infer.compositing.composite`.
+            image: [1,3,R,R] in [-1,1], the edited reconstruction.
+            area: where in it, [r,r] of any size in [0,1].
+            method: of compositing, see `infer.compositing.composite`; Poisson takes changes of brightness out again.
 
         Returns:
             The photo, uint8 [H,W,3], and the mask on the square, float32 [S,S].
         """
         photo = self._need_photo()
         shape = photo.pixels.shape
-        mask = masks.grown(uncrop(area, self.box, shape)[0]) * masks.fade_to_border(self.box, shape)
-        return composite(photo.pixels, self._patch(image), mask, (self.box.x, self.box.y), method=method), mask
+        change = to_pixels(image).astype(np.float32) - self.reconstruction()
+        own = crop_square(photo.pixels, self.box, self.box.square().w)
+        patch = (own + uncrop(change, self.box, shape)[0]).round().clip(0, 255).astype(np.uint8)
+        mask = uncrop(area, self.box, shape)[0].clip(0, 1) * masks.fade_to_border(self.box, shape)
+        return composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method), mask
 
     def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """Check targets before any work, as `edit` does; see `infer.targets.resolve`."""

@@ -184,6 +184,20 @@ class StyleGenerator(Generator):
         """z [N,latent_dim] -> w+ [N,num_ws,w_dim]; the first `cutoff` of them (all if None) are
         w_mean + truncation * (w - w_mean)."""
 
+    def broadcast(self, w: Tensor, truncation: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """w [N,w_dim] for every style layer, truncated as `mapping` says -> w+ [N,num_ws,w_dim]."""
+        ws = w[:, None].repeat(1, self.num_ws, 1)
+        if truncation == 1:
+            return ws
+        cutoff = self.num_ws if cutoff is None else cutoff
+        return torch.cat([torch.lerp(self.w_mean, ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
+
+    def sampled_w_mean(self, n: int = 10_000) -> Tensor:  # -> [w_dim]
+        """Mean of w over n samples of the prior and the classes, always the same ones: for files that hold none."""
+        z = self.sample_latent(n, torch.Generator().manual_seed(0))
+        label = torch.arange(n) % self.num_classes if self.num_classes else None
+        return self.mapping(z, label)[:, 0].mean(0)
+
     @abstractmethod
     def styles(self, ws: Tensor) -> list[Modulation]:
         """Modulations of w+ [N,num_ws,w_dim]: the affine layers."""

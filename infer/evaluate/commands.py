@@ -1,6 +1,7 @@
 """`infer.py evaluate ...`"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from infer.evaluate.translation import evaluate_translation
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 from infer.output import check_folder
 from models.errors import PhotograftError
+from models.projection_step import prepare_once
 from models.zoo import DEFAULT, Model, load_model, with_encoder
 
 evaluate_app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
@@ -218,9 +220,10 @@ def transfer(
     known = load_catalog(catalog or default_path(model, out), model)
     check_folder(out)
     query = Query(epsilon=epsilon, rho=rho, per_layer=per_layer)
+    faster = replace(model, generator=prepare_once(model.generator, channels_last=True))
     with updates() as say:
         evaluation = Evaluation(
-            model, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=say
+            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=say
         )
         found = evaluation.run(list(parts or known.names), data)
     _print_table(level_rows(found), f"{model.stem}: {found.text}")

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from models.base import Configurable, StyleGenerator
+from models.base import Configurable
 from models.checkpoints.arrays import Arrays
 from models.errors import PhotograftError
 from models.files import load_state
@@ -70,7 +69,7 @@ def build_generator(
     names = {key: _foreign(key, GENERATOR, sizes) for key in network.state_dict() if key != "w_avg" or not measured}
     _load(network, names, arrays)
     if measured:
-        network.w_avg.copy_(mean_w(network))
+        network.w_avg.copy_(network.sampled_w_mean())
     return network
 
 
@@ -104,13 +103,6 @@ def build_discriminator(
     )  # fmt: skip
     _load(network, {key: _foreign(key, DISCRIMINATOR, sizes[::-1]) for key in network.state_dict()}, arrays)
     return network
-
-
-def mean_w(generator: StyleGenerator) -> Tensor:  # [w_dim]
-    """Mean of w over the prior and the classes, always over the same sample."""
-    z = generator.sample_latent(10_000, torch.Generator().manual_seed(0))
-    label = torch.arange(len(z)) % generator.num_classes if generator.num_classes else None
-    return generator.mapping(z, label)[:, 0].mean(0)
 
 
 def _sizes(name: str, arrays: Arrays, first: int = BASE) -> list[int]:

@@ -17,7 +17,6 @@ from models.generators.stylegan import StyleGANGenerator
 
 FUSED_FROM = 128  # px: from here on the original upscales by a fused transposed convolution
 GAIN = 2**0.5
-MEAN_OF = 4096  # samples of w, where its mean is not in the file
 SETTINGS = {
     **{"num_channels": 3, "use_wscale": True, "nonlinearity": "lrelu", "normalize_latents": True},
     **{"use_styles": True, "use_noise": True, "use_pixel_norm": False, "use_instance_norm": True},
@@ -90,15 +89,8 @@ def build(
     load_state(generator, state, arrays.path)
     generator.freeze()
     if measured:
-        generator.w_avg.copy_(_mean_w(generator))
+        generator.w_avg.copy_(generator.sampled_w_mean())
     return generator
-
-
-def _mean_w(generator: StyleGANGenerator) -> Tensor:  # [w_dim]
-    """Mean of w over the prior, always over the same sample."""
-    z = generator.sample_latent(MEAN_OF, torch.Generator().manual_seed(0))
-    label = torch.arange(len(z)) % generator.num_classes if generator.num_classes else None
-    return generator.mapping(z, label)[:, 0].mean(0)
 
 
 def drawn_noise(resolutions: int) -> dict[str, Tensor]:

@@ -171,11 +171,7 @@ class StyleGANGenerator(StyleGenerator):
         x = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
         for linear in self.dense:
             x = F.leaky_relu(linear(x), SLOPE)
-        ws = x[:, None].repeat(1, self.num_ws, 1)  # [N,num_ws,w_dim]
-        if truncation == 1:
-            return ws
-        cutoff = self.num_ws if cutoff is None else cutoff
-        return torch.cat([torch.lerp(self.w_avg, ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
+        return self.broadcast(x, truncation, cutoff)
 
     def _blocks(self) -> list[Block]:
         blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]

@@ -204,12 +204,7 @@ class StyleGAN2Generator(StyleGenerator):
         self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
         """See `StyleGenerator.mapping`."""
-        w: Tensor = self.map_latent(z.to(self.w_avg.dtype), label)
-        ws = w[:, None].repeat(1, self.num_ws, 1)  # [N,num_ws,w_dim]
-        if truncation == 1:
-            return ws
-        cutoff = self.num_ws if cutoff is None else cutoff
-        return torch.cat([torch.lerp(self.w_avg, ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
+        return self.broadcast(self.map_latent(z.to(self.w_avg.dtype), label), truncation, cutoff)
 
     def styles(self, ws: Tensor) -> list[Modulation]:
         """See `StyleGenerator.styles`. A ToRGB and the next resolution's first convolution share their w."""

@@ -272,3 +272,21 @@ def test_automatic_mask_of_a_close_up_is_the_edited_animal_alone() -> None:
     nothing = np.zeros((100, 100), np.float32)
     unseen = automatic(np.ones((100, 100), np.float32), patch, box, shape, lambda pixels: nothing)
     assert unseen[10, 10] == pytest.approx(1)
+
+
+def test_what_an_edit_does_not_change_stays_the_photos(tiny: Path) -> None:
+    editor = Editor.from_pretrained(str(tiny)).set_photo(CAT, box=Box(40, 30, 80, 80)).project("lion", preset="fast")
+    samples = editor.samples()
+    image = editor.model.generator(samples.latent, samples.label).detach()
+    area = np.zeros((16, 16), np.float32)
+    area[4:12, 4:12] = 1
+    same, mask = editor.paste_change(image, area)
+    assert np.array_equal(same, CAT)
+    assert mask.shape == (80, 80)
+    brighter, _ = editor.paste_change((image + 0.2).clamp(-1, 1), area)
+    change = brighter.astype(int) - CAT
+    assert change.min() >= 0
+    assert change[50:90, 60:100].mean() > 5  # in the area, and nowhere else
+    outside = np.ones(CAT.shape[:2], bool)
+    outside[45:95, 55:105] = False
+    assert not change[outside].any()

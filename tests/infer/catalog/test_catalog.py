@@ -129,3 +129,10 @@ def test_another_model_is_refused(catalog: Catalog, tmp_path: Path) -> None:
     other = load_model(str(write_tiny_model(tmp_path, "other", seed=2)))
     with pytest.raises(PhotograftError, match="other weights"):
         load_catalog(path, other)
+
+
+def test_embedded_catalog_fits_the_embedded_model(tmp_path: Path) -> None:
+    model = load_model()
+    found = load_catalog(default_path(model, tmp_path), model)
+    assert {"eyes", "muzzle", "background"} <= found.names.keys()
+    assert all(torch.isfinite(m).all() for m in found.part("eyes"))
