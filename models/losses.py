@@ -33,6 +33,16 @@ def hinge_generator(scores: Tensor | Sequence[Tensor]) -> Tensor:
     return _mean_over_stages(scores, lambda s: -s.mean())
 
 
+def logistic_discriminator(scores: Tensor, real: bool) -> Tensor:
+    """Mean softplus of what is to be small: minus the scores of real pictures, the scores of generated ones."""
+    return F.softplus(-scores if real else scores).mean()
+
+
+def logistic_generator(scores: Tensor) -> Tensor:
+    """Non-saturating loss (Goodfellow et al. 2014): mean softplus of minus the scores."""
+    return F.softplus(-scores).mean()
+
+
 def _mean_over_stages(scores: Tensor | Sequence[Tensor], f: Callable[[Tensor], Tensor]) -> Tensor:
     if isinstance(scores, Tensor):
         return f(scores)

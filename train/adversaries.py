@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Configurable
+from models.batch_norm import shares_statistics
 from models.discriminators import SN_LAYOUTS, Projected, ProjectedDiscriminator, SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.files import load_network, load_state
-from models.losses import hinge_discriminator, hinge_generator
-from train.augment import DIFFAUGMENT, PARTS
+from models.losses import hinge_discriminator, hinge_generator, logistic_discriminator, logistic_generator
+from models.stylegan2_discriminator import StyleGAN2Discriminator
+from train.augment import DIFFAUGMENT, PARTS, Augmentation
 
 
 class Adversary(nn.Module, ABC):
@@ -65,6 +68,10 @@ class Adversary(nn.Module, ABC):
     def set_learning(self, on: bool) -> None:
         """Gradients of what learns in it on or off (off while the generator's loss goes through it)."""
         self.requires_grad_(on)
+
+    def augmented(self, x: Tensor, augmentation: Augmentation) -> Tensor:  # [N,3,R,R] -> [N,3,R,R]
+        """Pictures as it is to see them."""
+        return augmentation(x, self.augment) if self.augment else x
 
     def look(self, x: Tensor) -> Any:
         """What the network sees of pictures [N,3,R,R] in [-1,1]."""
@@ -127,6 +134,93 @@ class SNProjectionAdversary(Adversary):
     def generator_loss(self, fake: Tensor, label: Tensor) -> Tensor:
         """Minus the mean score."""
         return hinge_generator(self._score(fake, label))
+
+
+class StyleGAN2Adversary(Adversary):
+    """StyleGAN2's discriminator with its losses: non-saturating, R1 and, if a target is given, adaptive augmentation.
+
+    Args:
+        channels: widths at 4, 8, 16, ... px.
+        mapping: widths of the mapping network of the class.
+        r1: gamma of the gradient penalty on real pictures, gamma / 2 |grad D|^2 (Mescheder et al. 2018).
+        r1_every: it is computed at every so many steps, and weighs as many times as much.
+        ada_target: mean sign of real scores that adaptive augmentation aims at (0.6 in Karras et al. 2020, "Training
+            Generative Adversarial Networks with Limited Data"); None augments every picture. Here a picture is
+            augmented as a whole or not at all, with the adaptive chance.
+        ada_images: the chance goes from 0 to 1 within so many pictures at the fastest.
+    """
+
+    network: StyleGAN2Discriminator
+    chance: Tensor
+    steps: Tensor
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        mapping: Sequence[int] = (512,) * 8,
+        r1: float = 1.0,
+        r1_every: int = 16,
+        ada_target: float | None = None,
+        ada_images: int = 500_000,
+        weight: float = 1.0,
+        every: int = 1,
+        learning_rate: float = 2e-3,
+        augment: Sequence[str] = (),
+        share: float = 1.0,
+        init: str | None = None,
+    ) -> None:
+        super().__init__(weight, every, learning_rate, augment, share, init)
+        if ada_target is not None and not augment:
+            raise PhotograftError("adaptive augmentation needs something in `augment`")
+        self.channels, self.mapping = list(channels), list(mapping)
+        self.r1, self.r1_every, self.ada_target, self.ada_images = r1, r1_every, ada_target, ada_images
+        self.register_buffer("chance", torch.tensor(1.0 if ada_target is None else 0.0))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def build(self, num_classes: int, resolution: int) -> None:
+        """See `Adversary`. Raises PhotograftError where the widths are not those of the data's resolution."""
+        self.network = StyleGAN2Discriminator(self.channels, num_classes, mapping=self.mapping)
+        if self.network.resolution != resolution:
+            raise PhotograftError(f"{len(self.channels)} widths see {self.network.resolution} px, not {resolution} px")
+
+    def augmented(self, x: Tensor, augmentation: Augmentation) -> Tensor:  # [N,3,R,R] -> [N,3,R,R]
+        """See `Adversary`; each picture with the adaptive chance."""
+        return torch.where(augmentation.chance < self.chance, super().augmented(x, augmentation), x)
+
+    def _score(self, x: Tensor, label: Tensor) -> Tensor:  # -> [N]
+        score: Tensor = self.network(x, label if self.network.num_classes else None)
+        return score.float()
+
+    def own_loss(
+        self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor, wrong_label: Tensor
+    ) -> dict[str, Tensor]:
+        """Logistic losses and, at its turn, R1."""
+        penalised = self.r1 > 0 and int(self.steps) % self.r1_every == 0
+        real = real.detach().requires_grad_(penalised)
+        score = self._score(real, real_label)
+        terms = {
+            "real": logistic_discriminator(score, real=True),
+            "fake": logistic_discriminator(self._score(fake, fake_label), real=False),
+        }
+        if penalised:
+            (gradient,) = torch.autograd.grad(score.sum(), real, create_graph=True)
+            terms["r1"] = self.r1_every * self.r1 / 2 * gradient.square().sum(dim=(1, 2, 3)).mean()
+        self.steps += 1
+        if self.ada_target is not None:
+            self._adapt(score.detach(), self.ada_target)
+        return terms
+
+    def _adapt(self, score: Tensor, target: float) -> None:
+        """Augment more where the scores of real pictures [N] say that it learns them by heart."""
+        signs = torch.stack([score.sign().sum(), score.new_tensor(float(len(score)))])
+        if shares_statistics():
+            dist.all_reduce(signs)
+        step = torch.sign(signs[0] / signs[1] - target) * signs[1] / self.ada_images
+        self.chance.add_(step).clamp_(0, 1)
+
+    def generator_loss(self, fake: Tensor, label: Tensor) -> Tensor:
+        """The non-saturating loss."""
+        return logistic_generator(self._score(fake, label))
 
 
 class ProjectedAdversary(Adversary):

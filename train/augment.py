@@ -27,6 +27,7 @@ class Augmentation:
         brightness, saturation, contrast: [N,1,1,1].
         shift: [N,2] translation (y, x) as a share of the size, up to 1/8; the edge is repeated.
         cutout: [N,2] corner (y, x) of a square of half the size that is blanked; it may lie half outside.
+        chance: [N,1,1,1] in [0,1): adaptive augmentation leaves out pictures whose number is too high.
         window: [N,3] size of the window that is enlarged, as a share of the picture's, and its place (y, x): 0 at the
             top or left, 1 at the bottom or right. It may be larger than the picture, whose edge is then repeated.
     """
@@ -36,12 +37,13 @@ class Augmentation:
     contrast: Tensor
     shift: Tensor
     cutout: Tensor
+    chance: Tensor
     window: Tensor
 
     @classmethod
     def draw(cls, n: int, device: torch.device | str) -> "Augmentation":
         """Parameters for n pictures from the global random stream."""
-        u = torch.rand(n, 10, device=device)
+        u = torch.rand(n, 11, device=device)
         column = u[:, :3].view(n, 3, 1, 1, 1)
         return cls(
             brightness=column[:, 0] - 0.5,
@@ -49,7 +51,8 @@ class Augmentation:
             contrast=column[:, 2] + 0.5,
             shift=(u[:, 3:5] * 2 - 1) / 8,
             cutout=u[:, 5:7] * 1.5 - 0.5,
-            window=torch.cat([1 / (LEAST_ZOOM * (MOST_ZOOM / LEAST_ZOOM) ** u[:, 7:8]), u[:, 8:]], dim=1),
+            chance=u[:, 10, None, None, None],
+            window=torch.cat([1 / (LEAST_ZOOM * (MOST_ZOOM / LEAST_ZOOM) ** u[:, 7:8]), u[:, 8:10]], dim=1),
         )
 
     def __getitem__(self, index: slice) -> "Augmentation":

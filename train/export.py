@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.base import Generator
+from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
 from models.files import load_state, save_network
 from models.registry import KINDS
@@ -83,6 +83,9 @@ def export(
             network = folded(network)
             if average and standing:
                 measure_statistics(network, torch.tensor(info["distribution"]), standing)
+            if isinstance(network, StyleGenerator):  # training has no use for it
+                with torch.no_grad():
+                    network.w_mean.copy_(network.sampled_w_mean())
         else:
             load_state(network, part, checkpoint)
         if spread != 1 and kind in ("generator", "encoder"):

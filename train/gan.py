@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from data import images_to_float
 from data.module import ImageDataModule
-from models.base import Configurable, Generator
+from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder, resize
 from models.errors import PhotograftError
 from models.losses import stage_distance
@@ -27,11 +27,13 @@ from train.codes import correlation_penalty, whiten
 from train.diversity import Diversity
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.outline import Outline, segment, soft_iou
+from train.path_length import PathLength
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
 from train.spectrum import spectral_distance
 from train.tables import table_parameters
 
+PATH_EVERY = 4  # steps from one path length term to the next, which weighs as many times as much
 OUTLINED = 256  # real pictures that are segmented: a minute of a CPU
 SATURATED = 1.8  # tanh is 0.95 there and passes a tenth of the gradient on
 
@@ -48,12 +50,15 @@ class GAN(pl.LightningModule):
         reuse_fakes: one forward pass of the generator serves the discriminator's and then the generator's step.
             False is the original's order: generator first, on samples of its own, then the discriminators.
         generator_batch: number of the generator's own samples where fakes are not reused.
-        learning_rate: Adam (betas 0.0 and 0.9) of generator and encoder.
+        learning_rate: Adam of the generator, and of the encoder unless it has its own.
+        encoder_learning_rate: of the encoder: layers with equalised rates (StyleGAN2) want ten times that of others.
+        betas: Adam's, of all networks.
         table_learning_rate: of the class tables (gamma and beta).
         decay: (from, to) images over which learning rates go linearly to zero.
         feature_weight, pixel_weight: of the reconstruction's terms (standardised frozen features; mean |x - x'|).
+        path_weight: of the path length term (see `train.path_length`), for generators with a w.
         saturation_weight: of the square by which the values before the final tanh exceed 1.8: where tanh is flat no
-            other term can bring a blown-out area back.
+            other term can bring a blown-out area back. For generators that end in tanh.
         decorrelation_weight: of covariances between the dimensions of photos' codes (see `train.codes`).
         diversity_weight: of what samples of a class lack in scatter (see `train.diversity`); half of the prior samples,
             and of the translations, then share their classes with the other half, and a projected discriminator must
@@ -70,7 +75,7 @@ class GAN(pl.LightningModule):
 
     Raises:
         PhotograftError: reconstructions, translations or whitening without an encoder, diversity without a projected
-            discriminator; later a generator that does not fit the
+            discriminator; later a term that the generator has no place for, a generator that does not fit the
             data's resolution, or weights files that do not fit the networks.
     """
 
@@ -87,10 +92,13 @@ class GAN(pl.LightningModule):
         reuse_fakes: bool = True,
         generator_batch: int = 32,
         learning_rate: float = 2e-4,
+        encoder_learning_rate: float | None = None,
+        betas: tuple[float, float] = (0.0, 0.9),
         table_learning_rate: float = 1e-3,
         decay: tuple[float, float] | None = None,
         feature_weight: float = 1.0,
         pixel_weight: float = 1.0,
+        path_weight: float = 0.0,
         saturation_weight: float = 0.0,
         decorrelation_weight: float = 0.0,
         diversity_weight: float = 0.0,
@@ -111,7 +119,8 @@ class GAN(pl.LightningModule):
         self.n_dis, self.reuse_fakes, self.generator_batch = n_dis, reuse_fakes, generator_batch
         self.learning_rate, self.table_learning_rate, self.decay = learning_rate, table_learning_rate, decay
         self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
-        self.saturation_weight = saturation_weight
+        self.saturation_weight, self.path_weight = saturation_weight, path_weight
+        self.encoder_learning_rate, self.betas = encoder_learning_rate, betas
         self.decorrelation_weight, self.diversity_weight = decorrelation_weight, diversity_weight
         self.diversity_target, self.outline_weight = diversity_target, outline_weight
         self.spectrum_weight, self.whiten_codes = spectrum_weight, whiten_codes
@@ -169,8 +178,7 @@ class GAN(pl.LightningModule):
         if self.encoder is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder)
         self.ema.requires_grad_(False).eval()
-        if self.saturation_weight:  # after the copy, which would take the hook along
-            self.generator.get_submodule("to_rgb").register_forward_hook(self._remember_saturation)
+        self._prepare_terms(self.generator)  # after the copy, which would take hooks along
         self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
         self.group_names = list(data.group_names)
@@ -183,6 +191,18 @@ class GAN(pl.LightningModule):
             self.diversity = Diversity(self._projected.network, self.diversity_target)
         if self.outline_weight and self._projected is not None:
             self.outline = Outline(self._projected.network)
+
+    def _prepare_terms(self, generator: Generator) -> None:
+        if isinstance(generator, StyleGenerator):
+            generator.noise = "random"
+        if self.saturation_weight:
+            if isinstance(generator, StyleGenerator):
+                raise PhotograftError("saturation_weight is for generators that end in tanh, such as sngan")
+            generator.get_submodule("to_rgb").register_forward_hook(self._remember_saturation)
+        if self.path_weight:
+            if not isinstance(generator, StyleGenerator):
+                raise PhotograftError("path_weight is for generators with a w, such as stylegan2")
+            self.path_length = PathLength()
 
     def _remember_saturation(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self._saturation = F.relu(output.float().abs() - SATURATED).square().mean()
@@ -241,17 +261,19 @@ class GAN(pl.LightningModule):
         assert self.generator is not None
         tables = {id(p): p for p in table_parameters(self.generator)}
         rest = [p for p in self.generator.parameters() if id(p) not in tables]
-        if self.encoder is not None:
-            rest += [p for p in self.encoder.parameters() if p.requires_grad]
-        betas = (0.0, 0.9)
+        coded = [] if self.encoder is None else [p for p in self.encoder.parameters() if p.requires_grad]
         groups = [
             {"params": rest, "lr": self.learning_rate},
             {"params": list(tables.values()), "lr": self.table_learning_rate},
         ]
-        optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=betas)]
+        if self.encoder_learning_rate is None:
+            rest += coded
+        else:
+            groups.append({"params": coded, "lr": self.encoder_learning_rate})
+        optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=self.betas)]
         for adversary in self._opponents:
             learns = [p for p in adversary.parameters() if p.requires_grad]
-            optimizers.append(torch.optim.Adam(learns, lr=adversary.learning_rate, betas=betas))
+            optimizers.append(torch.optim.Adam(learns, lr=adversary.learning_rate, betas=self.betas))
         # the config's rates, not a checkpoint's, hold after a resume
         self._rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
         return optimizers
@@ -368,8 +390,7 @@ class GAN(pl.LightningModule):
         adversary: Adversary, real: Tensor, fake: Tensor, augmentation: Augmentation, pick: Any
     ) -> tuple[Any, Any]:
         real, fake = real[pick], fake[pick]
-        if adversary.augment:
-            real, fake = (augmentation[pick](x, adversary.augment) for x in (real, fake))
+        real, fake = (adversary.augmented(x, augmentation[pick]) for x in (real, fake))
         with torch.no_grad():
             seen_real = adversary.look(real)
         return seen_real, adversary.look(fake)
@@ -405,6 +426,8 @@ class GAN(pl.LightningModule):
             terms["outline"] = self.outline_weight * self._outline_error(fakes.codes.from_photos)
         if self.spectrum_weight and stage.adversarial:
             terms["spectrum"] = self.spectrum_weight * spectral_distance(fakes.images, real)
+        if self.path_weight and stage.adversarial and int(self.steps) % PATH_EVERY == 0:
+            terms["path_length"] = PATH_EVERY * self.path_weight * self._path_length(fakes)
         if terms:  # else nobody that it listens to looked in this step
             self._descend(0, terms)
             self._update_ema()
@@ -413,9 +436,7 @@ class GAN(pl.LightningModule):
         self.log_dict({f"generator/{key}": value.detach() for key, value in terms.items()}, prog_bar=False)
 
     def _augmented(self, adversary: Adversary, images: Tensor) -> Tensor:
-        if not adversary.augment:
-            return images
-        return Augmentation.draw(len(images), images.device)(images, adversary.augment)
+        return adversary.augmented(images, Augmentation.draw(len(images), images.device))
 
     def _reconstruction_terms(self, stage: Stage, real: Tensor, fakes: Fakes) -> dict[str, Tensor]:
         n = fakes.codes.reconstructions
@@ -450,6 +471,14 @@ class GAN(pl.LightningModule):
         else:
             seen = adversary.look(self._augmented(adversary, fakes.images))
         return self.diversity(seen, fakes.codes.pairs)
+
+    def _path_length(self, fakes: Fakes) -> Tensor:
+        """The term of half as many prior samples as there are fakes, as in StyleGAN2."""
+        assert isinstance(self.generator, StyleGenerator)
+        label = self.draw_labels((len(fakes.images) + 1) // 2)
+        z = self.generator.sample_latent(len(label)).to(self.device)
+        value: Tensor = self.path_length(self.generator, z, label if self.generator.num_classes else None)
+        return value
 
     def _update_ema(self) -> None:
         # early on the average would be of nothing but the first weights

@@ -48,14 +48,24 @@ def overrides(config: dict[str, Any], root: Path, folder: Path) -> list[str]:
     return [f"--{key}={json.dumps(v) if isinstance(v, list | dict) else v}" for key, v in given.items()]
 
 
+SMALL_ADVERSARIES = {
+    "SNProjectionAdversary": {"ch": 2},
+    "ProjectedAdversary": {"mixed_channels": 4},
+    "StyleGAN2Adversary": {"channels": [8, 8, 4, 4], "mapping": [8]},
+}
+SMALL_GENERATORS: dict[str, dict[str, Any]] = {
+    "sngan": {"channels": [8, 8, 4, 4], "latent_dim": 16},
+    "stylegan2": {"channels": [8, 8, 4, 4], "latent_dim": 16, "mapping": [16]},
+}
+
+
 def small_gan(model: dict[str, Any], folder: Path) -> dict[str, Any]:
     for adversary in model["adversaries"]:
-        small = {"ch": 2} if adversary["class_path"].endswith("SNProjectionAdversary") else {"mixed_channels": 4}
-        adversary["init_args"] |= {**small, "init": None}
+        adversary["init_args"] |= {**SMALL_ADVERSARIES[adversary["class_path"].rpartition(".")[2]], "init": None}
         if adversary["init_args"].get("layout") == "snresnet_256":  # halves the resolution once more
             adversary["init_args"]["layout"] = "snresnet_small"
     given = {
-        "model.init_args.generator.config": {"channels": [8, 8, 4, 4], "latent_dim": 16},
+        "model.init_args.generator.config": SMALL_GENERATORS[model["generator"]["family"]],
         "model.init_args.adversaries": model["adversaries"],
         "model.init_args.generator_batch": 4,
         "model.init_args.init_generator": "null",
