@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.base import Configurable
 from models.features import FeatureNetwork, create_features
+from models.outline import Outline
 from models.registry import discriminators
 from models.resampling import pooled_conv
 
@@ -264,6 +265,7 @@ class ProjectedDiscriminator(Configurable):
         self.register_buffer("std", torch.ones(len(shapes), mixed_channels))
         self.heads_ = nn.ModuleList(ProjectedHead(mixed_channels, r, num_classes, head_channels) for _, r in shapes)
         self.classifier = nn.Linear(self.network.pooled_channels, max(num_classes, 1))
+        self.outline = Outline(len(shapes) * mixed_channels)
 
     def project(self, x: Tensor) -> Projected:
         """Frozen features of pictures [N,3,R,R] in [-1,1]."""

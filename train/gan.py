@@ -20,13 +20,13 @@ from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder, resize
 from models.errors import PhotograftError
 from models.losses import stage_distance
+from models.outline import segment, soft_iou
 from models.segmentation import create_segmenter
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 from train.codes import correlation_penalty, whiten
 from train.diversity import Diversity
 from train.networks import Network, build_encoder, build_generator, describe, update_average
-from train.outline import Outline, segment, soft_iou
 from train.path_length import PathLength
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
@@ -65,7 +65,7 @@ class GAN(pl.LightningModule):
             be among the adversaries.
         diversity_target: the scatter asked for; 1 is that of real pictures in the frozen features.
         outline_weight: of 1 - IoU between the animal's outline in a photo and in what is made of its code (see
-            `train.outline`); needs a projected discriminator that looks at whole batches.
+            `models.outline`); needs a projected discriminator that looks at whole batches.
         spectrum_weight: of the distance between the power spectra of fakes and real pictures (see `train.spectrum`).
         whiten_codes: first change the basis of z so that photos' codes are white (see `train.codes`). For a start from
             given weights.
@@ -189,8 +189,6 @@ class GAN(pl.LightningModule):
             self.register_buffer("code_covariance", torch.eye(self.encoder.latent_dim))
         if self.diversity_weight and self._projected is not None:
             self.diversity = Diversity(self._projected.network, self.diversity_target)
-        if self.outline_weight and self._projected is not None:
-            self.outline = Outline(self._projected.network)
 
     def _prepare_terms(self, generator: Generator) -> None:
         if isinstance(generator, StyleGenerator):
@@ -227,9 +225,9 @@ class GAN(pl.LightningModule):
 
     @torch.no_grad()
     def _fit_outline(self, adversary: ProjectedAdversary, pictures: Tensor) -> None:
-        seen = [adversary.look(part) for part in pictures.split(64)]
-        masks = segment(create_segmenter(device=self.device), pictures, seen[0].stages[0].shape[-1])
-        self.outline.fit(seen, masks)
+        seen = [adversary.look(part).stages for part in pictures.split(64)]
+        masks = segment(create_segmenter(device=self.device), pictures, seen[0][0].shape[-1])
+        adversary.network.outline.fit(seen, masks)
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
@@ -459,7 +457,8 @@ class GAN(pl.LightningModule):
         """1 - IoU of the outlines in photos and in what was made of them; both were augmented alike."""
         index = next(i for i, a in enumerate(self._opponents) if isinstance(a, ProjectedAdversary))
         seen_real, seen_fake, _ = self._seen[index]
-        real, fake = self.outline(seen_real[:from_photos]), self.outline(seen_fake[:from_photos])
+        outline = cast(ProjectedAdversary, self._opponents[index]).network.outline
+        real, fake = (outline(seen[:from_photos].stages) for seen in (seen_real, seen_fake))
         return 1 - soft_iou(real, fake).mean()
 
     def _shortfall(self, fakes: Fakes) -> Tensor:

@@ -6,16 +6,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.discriminators import Projected, ProjectedDiscriminator
-from train.outline import Outline, positions, segment, soft_iou
+from models.discriminators import ProjectedDiscriminator
+from models.outline import Outline, positions, segment, soft_iou
 
 
-def seen(n: int, seed: int) -> Projected:
+def seen(n: int, seed: int) -> list[Tensor]:
     random = torch.Generator().manual_seed(seed)
-    return Projected([torch.randn(n, 4, r, r, generator=random) for r in (8, 4, 2, 1)], torch.zeros(n, 1))
+    return [torch.randn(n, 4, r, r, generator=random) for r in (8, 4, 2, 1)]
 
 
-def truth(features: Projected) -> Tensor:
+def truth(features: list[Tensor]) -> Tensor:
     """A mask that two of the stages tell together."""
     at = positions(features)
     return (at[:, 1] + at[:, 6] > 0.3).float()
@@ -33,9 +33,11 @@ def test_soft_iou_is_iou_where_masks_are_hard() -> None:
 
 
 def test_fit_finds_what_is_linear_in_the_features() -> None:
-    outline = Outline(ProjectedDiscriminator(2, 32, mixed_channels=4, head_channels=4))
+    outline = Outline(16)
+    assert not outline.fitted
     parts = [seen(20, s) for s in range(3)]
     outline.fit(parts, torch.cat([truth(p) for p in parts]), decay=1e-5)
+    assert outline.fitted
     new = seen(30, 9)
     found = (outline(new) > 0.5).float()
     assert float(soft_iou(found, truth(new)).min()) > 0.85
@@ -51,3 +53,11 @@ def test_masks_are_shrunk_by_their_share() -> None:
     pictures = -torch.ones(1, 3, 8, 8)
     pictures[..., :3] = 1
     assert segment(left, pictures, 4)[0].tolist() == [[1.0, 0.5, 0.0, 0.0]] * 4
+
+
+def test_files_from_before_hold_no_outline() -> None:
+    network = ProjectedDiscriminator(2, 32, mixed_channels=4, head_channels=4)
+    old = {key: value for key, value in network.state_dict().items() if not key.startswith("outline.")}
+    network.outline.weight.fill_(1.0)
+    network.load_state_dict(old)
+    assert not network.outline.fitted

@@ -1,25 +1,23 @@
-"""Where the animal is: a term that keeps its outline when a photo is encoded, or given another class.
+"""Where the animal is, read off the projected discriminator's frozen features, with gradients.
 
-A linear layer on the projected discriminator's frozen features is fitted, once, to a segmenter's masks of real
-pictures. What it sees in a photo is then asked of everything that is made from the photo's code. It costs nothing more:
-the features are there.
+A linear layer is fitted, once, to a segmenter's masks of real pictures. What it sees in a photo is then asked of what
+is made from the photo's code: in training, and in projection, where the photo is to keep its shape under other classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.discriminators import Projected, ProjectedDiscriminator
 from models.segmentation import Segmenter
 
 
-def positions(seen: Projected) -> Tensor:
-    """All stages at the resolution of the finest: [N,D,h,w]."""
-    stages = [stage.float() for stage in seen.stages]
+def positions(stages: Sequence[Tensor]) -> Tensor:
+    """Features [N,C,h,w], fine to coarse, at the resolution of the finest: [N,D,h,w]."""
     size = stages[0].shape[-2:]
-    return torch.cat([F.interpolate(s, size, mode="bilinear", align_corners=False) for s in stages], dim=1)
+    return torch.cat([F.interpolate(s.float(), size, mode="bilinear", align_corners=False) for s in stages], dim=1)
 
 
 def soft_iou(first: Tensor, second: Tensor) -> Tensor:
@@ -39,23 +37,33 @@ class Outline(nn.Module):
     """The linear layer.
 
     Args:
-        network: whose frozen features it reads.
+        channels: of all stages together.
     """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, network: ProjectedDiscriminator) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        stages, channels = network.mean.shape
-        self.register_buffer("weight", torch.zeros(stages * channels))
+        self.register_buffer("weight", torch.zeros(channels))
         self.register_buffer("bias", torch.zeros(()))
 
-    def fit(self, seen: Iterable[Projected], masks: Tensor, decay: float = 1e-3) -> None:
-        """Logistic regression on masks [N,h,w] in [0,1] of the pictures that were seen, in parts.
+    @property
+    def fitted(self) -> bool:
+        """Whether it has seen masks: a fresh one knows nothing."""
+        return bool(self.weight.any())
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Files from before it was there have none: it stays a fresh one."""
+        for name, value in self.named_buffers():
+            state.setdefault(prefix + name, torch.zeros_like(value))
+        super()._load_from_state_dict(state, prefix, *rest)
+
+    def fit(self, seen: Iterable[Sequence[Tensor]], masks: Tensor, decay: float = 1e-3) -> None:
+        """Logistic regression on masks [N,h,w] in [0,1] of the pictures that were seen.
 
         Args:
-            seen, masks: of the same pictures.
+            seen: stages of features, in parts; of the same pictures as the masks.
             decay: of squared weights.
         """
         x = torch.cat([positions(part) for part in seen]).permute(0, 2, 3, 1).flatten(0, 2)  # [N*h*w,D]
@@ -74,6 +82,6 @@ class Outline(nn.Module):
         self.weight.copy_(weight.detach())
         self.bias.copy_(bias.detach())
 
-    def forward(self, seen: Projected) -> Tensor:  # -> [N,h,w]
+    def forward(self, stages: Sequence[Tensor]) -> Tensor:  # -> [N,h,w]
         """Probability of being the animal at every position."""
-        return torch.sigmoid(torch.einsum("ndhw,d->nhw", positions(seen), self.weight) + self.bias)
+        return torch.sigmoid(torch.einsum("ndhw,d->nhw", positions(stages), self.weight.float()) + self.bias)
