@@ -52,13 +52,15 @@ class Delta:
                 whole[name] = difference.half()
                 continue
             u, s, vh = torch.linalg.svd(difference.flatten(1), full_matrices=False)
-            root = s[:rank].sqrt()  # shared between the factors: float16 holds neither very small nor very large numbers
+            root = s[
+                :rank
+            ].sqrt()  # shared between the factors: float16 holds neither very small nor very large numbers
             factors[name] = ((u[:, :rank] * root).half().contiguous(), (root[:, None] * vh[:rank]).half().contiguous())
         return cls(whole, factors)
 
     def __or__(self, other: "Delta") -> "Delta":
         """Both together; of a tensor that both change the other's difference counts."""
-        mine = {name for name in (*other.whole, *other.factors)}
+        mine = {*other.whole, *other.factors}
         return Delta(
             {name: t for name, t in self.whole.items() if name not in mine} | dict(other.whole),
             {name: t for name, t in self.factors.items() if name not in mine} | dict(other.factors),
@@ -92,7 +94,7 @@ class Delta:
         return changed.freeze()
 
     def _tensors(self) -> dict[str, Tensor]:
-        parts = {name: t for name, t in self.whole.items()}
+        parts = dict(self.whole)
         for name, (left, right) in self.factors.items():
             parts |= {name + _LEFT: left, name + _RIGHT: right}
         return parts

@@ -38,7 +38,7 @@ class Projection:
     """Where N pictures lie on the generator's manifold.
 
     Attributes:
-        latent: float32, what the generator is given: z [N,latent_dim], or w+ [N,num_ws,w_dim] after a search in w or w+.
+        latent: float32, what the generator is given: z [N,latent_dim], or [N,num_ws,w_dim] after a search in w or w+.
         label: [N] classes (or [N,num_classes] weights), None if unconditional.
         loss: [N] total loss of the latent, under its delta if it has one.
         feature_curve, pixel_curve: [T,N] loss before every update, of the start that won; NaN after a stop.

@@ -37,7 +37,7 @@ class Space(ABC):
         return variable
 
     def noise(self, variable: Tensor) -> dict[str, Tensor]:
-        """The generator's noise maps by the name of their buffers, [n,1,s,s] each; empty where they are not searched."""
+        """The generator's noise maps by the name of their buffers, [n,1,s,s] each; empty where none are searched."""
         return {}
 
     def penalty(self, variable: Tensor) -> Tensor | None:  # [n,D] -> [n]
@@ -49,7 +49,7 @@ class Space(ABC):
         return 1.0
 
     def explore(self, variable: Tensor, t: int, steps: int, random: torch.Generator) -> Tensor:  # [n,D] -> [n,D]
-        """Where the loss of update t is taken: beside the variables, in spaces whose search begins by looking around."""
+        """Where the loss of update t is taken: beside the variables, in spaces whose search first looks around."""
         return variable
 
 

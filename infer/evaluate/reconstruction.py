@@ -119,7 +119,7 @@ def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int]
     for k in photos.label.unique().tolist():  # the editor takes one class at a time
         for rows in (photos.label == k).nonzero()[:, 0].split(BATCH):
             found = project_pictures(model, photos.target[rows], model.class_names[k], steps=steps, **options)
-            z[rows] = torch.cat([row.z for row in found])
+            z[rows] = torch.cat([row.latent for row in found])
             advance(len(rows))
     return z
 
