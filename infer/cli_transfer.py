@@ -36,7 +36,7 @@ from infer.editor import Editor
 from infer.edits.query_transfer import RHO, Query, check_transfers
 from infer.heatmap import heat_picture, squared_error
 from infer.model_projection import check_projects
-from infer.output import check_folder, framed, sheet, write_png, write_text
+from infer.output import DELTA, check_folder, framed, sheet, write_png, write_text
 from infer.photo import Box, write_photo
 from infer.recipe import Recipe
 from infer.samples import Samples, draw, to_pixels
@@ -238,12 +238,16 @@ class _Result:
             write_photo(editor.photo, self.pasted, result)
         panel, text = folder / f"{stem}.panel.png", folder / f"{stem}.json"
         write_png(self._panel(), panel)
+        files = {"result": result.name, "panel": panel.name}
+        if editor is not None and editor.delta is not None:
+            files["delta"] = stem + DELTA
+            editor.delta.save(folder / files["delta"], self.model.fingerprint)
         whole = {
             "photograft_transfer": RECIPE_VERSION,
             "model": {"name": self.model.name, "sha256": self.model.fingerprint},
             "source": self.source.described(),
             **recipe,
-            "files": {"result": result.name, "panel": panel.name},
+            "files": files,
         }
         write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", text)
         yield from (result, panel, text)

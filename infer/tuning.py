@@ -69,7 +69,7 @@ def tune(
         The whole delta, and the loss of the picture that the generator makes with it.
 
     Raises:
-        PhotograftError: not one picture, or a loss that is not a number.
+        PhotograftError: not one picture, or weights that come out as no numbers.
     """
     if len(target) != 1 or len(latent) != 1:
         raise PhotograftError(f"tuning takes one picture with its latent, not {len(target)} and {len(latent)}")
@@ -102,12 +102,12 @@ def tune(
         adam.step()
         if progress is not None:
             progress(t + 1, steps, losses[0].item())
+    if not all(bool(torch.isfinite(w).all()) for w in weights.values()):
+        raise PhotograftError("tuning ended in weights that are no numbers: the model is unusable for it")
     kept = before | Delta.between(generator, weights, rank)
     objective.generator = kept.applied(generator)
     with torch.no_grad():
         loss = objective(latent, torch.tensor([0])).total.item()
-    if not loss < float("inf"):  # also for NaN
-        raise PhotograftError("the loss of tuning is not a number: the weights are unusable")
     return kept, loss
 
 

@@ -22,7 +22,8 @@ RESOLUTION, LATENTS, W_DIM, NUM_WS = 16, 6, 8, 6
 def tiny_generator(
     family: str = "stylegan2", num_classes: int = 3, *, channels: Sequence[int] = (8, 8, 6), seed: int = 0
 ) -> Any:
-    """16 px with so many channels, frozen; its noise can be seen, its mean of w is that of the prior, its pictures lie about [-1,1]."""
+    """A frozen one, of 16 px with so many channels: its noise can be seen, its mean of w is the prior's, and its
+    pictures lie about [-1,1]."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         make: Any = FAMILIES[family]
