@@ -193,7 +193,7 @@ class Editor:
             [(1, generator.num_ws, generator.w_dim)] if isinstance(generator, StyleGenerator) else []
         )
         if tuple(latent.shape) not in shapes or not bool(torch.isfinite(latent).all()):
-            fitting = " or ".join(str(list(shape)) for shape in shapes)
+            fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
             raise PhotograftError(f"the latent must be finite and {fitting}, not {list(latent.shape)}")
         if origin is not None and origin.shape != (1, dim):
             raise PhotograftError(f"the origin of a latent must be [1,{dim}], not {list(origin.shape)}")

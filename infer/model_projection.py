@@ -154,10 +154,10 @@ def project_pictures(
     rows = [found[i : i + 1] for i in range(len(target))]
     if not tuning:
         return rows
-    weights = {key: chosen[key] for key in ("pixel_weight", "feature_weight", "seed") if key in chosen}
-    weights |= {"steps": tuning, "progress": tuning_progress}
+    kept = {key: chosen[key] for key in ("pixel_weight", "feature_weight", "seed") if key in chosen}
+    options = {"steps": tuning, "progress": tuning_progress, **kept}
     psi = prepare_once(psi, channels_last=layout)
-    return [_tuned(model, psi, picture[None], row, **weights) for picture, row in zip(target, rows, strict=True)]
+    return [_tuned(model, psi, picture[None], row, **options) for picture, row in zip(target, rows, strict=True)]
 
 
 def _tuned(model: Model, psi: FeatureExtractor, picture: Tensor, found: Projection, **options: Any) -> Projection:

@@ -253,7 +253,7 @@ def _starts(
 
 def _check_start(start: Tensor, shapes: Sequence[tuple[int, ...]]) -> None:
     if tuple(start.shape) not in shapes or not bool(torch.isfinite(start).all()):
-        fitting = " or ".join(str(list(shape)) for shape in shapes)
+        fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
         raise PhotograftError(f"initial latents must be finite and {fitting}, not {list(start.shape)}")
 
 

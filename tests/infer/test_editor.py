@@ -226,9 +226,10 @@ def test_calls_in_the_wrong_order(model: Model) -> None:
             call()
 
 
-def test_unconditional_models_are_refused(model: Model) -> None:
+def test_a_class_cannot_be_changed_where_there_are_none(model: Model) -> None:
+    editor = Editor(Model("plain", model.generator), ellipse).set_photo(CAT, BOX)
     with pytest.raises(UnsupportedEdit, match="unconditional"):
-        Editor(Model("plain", model.generator))
+        editor.set_projection(torch.zeros(1, LATENTS), 0).edit("lion")
 
 
 def test_target_is_the_crop(editor: Editor) -> None:

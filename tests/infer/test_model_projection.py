@@ -72,7 +72,7 @@ def test_presets_are_ever_more_work() -> None:
 def test_presets_set_steps_and_restarts(
     preset: str, model: Model, pictures: Tensor, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PRESETS, preset, dataclasses.replace(PRESETS[preset], steps=2))
+    monkeypatch.setitem(PRESETS, preset, dataclasses.replace(PRESETS[preset], steps=2, tuning=0))
     project_pictures(model, pictures, "lion", preset=preset)
     project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=None)
     project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=1, channels_last=False)

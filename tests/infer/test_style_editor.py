@@ -172,7 +172,7 @@ def test_unconditional_models_edit_what_needs_no_class(plain: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        ((torch.zeros(1, NUM_WS, W_DIM + 1), 0), {}, r"\[1, 6\] or \[1, 6, 8\]"),
+        ((torch.zeros(1, NUM_WS, W_DIM + 1), 0), {}, r"\[1,6\] or \[1,6,8\]"),
         ((torch.full((1, NUM_WS, W_DIM), torch.inf), 0), {}, "finite"),
         ((torch.zeros(1, LATENTS), None), {}, "has 3 classes: give that of the latent"),
         ((torch.zeros(1, LATENTS), 0), {"origin": torch.zeros(1, 5)}, "origin"),

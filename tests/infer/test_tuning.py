@@ -122,7 +122,7 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
         tune(g, Colours(), X.repeat(2, 1, 1, 1), latent, y)
     with pytest.raises(PhotograftError, match="no numbers"):
         tune(g, Colours(), X, latent * torch.nan, y, steps=1)
-    delta = Delta({"blocks.0.conv1.bias": torch.ones(8).half()}, {})
+    delta = Delta({"w_avg": torch.ones(W_DIM).half()}, {})
     file = tmp_path / "a.safetensors"
     delta.save(file, "mine")
     with pytest.raises(PhotograftError, match="other weights"):
