@@ -59,7 +59,7 @@ def test_codes_are_the_editors(steps: int, model: Model, photos: Photos) -> None
     for i in (1, 5):  # a second photo of a class, and the last one
         name = model.class_names[photos.label[i]]
         (row,) = project_pictures(model, photos.target[i : i + 1], name, steps=steps)
-        assert (row.latenteta is None) == (steps == 0), "A and B take part"
+        assert (row.zeta is None) == (steps == 0), "A and B take part"
         assert torch.allclose(z[i], row.latent[0], atol=1e-3)
 
 
