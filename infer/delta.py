@@ -52,9 +52,8 @@ class Delta:
                 whole[name] = difference.half()
                 continue
             u, s, vh = torch.linalg.svd(difference.flatten(1), full_matrices=False)
-            root = s[
-                :rank
-            ].sqrt()  # shared between the factors: float16 holds neither very small nor very large numbers
+            # shared between the factors: float16 holds neither very small nor very large numbers
+            root = s[:rank].sqrt()
             factors[name] = ((u[:, :rank] * root).half().contiguous(), (root[:, None] * vh[:rank]).half().contiguous())
         return cls(whole, factors)
 

@@ -14,6 +14,7 @@ from infer.cli import main
 from infer.editor import Editor
 from infer.edits.feature_blending import blend_regions
 from infer.edits.scbn import Region, class_modulations, in_class, spatial_mix
+from infer.photo import Box, uncrop
 from infer.recipe import read_recipe, restore
 from infer.samples import Samples
 from infer.transfer import stream_of
@@ -118,6 +119,9 @@ def test_from_a_photo_to_files_and_on(model: Model, encoder: bool, tmp_path: Pat
     own = editor.generator(editor.projection.latent)[0].permute(1, 2, 0).detach().numpy() * 127.5 + 127.5
     np.testing.assert_array_equal(editor.reconstruction(), own.round().clip(0, 255).astype(np.uint8))
     assert (editor.reconstruction() != Editor.reconstruction(_without_delta(editor))).any()
+    nothing = editor.edit("pug", mask="box", strength=0.0)
+    np.testing.assert_allclose(nothing.patch.astype(int), _enlarged(editor.reconstruction()).astype(int), atol=1)
+    editor.edits.clear()
     edit = editor.edit("pug", mask="box")
     (photo,) = editor.save(tmp_path)
     assert (tmp_path / "photo_to_pug.delta.safetensors").is_file()
@@ -131,9 +135,11 @@ def test_from_a_photo_to_files_and_on(model: Model, encoder: bool, tmp_path: Pat
 
 
 def _box() -> Any:
-    from infer.photo import Box
-
     return Box.parse(HEAD)
+
+
+def _enlarged(pixels: Any) -> Any:
+    return uncrop(pixels, _box(), CAT.shape)[0]
 
 
 def _without_delta(editor: Editor) -> Editor:

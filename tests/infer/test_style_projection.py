@@ -13,7 +13,7 @@ from infer.projection import project
 from models.discriminators import ProjectedDiscriminator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.projection_step import Objective
-from models.spaces import ZSpace
+from models.spaces import WSpace, ZSpace
 from models.zoo import Model
 from tests.infer.tiny_styles import CLASSES, LATENTS, NUM_WS, RESOLUTION, W_DIM, Colours, tiny_generator
 
@@ -161,3 +161,19 @@ def test_spaces_by_preset() -> None:
     assert projection_options(model, "best", tuning=False)["tuning"] == 0
     assert projection_options(model, "balanced", tuning=True)["tuning"] == tuning[2]
     assert projection_options(model, "balanced", tuning=7)["tuning"] == 7
+
+
+def test_the_penalty_moves_the_noise_and_is_not_reported() -> None:
+    g = tiny_generator(num_classes=0)
+    space, (x, _) = WSpace(g), made(g)
+    objective, rows = Objective(g, Colours(), x, None, space=space), torch.tensor([0])
+    variable = space.start(g.mapping(torch.randn(1, LATENTS))).requires_grad_()
+    losses, gradient = objective.gradient(variable, rows)
+    total = objective(variable, rows).total
+    assert torch.allclose(losses.total, total.detach())
+    assert torch.allclose(losses.total, losses.feature + 0.2 * losses.pixel)
+    penalty = space.penalty(variable)
+    assert penalty is not None
+    (expected,) = torch.autograd.grad((total + penalty).sum(), variable)
+    assert torch.allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+    assert gradient.norm() > 2 * torch.autograd.grad(objective(variable, rows).total.sum(), variable)[0].norm()
