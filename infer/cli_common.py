@@ -46,6 +46,13 @@ def note(text: str) -> None:
 @contextmanager
 def bar(text: str) -> Iterator[Progress]:
     """A progress bar with the loss, on terminals only; gives the callback that moves it."""
+    with bars(text) as (update,):
+        yield update
+
+
+@contextmanager
+def bars(*texts: str) -> Iterator[list[Progress]]:
+    """Bars for one kind of work after another, each of which appears when its callback is first called; see `bar`."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -54,12 +61,16 @@ def bar(text: str) -> Iterator[Progress]:
         TextColumn("loss {task.fields[loss]}"),
     )
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(text, total=None, loss="-")
 
-        def update(done: int, total: int, loss: float) -> None:
-            progress.update(task, completed=done, total=total, loss=f"{loss:.3f}")
+        def mover(text: str, first: bool) -> Progress:
+            task = progress.add_task(text, total=None, loss="-", visible=first)
 
-        yield update
+            def update(done: int, total: int, loss: float) -> None:
+                progress.update(task, completed=done, total=total, loss=f"{loss:.3f}", visible=True)
+
+            return update
+
+        yield [mover(text, i == 0) for i, text in enumerate(texts)]
 
 
 @contextmanager

@@ -19,15 +19,19 @@ from infer.cli_options import (
     LosslessOption,
     MaskOption,
     MethodOption,
+    NoiseOption,
     PhotosArgument,
     PresetOption,
     RecipeOption,
     SegmenterName,
     SegmenterOption,
+    SpaceOption,
     StepsOption,
     StrengthOption,
     TogetherOption,
     ToOption,
+    TuneOption,
+    searched,
 )
 from infer.cli_photos import need_photos, new_editor, projected
 from infer.compositing import Method
@@ -66,6 +70,9 @@ def edit(
     source: FromOption = None,
     preset: PresetOption = "balanced",
     steps: StepsOption = None,
+    space: SpaceOption = None,
+    noise: NoiseOption = None,
+    tune: TuneOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
     method: MethodOption = "poisson",
@@ -97,6 +104,7 @@ def edit(
     else:
         check_projects(networks)
         options: dict[str, Any] = {"source": source, "preset": preset, "steps": steps, "seed": seed}
+        options |= searched(space, noise, tune)
         for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
             job.run(editor, photo, failures)
         if len(photos) > 1:
@@ -148,6 +156,7 @@ def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
     if known is None:
         return how
     options = {"box": "--box", "source": "--from", "preset": "--preset", "steps": "--steps", "seed": "--seed"}
+    options |= {"space": "--space", "noise": "--noise", "tune": "--tune"}
     for name, option in options.items():
         if _given(context, name):
             raise PhotograftError(f"{option} and --recipe exclude each other: the recipe's projection is used as it is")

@@ -1,7 +1,7 @@
 """Options of the commands on photos and of transfers."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +13,11 @@ SegmenterName = Literal["deeplab", "grabcut", "torchvision"]
 PresetName = Literal["fast", "balanced", "best"]
 
 _EDIT, _PROJECTION, _RESULT = "What to edit", "Projection", "Result"
-_WORK = ", ".join(f"{name} ({preset.steps} updates)" for name, preset in PRESETS.items())
+_WORK = ", ".join(
+    f"{name} ({preset.steps} updates{f', {preset.tuning} of tuning' if preset.tuning else ''})"
+    for name, preset in PRESETS.items()
+)
+SpaceName = Literal["z", "zeta", "w", "w+"]
 PhotosArgument = Annotated[list[Path] | None, typer.Argument(metavar="PHOTO", help="Photos.", show_default=False)]
 FromOption = Annotated[
     str | None,
@@ -49,6 +53,40 @@ StepsOption = Annotated[
         rich_help_panel=_PROJECTION,
     ),
 ]
+SpaceOption = Annotated[
+    SpaceName | None,
+    typer.Option(
+        help="What is searched; w (one for all layers) and w+ (one for each) of style generators. Default: zeta if the"
+        f" model has A and B, else z; of style generators w+, with best {PRESETS['best'].style_space}.",
+        show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+NoiseOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--noise/--no-noise",
+        help="Search a style generator's noise maps too, in w and w+. Default: yes.",
+        show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+TuneOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--tune/--no-tune",
+        help="Tune a copy of the generator on the photo after that. Default: the preset's.",
+        show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+
+
+def searched(space: SpaceName | None, noise: bool | None, tune: bool | None) -> dict[str, Any]:
+    """These options as those of `infer.model_projection.project_pictures`."""
+    return {"space": space, "noise": noise, "tuning": tune}
+
+
 ToOption = Annotated[
     list[str] | None,
     typer.Option("--to", metavar="CLASS", help="Class to change to; repeat it for more edits.", rich_help_panel=_EDIT),

@@ -7,16 +7,20 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from infer.cli_common import Failures, ModelOption, OutOption, bar, note
+from infer.cli_common import Failures, ModelOption, OutOption, bars, note
 from infer.cli_options import (
     BoxOption,
     DrawSeedOption,
     FromOption,
+    NoiseOption,
     PhotosArgument,
     PresetOption,
     RestartsOption,
     SegmenterOption,
+    SpaceOption,
     StepsOption,
+    TuneOption,
+    searched,
 )
 from infer.editor import Editor, project_all
 from infer.model_projection import check_projects
@@ -77,15 +81,15 @@ def _project(
     """Project together, or one by one if that fails: which photo is to blame shows then. Returns those that worked."""
     if len(batch) > 1:
         try:
-            with bar("projecting") as progress:
-                project_all([editor for editor, _ in batch], progress=progress, **options)
+            with bars("projecting", "tuning") as (progress, tuning):
+                project_all([editor for editor, _ in batch], progress=progress, tuning_progress=tuning, **options)
             return batch
         except Exception:
             note("projecting these photos together failed: they are projected one by one")
     done = []
     for editor, photo in batch:
-        with failures.of(photo), bar("projecting") as progress:
-            project_all([editor], progress=progress, **options)
+        with failures.of(photo), bars("projecting", "tuning") as (progress, tuning):
+            project_all([editor], progress=progress, tuning_progress=tuning, **options)
             done.append((editor, photo))
     return done
 
@@ -97,6 +101,9 @@ def project(
     preset: PresetOption = "balanced",
     steps: StepsOption = None,
     restarts: RestartsOption = None,
+    space: SpaceOption = None,
+    noise: NoiseOption = None,
+    tune: TuneOption = None,
     segmenter: SegmenterOption = "deeplab",
     seed: DrawSeedOption = 0,
     model: ModelOption = DEFAULT,
@@ -105,7 +112,7 @@ def project(
     """Find the latents of photos.
 
     Writes NAME.projection.png, the crop beside what the generator makes of it, and NAME.projection.json, from which
-    `edit --recipe` starts.
+    `edit --recipe` starts; with it NAME.projection.delta.safetensors where the generator changes with the photo.
     """
     photos = need_photos(photos)
     where = None if box is None else Box.parse(box)
@@ -115,7 +122,7 @@ def project(
         networks.class_index(source)
     check_folder(out)
     failures, reserved = Failures(len(photos)), {photo.absolute() for photo in photos}
-    work: dict[str, Any] = {"preset": preset, "steps": steps, "restarts": restarts}
+    work: dict[str, Any] = {"preset": preset, "steps": steps, "restarts": restarts} | searched(space, noise, tune)
     options: dict[str, Any] = {"source": source, "seed": seed} | work
     for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
         with failures.of(photo):
@@ -144,8 +151,8 @@ def demo(
     cat = out / "cat.png"
     write_png(np.asarray(data.cat()), cat)  # type: ignore[no-untyped-call]
     editor = new_editor(networks, "deeplab", cat).set_photo(cat)
-    with bar("projecting") as progress:
-        editor.project(preset=preset, steps=steps, progress=progress)
+    with bars("projecting", "tuning") as (progress, tuning):
+        editor.project(preset=preset, steps=steps, progress=progress, tuning_progress=tuning)
     for name in classes:
         editor.edit(name)
     written = write_edits(editor, out)

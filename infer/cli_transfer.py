@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.catalog.catalog import Catalog, default_path, load_catalog
-from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, bar
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, bars
 from infer.cli_options import (
     BoxOption,
     EpsilonOption,
@@ -20,23 +20,28 @@ from infer.cli_options import (
     LosslessOption,
     MethodOption,
     ModeOption,
+    NoiseOption,
     PartOption,
     PerLayerOption,
     PresetOption,
     ReleasedOption,
     RhoOption,
     ShiftOption,
+    SpaceOption,
+    TuneOption,
+    searched,
 )
 from infer.cli_photos import new_editor
 from infer.editor import Editor
 from infer.edits.query_transfer import RHO, Query, check_transfers
 from infer.heatmap import heat_picture, squared_error
 from infer.model_projection import check_projects
-from infer.output import check_folder, framed, sheet, write_png, write_text
+from infer.output import DELTA, check_folder, framed, sheet, write_png, write_text
 from infer.photo import Box, write_photo
 from infer.recipe import Recipe
 from infer.samples import Samples, draw, to_pixels
 from infer.transfer import PartTransfer, stream_of, transfer_parts
+from models.base import Generator
 from models.errors import PhotograftError
 from models.files import sha256
 from models.zoo import DEFAULT, Model, load_model
@@ -80,6 +85,9 @@ def transfer(
     truncation: TruncationOption = 1.0,
     box: BoxOption = None,
     preset: PresetOption = "balanced",
+    space: SpaceOption = None,
+    noise: NoiseOption = None,
+    tune: TuneOption = None,
     method: MethodOption = "paste",
     lossless: LosslessOption = False,
     catalog: CatalogOption = None,
@@ -100,18 +108,18 @@ def transfer(
     for name in part:
         known.clusters(name)
     check_folder(out)
-    pictures = _Pictures(networks, preset, truncation)
+    pictures = _Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
     where = None if box is None else Box.parse(box)
     source = pictures.one(photo, seed, source_class, where)
     references = pictures.references(reference, reference_seed, reference_class, len(part))
     asked = [
-        PartTransfer(name, stream_of(networks.generator, one.samples), query)
+        PartTransfer(name, stream_of(one.generator, one.samples), query)
         for name, one in zip(part, references, strict=True)
     ]
-    image = transfer_parts(networks.generator, known, stream_of(networks.generator, source.samples), asked, shift=shift)
+    image = transfer_parts(source.generator, known, stream_of(source.generator, source.samples), asked, shift=shift)
     result = _Result(networks, source, references, image)
     if source.editor is not None:
-        area = _area(known, networks, source.samples, part)
+        area = _area(known, source, part)
         result.pasted, _ = source.editor.paste_change(image, area, method=method)
     parts = [
         {"part": name, "clusters": list(known.clusters(name)), "reference": one.described()}
@@ -144,6 +152,7 @@ class _Picture:
     """A point of the generator's: a sample of a seed, or a photo's projection."""
 
     samples: Samples
+    generator: Generator  # that makes it: the model's, or the photo's copy
     name: str | None  # of its class
     seed: int
     editor: Editor | None
@@ -167,7 +176,7 @@ class _Pictures:
     """Where pictures come from."""
 
     model: Model
-    preset: str
+    projection: dict[str, Any]  # options of it
     truncation: float
 
     def one(self, photo: Path | None, seed: int, wanted: str | None, box: Box | None = None) -> _Picture:
@@ -175,14 +184,14 @@ class _Pictures:
         if photo is not None:
             check_projects(self.model)
             editor = new_editor(self.model, "deeplab", photo).set_photo(photo, box)
-            with bar("projecting") as progress:
-                editor.project(wanted, preset=self.preset, progress=progress)
+            with bars("projecting", "tuning") as (progress, tuning):
+                editor.project(wanted, progress=progress, tuning_progress=tuning, **self.projection)
             samples = editor.samples()
         else:
             editor, label = None, None if wanted is None else self.model.class_index(wanted)
             samples = draw(self.model, 1, seed=seed, truncation=self.truncation, label=label)
         name = None if samples.label is None else self.model.class_names[int(samples.label)]
-        return _Picture(samples, name, seed, editor)
+        return _Picture(samples, self.model.generator if editor is None else editor.generator, name, seed, editor)
 
     def references(
         self, photos: Sequence[Path] | None, seeds: Sequence[int] | None, classes: Sequence[str] | None, count: int
@@ -200,9 +209,9 @@ class _Pictures:
         return [made[one] for one in asked]
 
 
-def _area(catalog: Catalog, model: Model, samples: Samples, parts: Sequence[str]) -> NDArray[np.float32]:  # -> [r,r]
+def _area(catalog: Catalog, picture: _Picture, parts: Sequence[str]) -> NDArray[np.float32]:  # -> [r,r]
     """Where parts are in a picture."""
-    maps = catalog.cluster_maps(model.generator, samples)
+    maps = catalog.cluster_maps(picture.generator, picture.samples)
     return np.asarray(sum(catalog.part_map(part, maps)[0] for part in parts)).clip(0, 1).astype(np.float32)
 
 
@@ -229,23 +238,26 @@ class _Result:
             write_photo(editor.photo, self.pasted, result)
         panel, text = folder / f"{stem}.panel.png", folder / f"{stem}.json"
         write_png(self._panel(), panel)
+        files = {"result": result.name, "panel": panel.name}
+        if editor is not None and editor.delta is not None:
+            files["delta"] = stem + DELTA
+            editor.delta.save(folder / files["delta"], self.model.fingerprint)
         whole = {
             "photograft_transfer": RECIPE_VERSION,
             "model": {"name": self.model.name, "sha256": self.model.fingerprint},
             "source": self.source.described(),
             **recipe,
-            "files": {"result": result.name, "panel": panel.name},
+            "files": files,
         }
         write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", text)
         yield from (result, panel, text)
 
     def _panel(self) -> NDArray[np.uint8]:
-        generator = self.model.generator
-        before = generator(self.source.samples.latent, self.source.samples.label)
+        before = self.source.generator(self.source.samples.latent, self.source.samples.label)
         row = [to_pixels(before)]
         titles = [f"source: {self.source.name or self.source.seed}"]
         for one in self.references:
-            row.append(to_pixels(generator(one.samples.latent, one.samples.label)))
+            row.append(to_pixels(one.generator(one.samples.latent, one.samples.label)))
             titles.append(f"reference: {one.name or one.seed}")
         row += [to_pixels(self.image), heat_picture(squared_error(before, self.image)[0])]
         titles += ["result", "change (CIELAB)"]

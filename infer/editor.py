@@ -21,6 +21,7 @@ from torch import Tensor
 
 from infer import masks
 from infer.compositing import Method, composite
+from infer.delta import Delta
 from infer.edits.scbn import Region, class_modulations
 from infer.location import locate
 from infer.model_projection import DEFAULT_PRESET, project_pictures, projection_options
@@ -28,6 +29,7 @@ from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
 from infer.projection import Progress, Projection
 from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve
+from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import DEFAULT, Model, load_model
@@ -67,26 +69,22 @@ class Editor:
     """Edits one photo at a time with one model.
 
     Args:
-        model: a class-conditional generator with what belongs to it.
+        model: a generator with what belongs to it.
         segmenter: finds the animal: a name of `models.segmentation.SEGMENTERS` or any function with the signature of
             `Segmenter`. It is called only where a mask is "auto" or no head is found.
         say: is told in words what was found, for a person to read.
 
     Attributes:
         photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
-        label, projection, settings: class and latent of the crop, and how they were found; after `project`.
+        label, projection, settings: class and latent of the crop, and how they were found; after `project`. label is
+            None if the model is unconditional.
         edits: all edits of the photo so far.
-
-    Raises:
-        UnsupportedEdit: an unconditional model.
     """
 
     box: Box
     located: str
 
     def __init__(self, model: Model, segmenter: Segmenter | str = "deeplab", say: Say | None = None) -> None:
-        if not model.class_names:
-            raise UnsupportedEdit(f"model {model.name} is unconditional: changing a class needs classes")
         self.model = model
         self.segmenter = segmenter
         self.say: Say = say or (lambda text: None)
@@ -96,6 +94,7 @@ class Editor:
         self.settings: dict[str, Any] = {}
         self.edits: list[Edit] = []
         self._photo_mask: NDArray[np.float32] | None = None
+        self._own: tuple[Delta, Generator] | None = None
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT, **options: Any) -> Self:
@@ -157,42 +156,100 @@ class Editor:
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
         progress: Progress | None = None,
+        tuning_progress: Progress | None = None,
         **options: Any,
     ) -> Self:
         """Find the latent of the crop; see `project_all` and `infer.model_projection.project_pictures`."""
-        project_all([self], source, preset=preset, steps=steps, progress=progress, **options)
+        bars = {"progress": progress, "tuning_progress": tuning_progress}
+        project_all([self], source, preset=preset, steps=steps, **bars, **options)
         return self
 
-    def set_projection(self, z: Tensor, label: int, *, loss: float = float("nan"), iterations: int = 0) -> Self:
-        """Take a latent that is known already instead of projecting: z [1,latent_dim], finite, and its class.
+    def set_projection(
+        self,
+        latent: Tensor,
+        label: int | None,
+        *,
+        origin: Tensor | None = None,
+        delta: Delta | None = None,
+        loss: float = float("nan"),
+        iterations: int = 0,
+    ) -> Self:
+        """Take a latent that is known already instead of projecting.
+
+        Args:
+            latent: finite z [1,latent_dim], or w+ [1,num_ws,w_dim] of a style generator.
+            label: its class; None if the model is unconditional.
+            origin: z [1,latent_dim] of which w+ was made, see `infer.projection.Projection`.
+            delta: what the photo changes in the generator.
+            loss, iterations: of the projection.
 
         Raises:
-            PhotograftError: a latent of another size, one that is not finite, or no such class.
+            PhotograftError: a latent of another size, one that is not finite, no such class, or a delta that does not
+                fit.
         """
-        dim, classes = self.model.generator.latent_dim, self.model.generator.num_classes
-        if z.shape != (1, dim) or not bool(torch.isfinite(z).all()):
-            raise PhotograftError(f"the latent must be finite and [1,{dim}], not {list(z.shape)}")
-        if not 0 <= label < classes:
-            raise PhotograftError(f"class {label} does not exist: the model has 0..{classes - 1}")
+        generator = self.model.generator
+        dim, classes = generator.latent_dim, generator.num_classes
+        shapes = [(1, dim)] + (
+            [(1, generator.num_ws, generator.w_dim)] if isinstance(generator, StyleGenerator) else []
+        )
+        if tuple(latent.shape) not in shapes or not bool(torch.isfinite(latent).all()):
+            fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
+            raise PhotograftError(f"the latent must be finite and {fitting}, not {list(latent.shape)}")
+        if origin is not None and origin.shape != (1, dim):
+            raise PhotograftError(f"the origin of a latent must be [1,{dim}], not {list(origin.shape)}")
+        if label is None and classes:
+            raise PhotograftError(f"the model has {classes} classes: give that of the latent")
+        if label is not None and not 0 <= label < classes:
+            there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
+            raise PhotograftError(f"class {label} does not exist: {there}")
+        own = None if delta is None else (delta, delta.applied(generator))
         curve = torch.zeros(0, 1)
         self._need_photo()
-        self.label, self.edits = label, []
+        self.label, self.edits, self._own = label, [], own
         self.projection = Projection(
-            z, torch.tensor([label]), torch.tensor([loss]), curve, curve, torch.tensor([iterations])
+            latent,
+            None if label is None else torch.tensor([label]),
+            torch.tensor([loss]),
+            curve,
+            curve,
+            torch.tensor([iterations]),
+            origin=origin,
+            deltas=() if delta is None else (delta,),
         )
         return self
 
-    def _need_projection(self) -> tuple[Projection, Tensor]:
+    def _need_projection(self) -> Projection:
         self._need_photo()
-        if self.projection is None or self.label is None:
+        if self.projection is None:
             raise PhotograftError("the photo is not projected yet: call project first")
-        return self.projection, torch.tensor([self.label])
+        return self.projection
+
+    @property
+    def delta(self) -> Delta | None:
+        """What the photo changes in the generator; None before `project`, and for nothing."""
+        deltas = () if self.projection is None else self.projection.deltas
+        return deltas[0] if deltas else None
+
+    @property
+    def generator(self) -> Generator:
+        """The generator that makes the photo's pictures: the model's, or a copy with the photo's `delta`."""
+        delta = self.delta
+        if delta is None:
+            return self.model.generator
+        if self._own is None or self._own[0] is not delta:
+            self._own = (delta, delta.applied(self.model.generator))
+        return self._own[1]
+
+    @property
+    def class_name(self) -> str | None:
+        """Of the crop, after `project`; None where there are no classes."""
+        return self.model.class_names[self.label] if self.label is not None and self.model.class_names else None
 
     @torch.no_grad()
     def reconstruction(self) -> NDArray[np.uint8]:  # -> [R,R,3]
         """What the generator makes of the crop before any edit."""
-        projection, label = self._need_projection()
-        return to_pixels(self.model.generator(projection.z, label))
+        projection = self._need_projection()
+        return to_pixels(self.generator(projection.latent, projection.label))
 
     # ------------------------------------------------------------------ edit
 
@@ -216,13 +273,19 @@ class Editor:
 
         Raises:
             PhotograftError: unknown class, bad mask, strength or layers, or no projection yet.
+            UnsupportedEdit: an unconditional model.
         """
         photo = self._need_photo()
-        projection, label = self._need_projection()
+        if not self.model.class_names:
+            raise UnsupportedEdit(f"model {self.model.name} is unconditional: changing a class needs classes")
+        samples, generator = self.samples(), self.generator
+        assert samples.label is not None
         targets = self.resolve([Target(to, mask, strength)] if isinstance(to, str) else to)
         regions = [self._region(target) for target in targets]
-        modulations = class_modulations(self.model.generator, projection.z, label, regions, layers=layers)
-        image = to_pixels(self.model.generator.synthesize(projection.z, modulations))
+        modulations = class_modulations(
+            generator, samples.latent, samples.label, regions, origin=samples.origin, layers=layers
+        )
+        image = to_pixels(generator.synthesize(samples.latent, modulations))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]
         pasted = self._paste_mask(targets, patch)
         pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)
@@ -231,9 +294,10 @@ class Editor:
         return edit
 
     def samples(self) -> Samples:
-        """Latent and class of the crop, for edits of the caller's own; give what they make to `paste_change`."""
-        projection, label = self._need_projection()
-        return Samples(projection.z, label)
+        """Latent and class of the crop, for edits of the caller's own with `generator`; give what they make to
+        `paste_change`."""
+        projection = self._need_projection()
+        return Samples(projection.latent, projection.label, projection.origin)
 
     def paste_change(
         self, image: Tensor, area: NDArray[np.float32], *, method: Method = "paste"
@@ -330,26 +394,29 @@ def project_all(
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
     progress: Progress | None = None,
+    tuning_progress: Progress | None = None,
     **options: Any,
 ) -> None:
     """Project the photos of several editors of one model together; see `infer.model_projection.project_pictures`.
 
     Args:
         editors: one at least, with their photos set.
-        source, preset, steps, progress, options: see there.
+        source, preset, steps, progress, tuning_progress, options: see there.
 
     Raises:
         PhotograftError: as there; no editor is changed then.
     """
     model = editors[0].model
     target = torch.cat([editor.target() for editor in editors])  # [N,3,R,R]
-    found = project_pictures(model, target, source, preset=preset, steps=steps, progress=progress, **options)
+    bars = {"progress": progress, "tuning_progress": tuning_progress}
+    found = project_pictures(model, target, source, preset=preset, steps=steps, **bars, **options)
     used = projection_options(model, preset, steps=steps, **options)
     used = {key: str(value) if isinstance(value, torch.dtype) else value for key, value in sorted(used.items())}
     plain = {key: value for key, value in used.items() if isinstance(value, int | float | str)}
     for editor, projection in zip(editors, found, strict=True):
-        assert projection.label is not None
-        editor.label, editor.projection, editor.edits = int(projection.label), projection, []
+        editor.label = None if projection.label is None else int(projection.label)
+        editor.projection, editor.edits = projection, []
         editor.settings = {"preset": preset, "source_given": source is not None} | plain
-        name, loss = model.class_names[editor.label], float(projection.loss)
-        editor.say(f"projected as {name!r}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))
+        name, loss = editor.class_name, float(projection.loss)
+        how = "projected" if name is None else f"projected as {name!r}"
+        editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))

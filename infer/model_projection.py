@@ -1,17 +1,18 @@
 """Projection with everything that a model has: its encoder, its auxiliary networks, its way to tell classes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import Progress, Projection, project
-from models.base import Configurable
+from infer.projection import W_SPACES, Progress, Projection, project
+from infer.tuning import STEPS, tune
+from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
-from models.errors import PhotograftError
-from models.projection_step import prepare_once
+from models.errors import PhotograftError, UnsupportedEdit
+from models.projection_step import FeatureExtractor, prepare_once
 from models.registry import suggest
 from models.zoo import Model
 
@@ -27,17 +28,22 @@ class Preset:
         steps: updates at most; 0 takes the encoder's answer as it is.
         restarts: further random starts per photo.
         trials: whether a photo's class is told by trial projections too, or by the classifier alone.
+        tuning: updates of a copy of the generator after that, see `infer.tuning`; 0: none.
+        style_space: that is searched in style generators. With tuning w, where edits stay what they are, and what is
+            missing of the photo goes into the weights (Roich et al. 2021); else w+.
     """
 
     steps: int
     restarts: int = 0
     trials: bool = True
+    tuning: int = 0
+    style_space: str = "w+"
 
 
 PRESETS = {
     "fast": Preset(steps=0, trials=False),
     "balanced": Preset(steps=40),
-    "best": Preset(steps=200, restarts=3),
+    "best": Preset(steps=200, restarts=3, tuning=STEPS, style_space="w"),
 }
 DEFAULT_PRESET = "balanced"
 
@@ -51,36 +57,44 @@ def get_preset(name: str) -> Preset:
 
 def check_projects(model: Model) -> None:
     """Raise PhotograftError if photos cannot be projected with this model."""
-    if model.discriminator is None:
-        raise PhotograftError(f"model {model.name} has no discriminator beside its generator: projection needs one")
+    if model.discriminator is None and model.projected is None:
+        raise PhotograftError(
+            f"model {model.name} has no discriminator beside its generator: projection needs one"
+            f" ({model.stem}.discriminator.safetensors or {model.stem}.projected.safetensors)"
+        )
 
 
 def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any) -> dict[str, Any]:
-    """Options of `infer.projection.project` for a model's photos: given ones, else the preset's, else the model's.
+    """Options of `project_pictures` for a model's photos: given ones, else the preset's, else the model's.
 
     Args:
         model: with auxiliary networks zeta is searched, at the learning rate that their file names. Codes of a
             `FeatureEncoder` have the prior's norm: there z stays where the prior is. With a projected discriminator
-            Psi is its features (see `project_pictures`).
+            Psi is its features (see `project_pictures`). Of a style generator w or w+ is searched.
         preset: name in PRESETS.
-        given: options that are not None take precedence.
+        given: options that are not None take precedence; tuning may be True for as many updates as are usual.
 
     Raises:
         PhotograftError: an unknown preset.
     """
     chosen = get_preset(preset)
     given = {key: value for key, value in given.items() if value is not None}
-    options: dict[str, Any] = {"steps": chosen.steps, "restarts": chosen.restarts, "channels_last": True}
-    options["psi"] = "discriminator" if model.projected is None else "projected"
-    options["space"] = given.get("space", "z" if model.auxiliary is None else "zeta")
-    bounded = isinstance(model.encoder, FeatureEncoder)
+    if given.get("tuning") is True:
+        given["tuning"] = chosen.tuning or STEPS
+    options: dict[str, Any] = {"steps": chosen.steps, "restarts": chosen.restarts, "tuning": chosen.tuning}
+    options |= {"channels_last": True, "psi": "discriminator" if model.projected is None else "projected"}
+    searched = "z" if model.auxiliary is None else "zeta"
+    searched = chosen.style_space if isinstance(model.generator, StyleGenerator) else searched
+    options["space"] = given.get("space", searched)
+    bounded = isinstance(model.encoder, FeatureEncoder) and options["space"] not in W_SPACES
     if bounded:
         options["max_norm"] = 1.2 * model.generator.latent_dim**0.5
     if options["space"] == "zeta":
         options |= {"auxiliary": model.auxiliary, "learning_rate": model.projection_learning_rate}
     elif bounded:
         options["learning_rate"] = 0.3  # in the ball; docs/experiments
-    return options | given
+    options |= given
+    return options | {"tuning": int(options["tuning"])}
 
 
 def project_pictures(
@@ -91,38 +105,41 @@ def project_pictures(
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
     progress: Progress | None = None,
+    tuning_progress: Progress | None = None,
     **options: Any,
 ) -> list[Projection]:
-    """Project pictures, each under its own class.
+    """Project pictures, each under its own class if there are classes.
 
     Args:
-        model: a class-conditional one.
+        model: with a discriminator.
         target: [N,3,R,R] in [-1,1].
         source: class of what is in all pictures; None finds each picture's own (see `choose_classes`).
         preset: name in PRESETS.
         steps: updates at most, instead of the preset's; 0 takes the encoder's answer as it is, and its loss, which
             nobody has looked at then, is NaN.
-        progress: see `infer.projection.Progress`.
+        progress, tuning_progress: see `infer.projection.Progress`; the latter counts each picture anew.
         options: of `infer.projection.project`, instead of the preset's and the model's (see `projection_options`);
-            and `psi`, whose features are Psi: "discriminator", the paper's, or "projected", on frozen ImageNet
-            features: with a small discriminator's Psi photos drift away by an independent judge (README).
+            `psi`, whose features are Psi: "discriminator", the paper's, or "projected", on frozen ImageNet
+            features: with a small discriminator's Psi photos drift away by an independent judge (README);
+            and `tuning`, updates of a copy of the generator for each picture (see `infer.tuning`).
 
     Returns:
-        One projection per picture, with N = 1 and its label.
+        One projection per picture, with N = 1, its label and, where the generator changes with it, its delta.
 
     Raises:
         PhotograftError: unknown preset, class or psi, a model without a discriminator, or a loss that is not a number.
     """
     check_projects(model)
     chosen = projection_options(model, preset, steps=steps, **options)
-    psi = _psi_network(model, chosen.pop("psi"))
+    psi, tuning = _psi_network(model, chosen.pop("psi")), chosen.pop("tuning")
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
     label = None if source is None else torch.tensor([model.class_index(source)] * len(target))
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
         z, label = _encoded(model, target, label, trials, layout)
-        found = _unrefined(z)
+        found = _unrefined(model, z, label, in_w=chosen["space"] in W_SPACES)
     else:
-        label = choose_classes(model, target, trials=trials, channels_last=layout) if label is None else label
+        if label is None and model.generator.num_classes:
+            label = choose_classes(model, target, trials=trials, channels_last=layout)
         dtype = chosen.get("dtype", torch.float32)
         chosen["auxiliary"] = prepare_once(chosen.get("auxiliary"))
         found = project(
@@ -134,10 +151,22 @@ def project_pictures(
             progress=progress,
             **chosen,
         )
-    return [_row(found, label, slice(i, i + 1)) for i in range(len(target))]
+    rows = [found[i : i + 1] for i in range(len(target))]
+    if not tuning:
+        return rows
+    kept = {key: chosen[key] for key in ("pixel_weight", "feature_weight", "seed") if key in chosen}
+    options = {"steps": tuning, "progress": tuning_progress, **kept}
+    psi = prepare_once(psi, channels_last=layout)
+    return [_tuned(model, psi, picture[None], row, **options) for picture, row in zip(target, rows, strict=True)]
 
 
-def _psi_network(model: Model, name: str) -> Configurable:
+def _tuned(model: Model, psi: FeatureExtractor, picture: Tensor, found: Projection, **options: Any) -> Projection:
+    before = found.deltas[0] if found.deltas else None
+    delta, loss = tune(model.generator, psi, picture, found.latent, found.label, delta=before, **options)
+    return replace(found, deltas=(delta,), loss=torch.full_like(found.loss, loss))
+
+
+def _psi_network(model: Model, name: str) -> Any:
     """The network behind Psi, by name."""
     networks: dict[str, Configurable | None] = {"discriminator": model.discriminator, "projected": model.projected}
     network = networks.get(name)
@@ -149,17 +178,18 @@ def _psi_network(model: Model, name: str) -> Configurable:
 
 def _encoded(
     model: Model, target: Tensor, label: Tensor | None, trials: bool, channels_last: bool
-) -> tuple[Tensor, Tensor]:
-    """E(x) [N,latent_dim] and the classes [N], found if they are not given.
+) -> tuple[Tensor, Tensor | None]:
+    """E(x) [N,latent_dim] and the classes [N], found if they are not given; None if there are none.
 
     Where E and the classifier look through the same features of the same picture, these are computed once.
     """
     e, classifier = (prepare_once(n, channels_last=channels_last) for n in (model.encoder, model.projected))
-    if label is None and not trials and _shares_features(model):
+    unknown = label is None and model.generator.num_classes > 0
+    if unknown and not trials and _shares_features(model):
         with torch.no_grad():
             stages = e.network.stage(target, 18)
             return e.code(stages[13], stages[17]), classifier.classifier(stages[18].mean(dim=(2, 3))).argmax(1)
-    if label is None:
+    if unknown:
         label = choose_classes(model, target, trials=trials, channels_last=channels_last)  # trials need gradients
     with torch.no_grad():
         return e.encode(target, label), label
@@ -173,10 +203,17 @@ def _shares_features(model: Model) -> bool:
     return same and e.resolution == d.config["resolution"] == model.generator.resolution
 
 
-def _unrefined(z: Tensor) -> Projection:
-    n = len(z)
-    curve = z.new_zeros(0, n)
-    return Projection(z, None, z.new_full((n,), torch.nan), curve, curve, torch.zeros(n, dtype=torch.int64))
+def _unrefined(model: Model, z: Tensor, label: Tensor | None, in_w: bool) -> Projection:
+    """E's answer as it is, in w+ where that is asked for."""
+    n, latent, generator = len(z), z, model.generator
+    if in_w:
+        if not isinstance(generator, StyleGenerator):
+            raise UnsupportedEdit("w and w+ are spaces of style generators, this one has no w: choose z or zeta")
+        with torch.no_grad():
+            latent = generator.mapping(z, label)
+    curve, nan = z.new_zeros(0, n), z.new_full((n,), torch.nan)
+    counts = torch.zeros(n, dtype=torch.int64)
+    return Projection(latent, label, nan, curve, curve, counts, origin=z if in_w else None)
 
 
 def choose_classes(
@@ -185,18 +222,20 @@ def choose_classes(
     """Class of each picture that the model's discriminators and the first steps of projection agree on.
 
     A projected discriminator has a classifier fitted to real pictures: it draws up a short list. Without one the
-    projection discriminator's own scores do.
+    projection discriminator's own scores do. Trial projections are in z, also of style generators: there all classes
+    would start from the one mean of w.
 
     Args:
-        model: a class-conditional one with a discriminator.
+        model: a class-conditional one with a discriminator of either kind.
         target: in [-1,1].
         trials: False takes the best of the list without projecting (unless nothing can draw one up).
         channels_last: see `infer.projection.project`.
     """
-    assert model.discriminator is not None
+    check_projects(model)
+    discriminator = model.projected if model.discriminator is None else model.discriminator
     g, d, e = (
         prepare_once(network, channels_last=channels_last)
-        for network in (model.generator, model.discriminator, model.encoder)
+        for network in (model.generator, discriminator, model.encoder)
     )
     score = None if model.projected is None else _classifier(model, channels_last)
     shortlist = (SCORED_SHORTLIST if score is None else SHORTLIST) if trials else 0
@@ -213,15 +252,3 @@ def _classifier(model: Model, channels_last: bool) -> ScoreFunction:
         return logits
 
     return score
-
-
-def _row(found: Projection, label: Tensor, rows: slice) -> Projection:
-    return Projection(
-        z=found.z[rows],
-        label=label[rows],
-        loss=found.loss[rows],
-        feature_curve=found.feature_curve[:, rows],
-        pixel_curve=found.pixel_curve[:, rows],
-        iterations=found.iterations[rows],
-        zeta=None if found.zeta is None else found.zeta[rows],
-    )

@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from infer.targets import Target
 from models.errors import PhotograftError
 
 TILE = 256
+DELTA = ".delta.safetensors"
 PANEL_TITLES = ("photo", "projection", "edit", "mask", "result")
 _GAP, _HEAD, _FONT_SIZE, _LONGEST_NAME = 4, 22, 14, 120
 Pixels = NDArray[np.uint8]
@@ -102,9 +104,8 @@ def contact_row(editor: Editor) -> list[Pixels]:
 
 def panel(editor: Editor, edit: Edit) -> Pixels:
     """Photo, projection, edit, mask and result side by side, with the classes over them."""
-    assert editor.label is not None
     titles = list(PANEL_TITLES)
-    titles[1] += f": {editor.model.class_names[editor.label]}"
+    titles[1] += f": {editor.class_name}"
     titles[2] += ": " + " + ".join(_described(target) for target in edit.targets)
     return sheet([panel_row(editor, edit)], titles)
 
@@ -146,7 +147,8 @@ def write_edits(
 ) -> list[Path]:
     """Write every edit as `NAME_to_CLASS`: the photo in its own format, `.panel.png`, and the recipe, `.json`.
 
-    Masks that were painted are written beside the recipe (`.mask0.png`, ...), so that it needs nothing else.
+    Masks that were painted are written beside the recipe (`.mask0.png`, ...), and what the photo changes in the
+    generator (`.delta.safetensors`), so that it needs nothing else.
 
     Args:
         editor: after an edit.
@@ -170,7 +172,7 @@ def write_edits(
     for edit in editor.edits:
         classes = "_".join(re.sub(r"[^\w.-]+", "-", target.to) for target in edit.targets)
         stem = f"{'photo' if path is None else path.stem}_to_{classes}"[:_LONGEST_NAME]
-        name = free_name(folder, stem, (suffix, ".panel.png", ".json"), reserved)
+        name = free_name(folder, stem, (suffix, ".panel.png", ".json", DELTA), reserved)
         _write_edit(editor, edit, folder, name, lossless=lossless)
         written.append(folder / (name + suffix))
     return written
@@ -198,6 +200,9 @@ def _write_edit(editor: Editor, edit: Edit, folder: Path, name: str, *, lossless
             jobs[file] = lambda path, levels=levels: write_png(levels, path)  # type: ignore[misc]
             targets[i] = replace(target, mask=file)
     files = {"photo": name + (".png" if lossless else photo.suffix), "panel": f"{name}.panel.png"}
+    if editor.delta is not None:
+        files["delta"] = name + DELTA
+        jobs[files["delta"]] = partial(editor.delta.save, fingerprint=editor.model.fingerprint)
     recipe = Recipe.of(editor, edit, targets=tuple(targets), lossless=lossless, files=files)
     jobs[files["photo"]] = lambda path: write_photo(photo, edit.pixels, path)
     jobs[files["panel"]] = lambda path: write_png(panel(editor, edit), path)
@@ -220,16 +225,19 @@ def _write_all(jobs: dict[Path, Callable[[Path], None]]) -> None:
 def write_projection(editor: Editor, folder: Path, reserved: set[Path]) -> list[Path]:
     """Write crop and projection side by side as `NAME.projection.png`, and the recipe to start edits from, `.json`.
 
-    Args and errors are those of `write_edits`; returns both paths.
+    Args and errors are those of `write_edits`; returns both paths, and that of the delta's file if there is one.
     """
-    assert editor.photo is not None and editor.label is not None
+    assert editor.photo is not None
     stem = "photo" if editor.photo.path is None else editor.photo.path.stem
-    name = free_name(folder, f"{stem}.projection", (".png", ".json"), reserved)
-    titles = ["crop", f"projection: {editor.model.class_names[editor.label]}"]
+    name = free_name(folder, f"{stem}.projection", (".png", ".json", DELTA), reserved)
+    titles = ["crop", "projection" if editor.class_name is None else f"projection: {editor.class_name}"]
     picture = sheet([[to_pixels(editor.target()), editor.reconstruction()]], titles)
-    recipe = Recipe.of(editor, files={"panel": f"{name}.png"})
-    paths = [folder / f"{name}.png", folder / f"{name}.json"]
-    _write_all(
-        {paths[0]: lambda path: write_png(picture, path), paths[1]: lambda path: write_text(recipe.to_json(), path)}
-    )
-    return paths
+    files = {"panel": f"{name}.png"}
+    jobs: dict[str, Callable[[Path], None]] = {files["panel"]: lambda path: write_png(picture, path)}
+    if editor.delta is not None:
+        files["delta"] = name + DELTA
+        jobs[files["delta"]] = partial(editor.delta.save, fingerprint=editor.model.fingerprint)
+    recipe = Recipe.of(editor, files=files)
+    jobs[f"{name}.json"] = lambda path: write_text(recipe.to_json(), path)
+    _write_all({folder / file: write for file, write in jobs.items()})
+    return [folder / file for file in jobs]

@@ -1,9 +1,10 @@
-"""Projection of pictures onto a generator: z with G(z, y) near x (Suzuki et al., section 4 and supplement B).
+"""Projection of pictures onto a generator: a latent with G(z, y) near x (Suzuki et al., section 4 and supplement B).
 
     minimise  L(G(z, y), x) + 0.2 MSE,   L(x1, x2) = 1 - Psi(x1) . Psi(x2)   (Eq. 4),
 
 by Adam on z, or on zeta with z = B(zeta) and zeta0 = A(E(x)) (Eq. 5). Psi are the discriminator's normalised final
-features. (The original code minimises -cos and adds the pixel term; the gradients are the same.)
+features. (The original code minimises -cos and adds the pixel term; the gradients are the same.) Of a style generator
+w or w+ can be searched instead, with its noise maps: see `models.spaces.WSpace`.
 
 Every picture has losses, Adam moments and a stopping time of its own, so a batch gives what one by one gives. Further
 random starts are more rows of the batch, of which the worse half of each picture is dropped again and again.
@@ -15,13 +16,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from infer.delta import Delta
 from models.auxiliary import AuxiliaryNetworks
-from models.base import Generator
+from models.base import Generator, StyleGenerator
 from models.encoder import Encoder
-from models.errors import PhotograftError
+from models.errors import PhotograftError, UnsupportedEdit
 from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
+from models.spaces import Space, WSpace, ZetaSpace, ZSpace
 
-LEARNING_RATES = {"z": 0.075, "zeta": 0.015}  # of the original
+# of the originals; in w in units of its deviation over the prior
+LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
+W_SPACES = ("w", "w+")
 HALVING = 10  # iterations between two halvings of the starts
 
 Progress = Callable[[int, int, float], None]
@@ -33,21 +38,40 @@ class Projection:
     """Where N pictures lie on the generator's manifold.
 
     Attributes:
-        z: [N,latent_dim] float32.
+        latent: float32, what the generator is given: z [N,latent_dim], or [N,num_ws,w_dim] after a search in w or w+.
         label: [N] classes (or [N,num_classes] weights), None if unconditional.
-        loss: [N] total loss of z.
+        loss: [N] total loss of the latent, under its delta if it has one.
         feature_curve, pixel_curve: [T,N] loss before every update, of the start that won; NaN after a stop.
         iterations: [N] number of updates that were made.
         zeta: [N,zeta_dim] in zeta space, else None; z is B of it, within the ball of max_norm.
+        origin: [N,latent_dim] after a search in w or w+, the z from which it went out, NaN where it was the mean of w.
+        deltas: what each picture changes in the generator (noise maps, tuned weights); empty for nothing.
     """
 
-    z: Tensor
+    latent: Tensor
     label: Tensor | None
     loss: Tensor
     feature_curve: Tensor
     pixel_curve: Tensor
     iterations: Tensor
     zeta: Tensor | None = None
+    origin: Tensor | None = None
+    deltas: tuple[Delta, ...] = ()
+
+    def __getitem__(self, rows: slice) -> "Projection":
+        """Some of the pictures."""
+        label, zeta, origin = (None if t is None else t[rows] for t in (self.label, self.zeta, self.origin))
+        return Projection(
+            latent=self.latent[rows],
+            label=label,
+            loss=self.loss[rows],
+            feature_curve=self.feature_curve[:, rows],
+            pixel_curve=self.pixel_curve[:, rows],
+            iterations=self.iterations[rows],
+            zeta=zeta,
+            origin=origin,
+            deltas=self.deltas[rows],
+        )
 
 
 def project(
@@ -68,6 +92,7 @@ def project(
     patience: int | None = None,
     tolerance: float = 1e-3,
     max_norm: float | None = None,
+    noise: bool = True,
     restarts: int = 0,
     batch_size: int = 8,
     dtype: torch.dtype = torch.float32,
@@ -84,33 +109,36 @@ def project(
         label: [N] classes, or [N,num_classes] weights; None if unconditional.
         encoder: E, for init "encoder".
         auxiliary: A and B, for space "zeta".
-        space: "z" or "zeta", in which Adam moves.
-        init: "encoder" (if there is one, the default), "mean" (z = 0), "random" (the prior), or z [N,latent_dim].
+        space: in which Adam moves: "z" or "zeta"; of a style generator also "w" (one for all layers) or "w+".
+        init: "encoder" (if there is one, the default), "mean" (z = 0, or the mean of w), "random" (the prior), or
+            latents: z [N,latent_dim], or in w and w+ also w+ [N,num_ws,w_dim].
         steps: number of updates at most (200 in the original).
-        learning_rate: 0.075 in z and 0.015 in zeta if None (the original's).
+        learning_rate: see LEARNING_RATES if None.
         pixel_weight, feature_weight: of MSE and L.
         keep: "best": the latent of the least loss seen; "last": that after the last update, as in the original.
         patience: stop a picture when so many updates in a row have not lowered its loss by `tolerance`; None: never.
         tolerance: relative to the least loss so far (to 0.001 where that is less).
-        max_norm: z is held in the ball of this radius (see `Objective.hold`); None: not at all, as in the paper. Far
+        max_norm: z is held in the ball of this radius (see `Space.hold`); None: not at all, as in the paper. Far
             out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
+        noise: in w and w+ search each picture's noise maps too.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
         batch_size: pictures that are worked on at once (memory).
         dtype, channels_last: of the networks. float32 and False are exact; bfloat16 is faster where the processor has
             it and moves the trajectory (see infer/bench.py).
-        seed: of random starts.
+        seed: of random draws.
         progress: see `Progress`; called per group of batch_size pictures.
 
     Raises:
         PhotograftError: shapes, ranges, spaces, starts or labels that do not fit.
+        UnsupportedEdit: w or w+ of a generator that has none.
     """
-    _check(generator, target, space, keep, auxiliary)
-    if max_norm is not None and not max_norm > 0:
-        raise PhotograftError(f"max_norm is a positive bound of z, not {max_norm}")
-    z0 = _initial(generator, target, label, prepare(encoder, channels_last=channels_last), init, restarts, seed)
-    settings = _Settings(steps, learning_rate or LEARNING_RATES[space], keep == "last", patience, tolerance, progress)
+    _check(generator, target, keep)
+    moves = _space(space, generator, auxiliary, max_norm, noise)
+    e = prepare(encoder, channels_last=channels_last)
+    starts = _starts(generator, target, label, e, init, restarts, seed, in_w=space in W_SPACES)
+    rate = learning_rate or LEARNING_RATES[space]
+    settings = _Settings(steps, rate, keep == "last", patience, tolerance, seed, progress)
     g, d = prepare(generator, dtype, channels_last), prepare(discriminator, dtype, channels_last)
-    to_z = prepare(auxiliary) if space == "zeta" else None
     parts = []
     for at in range(0, len(target), batch_size):
         chosen = slice(at, at + batch_size)
@@ -120,12 +148,11 @@ def project(
             d,
             target[chosen],
             part_label,
-            auxiliary=to_z,
+            space=moves,
             pixel_weight=pixel_weight,
             feature_weight=feature_weight,
-            max_norm=max_norm,
         )
-        parts.append(_Descent(objective, z0[:, chosen], settings).run())
+        parts.append(_Descent(objective, starts[chosen], settings).run())
     return _join(parts, label)
 
 
@@ -136,22 +163,54 @@ class _Settings:
     last: bool
     patience: int | None
     tolerance: float
+    seed: int
     progress: Progress | None
 
 
-def _check(generator: Generator, target: Tensor, space: str, keep: str, auxiliary: AuxiliaryNetworks | None) -> None:
+@dataclass(frozen=True)
+class _Starts:
+    """Latents [S,N,...] with the z that they come from [S,N,latent_dim], NaN for none; informed: the first ones."""
+
+    latent: Tensor
+    origin: Tensor
+    informed: bool
+
+    def __getitem__(self, pictures: slice) -> "_Starts":
+        return _Starts(self.latent[:, pictures], self.origin[:, pictures], self.informed)
+
+
+def _check(generator: Generator, target: Tensor, keep: str) -> None:
     r = generator.resolution
     if target.ndim != 4 or tuple(target.shape[1:]) != (3, r, r) or len(target) == 0:
         raise PhotograftError(f"pictures must be [N,3,{r},{r}], not {list(target.shape)}")
     if not bool((target.abs() <= 1.01).all()):
         raise PhotograftError("pictures must be in [-1,1]")
-    if space not in LEARNING_RATES or keep not in ("best", "last"):
-        raise PhotograftError(f"space must be z or zeta and keep best or last, not {space!r} and {keep!r}")
-    if space == "zeta" and auxiliary is None:
-        raise PhotograftError("projection in zeta needs the auxiliary networks A and B")
+    if keep not in ("best", "last"):
+        raise PhotograftError(f"keep must be best or last, not {keep!r}")
 
 
-def _initial(
+def _space(
+    name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None, noise: bool
+) -> Space:
+    """The space of this name. Raises PhotograftError where it does not exist or is not bounded as asked."""
+    if max_norm is not None and not max_norm > 0:
+        raise PhotograftError(f"max_norm is a positive bound of z, not {max_norm}")
+    if name == "z":
+        return ZSpace(max_norm)
+    if name == "zeta":
+        if auxiliary is None:
+            raise PhotograftError("projection in zeta needs the auxiliary networks A and B: choose another space")
+        return ZetaSpace(prepare(auxiliary), max_norm)
+    if name not in W_SPACES:
+        raise PhotograftError(f"space must be one of {', '.join(LEARNING_RATES)}, not {name!r}")
+    if not isinstance(generator, StyleGenerator):
+        raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
+    if max_norm is not None:
+        raise PhotograftError(f"max_norm bounds z: it cannot be given in space {name!r}")
+    return WSpace(generator, plus=name == "w+", noise=noise)
+
+
+def _starts(
     generator: Generator,
     target: Tensor,
     label: Tensor | None,
@@ -159,14 +218,14 @@ def _initial(
     init: str | Tensor | None,
     restarts: int,
     seed: int,
-) -> Tensor:  # -> [1+restarts,N,latent_dim]
+    in_w: bool,
+) -> _Starts:
     n, dim = len(target), generator.latent_dim
     prior = generator.sample_latent((1 + restarts) * n, torch.Generator().manual_seed(seed)).view(1 + restarts, n, dim)
     prior = prior.to(target)
     init = init if init is not None else "mean" if encoder is None else "encoder"
+    informed = isinstance(init, Tensor) or init == "encoder"
     if isinstance(init, Tensor):
-        if init.shape != (n, dim) or not bool(torch.isfinite(init).all()):
-            raise PhotograftError(f"initial latents must be finite and [{n},{dim}], not {list(init.shape)}")
         first = init.to(target)
     elif init == "encoder":
         if encoder is None:
@@ -175,47 +234,66 @@ def _initial(
             first = encoder.encode(target, label).to(target)
     elif init == "mean":
         first = torch.zeros_like(prior[0])
+        if in_w and isinstance(generator, StyleGenerator):
+            first = generator.broadcast(generator.w_mean.to(target).expand(n, -1))
     elif init == "random":
         first = prior[0]
     else:
         raise PhotograftError(f"init must be encoder, mean, random or latents, not {init!r}")
-    return torch.cat([first[None], prior[1:]])
+    if not (in_w and isinstance(generator, StyleGenerator)):
+        _check_start(first, [(n, dim)])
+        z = torch.cat([first[None], prior[1:]])
+        return _Starts(z, z, informed)
+    _check_start(first, [(n, dim), (n, generator.num_ws, generator.w_dim)])
+    with torch.no_grad():
+        ws = [z if z.ndim == 3 else generator.mapping(z, label).to(target) for z in (first, *prior[1:])]
+    unknown = torch.full_like(prior[0], torch.nan)
+    return _Starts(torch.stack(ws), torch.stack([unknown if first.ndim == 3 else first, *prior[1:]]), informed)
+
+
+def _check_start(start: Tensor, shapes: Sequence[tuple[int, ...]]) -> None:
+    if tuple(start.shape) not in shapes or not bool(torch.isfinite(start).all()):
+        fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
+        raise PhotograftError(f"initial latents must be finite and {fitting}, not {list(start.shape)}")
 
 
 class _Descent:
     """Adam on all starts of a few pictures, with what is known of each start by its number."""
 
-    def __init__(self, objective: Objective, z0: Tensor, settings: _Settings) -> None:
+    def __init__(self, objective: Objective, starts: _Starts, settings: _Settings) -> None:
         self.objective, self.settings = objective, settings
-        starts, n = z0.shape[:2]
-        self.rows = torch.arange(n, device=z0.device).repeat(starts)  # picture of every start that still runs
-        self.ids = torch.arange(starts * n, device=z0.device)  # its number
-        self.variable = z0.flatten(0, 1)  # [starts*n,D]
-        if objective.auxiliary is not None:
-            with torch.no_grad():
-                self.variable = objective.auxiliary.to_zeta(self.variable)
+        count, n = starts.latent.shape[:2]
+        self.rows = torch.arange(n, device=starts.latent.device).repeat(count)  # picture of every start that still runs
+        self.ids = torch.arange(count * n, device=starts.latent.device)  # its number
+        self.origin, self.explores = starts.origin.flatten(0, 1), not starts.informed
+        self.random = torch.Generator().manual_seed(settings.seed)
+        with torch.no_grad():
+            self.variable = objective.space.start(starts.latent.flatten(0, 1))  # [count*n,D]
         self.adam = Adam.start(self.variable)
         self.result = self.variable.clone()
-        self.best = torch.full((starts * n,), torch.inf, device=z0.device)
+        self.best = torch.full((count * n,), torch.inf, device=self.variable.device)
         self.reference = torch.full_like(self.best, 1e9)  # best loss when it last fell clearly
         self.stale = torch.zeros_like(self.ids)
         self.iterations = torch.zeros_like(self.ids)
-        self.curves = torch.full((2, settings.steps + 1, starts * n), torch.nan, device=z0.device)
-        self.starts, self.n = starts, n
+        self.curves = torch.full((2, settings.steps + 1, count * n), torch.nan, device=self.best.device)
+        self.starts, self.n = count, n
 
     def run(self) -> Projection:
         """All updates, then one look at where the last one led."""
-        s = self.settings
+        s, space = self.settings, self.objective.space
         for t in range(s.steps):
-            losses, gradient = self.objective.gradient(self.variable, self.rows)
-            self._record(t, losses)
+            # starts that know nothing of their picture look around first; from E's answer that would only lead away
+            tried = space.explore(self.variable, t, s.steps, self.random) if self.explores else self.variable
+            losses, gradient = self.objective.gradient(tried, self.rows)
+            self._record(t, losses, tried)
             if s.patience is not None and len(self.ids) <= self.n:
                 going = self.stale[self.ids] < s.patience
                 gradient = gradient[going]
                 self._keep(going)
                 if len(self.ids) == 0:
                     break
-            self.variable = self.objective.hold(self.adam.step(self.variable, gradient, s.learning_rate))
+            rate = s.learning_rate * space.rate(t, s.steps)
+            self.variable = space.hold(self.adam.step(self.variable, gradient, rate))
             self.iterations[self.ids] += 1
             if (t + 1) % HALVING == 0 and len(self.ids) > self.n:
                 self._halve()
@@ -223,20 +301,20 @@ class _Descent:
                 s.progress(t + 1, s.steps, self.best[self.ids].mean().item())
         if len(self.ids):
             with torch.no_grad():
-                self._record(s.steps, self.objective(self.variable, self.rows))
+                self._record(s.steps, self.objective(self.variable, self.rows), self.variable)
         return self._finish()
 
-    def _record(self, t: int, losses: Losses) -> None:
+    def _record(self, t: int, losses: Losses, variable: Tensor) -> None:
         self.curves[0, t, self.ids], self.curves[1, t, self.ids] = losses.feature, losses.pixel
         better = losses.total < self.best[self.ids]
         self.best[self.ids] = torch.where(better, losses.total, self.best[self.ids])
-        self.result[self.ids[better]] = self.variable[better]
+        self.result[self.ids[better]] = variable[better]
         reference = self.reference[self.ids]
         fell = losses.total < reference - self.settings.tolerance * reference.clamp_min(1e-3)
         self.reference[self.ids] = torch.where(fell, losses.total, reference)
         self.stale[self.ids] = torch.where(fell, 0, self.stale[self.ids] + 1)
         if self.settings.last:
-            self.result[self.ids] = self.variable
+            self.result[self.ids] = variable
 
     def _keep(self, rows: Tensor) -> None:
         self.ids, self.rows, self.variable = self.ids[rows], self.rows[rows], self.variable[rows]
@@ -254,17 +332,21 @@ class _Descent:
         if not bool(torch.isfinite(self.best.view(self.starts, self.n).amin(0)).all()):
             raise PhotograftError("the loss of projection is not a number: the weights are unusable")
         winner = self.best.view(self.starts, self.n).argmin(0) * self.n + torch.arange(self.n, device=self.best.device)
-        variable, auxiliary = self.result[winner], self.objective.auxiliary
+        variable, space = self.result[winner], self.objective.space
         with torch.no_grad():
-            z = self.objective.to_z(variable)
+            latent, noise = space.to_latent(variable), space.noise(variable)
+        generator = self.objective.generator
+        deltas = [Delta.between(generator, {name: m[i] for name, m in noise.items()}) for i in range(len(variable))]
         return Projection(
-            z=z,
+            latent=latent,
             label=None,
             loss=self._loss_of(winner),
             feature_curve=self.curves[0][:, winner],
             pixel_curve=self.curves[1][:, winner],
             iterations=self.iterations[winner],
-            zeta=None if auxiliary is None else variable,
+            zeta=variable if isinstance(space, ZetaSpace) else None,
+            origin=self.origin[winner] if isinstance(space, WSpace) else None,
+            deltas=tuple(deltas) if noise else (),
         )
 
     def _loss_of(self, winner: Tensor) -> Tensor:
@@ -276,13 +358,18 @@ class _Descent:
 
 
 def _join(parts: Sequence[Projection], label: Tensor | None) -> Projection:
-    zeta = [part.zeta for part in parts if part.zeta is not None]
+    def joined(values: Sequence[Tensor | None]) -> Tensor | None:
+        there = [value for value in values if value is not None]
+        return torch.cat(there) if there else None
+
     return Projection(
-        z=torch.cat([part.z for part in parts]),
+        latent=torch.cat([part.latent for part in parts]),
         label=label,
         loss=torch.cat([part.loss for part in parts]),
         feature_curve=torch.cat([part.feature_curve for part in parts], dim=1),
         pixel_curve=torch.cat([part.pixel_curve for part in parts], dim=1),
         iterations=torch.cat([part.iterations for part in parts]),
-        zeta=torch.cat(zeta) if zeta else None,
+        zeta=joined([part.zeta for part in parts]),
+        origin=joined([part.origin for part in parts]),
+        deltas=tuple(delta for part in parts for delta in part.deltas),
     )

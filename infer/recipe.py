@@ -13,8 +13,10 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from infer.compositing import Method
+from infer.delta import load_delta
 from infer.editor import Edit, Editor
 from infer.photo import Box, Photo, read_photo
 from infer.targets import WHOLE_MASKS, Target
@@ -31,7 +33,9 @@ class Recipe:
         model, weights: name of the model, sha256 of its generator's file.
         photo, pixels, size: path (None: an array), sha256 of the upright RGB pixels, (width, height).
         box, located: the square that was edited, and how it was found.
-        source, z: class and latent of the crop; z has latent_dim values.
+        source: class of the crop; None if the model is unconditional.
+        latent: of the crop, z of latent_dim values or w+ of num_ws rows; origin: the z that w+ came from, if known.
+        delta: file of what the photo changes in the generator, see `infer.delta.Delta`; None for nothing.
         loss, iterations, settings: of the projection.
         targets: of the edit; masks are "auto", "box" or files. Empty for a projection alone.
         layers, method, segmenter, lossless: of the edit. A segmenter of the caller's own is named by its type.
@@ -45,8 +49,8 @@ class Recipe:
     size: tuple[int, int]
     box: Box
     located: str
-    source: str
-    z: tuple[float, ...]
+    source: str | None
+    latent: tuple[float, ...] | tuple[tuple[float, ...], ...]
     loss: float | None
     iterations: int
     settings: dict[str, Any]
@@ -55,12 +59,17 @@ class Recipe:
     method: Method = "poisson"
     segmenter: str = "deeplab"
     lossless: bool = False
+    origin: tuple[float, ...] | None = None
+    delta: Path | None = None
     files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, editor: Editor, edit: Edit | None = None, **rest: Any) -> "Recipe":
-        """The recipe of an editor's projection and, if given, of an edit; rest: targets, lossless, files."""
-        assert editor.photo is not None and editor.projection is not None and editor.label is not None
+        """The recipe of an editor's projection and, if given, of an edit; rest: targets, lossless, files.
+
+        The editor's delta is the caller's to write, under the name files["delta"] beside the recipe.
+        """
+        assert editor.photo is not None and editor.projection is not None
         photo, found, loss = editor.photo, editor.projection, float(editor.projection.loss)
         if edit is not None:
             rest = {"targets": edit.targets, "layers": edit.layers, "method": edit.method} | rest
@@ -72,8 +81,9 @@ class Recipe:
             size=(photo.pixels.shape[1], photo.pixels.shape[0]),
             box=editor.box,
             located=editor.located,
-            source=editor.model.class_names[editor.label],
-            z=tuple(found.z[0].tolist()),
+            source=editor.class_name,
+            latent=_plain(found.latent[0]),
+            origin=None if found.origin is None or found.origin.isnan().any() else tuple(found.origin[0].tolist()),
             loss=loss if np.isfinite(loss) else None,
             iterations=int(found.iterations),
             settings=editor.settings,
@@ -105,12 +115,23 @@ class Recipe:
                 "loss": self.loss,
                 "iterations": self.iterations,
                 "settings": self.settings,
-                "z": list(self.z),
+                **self._latent(),
             },
             "edit": edit if self.targets else None,
             "files": self.files,
         }
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+    def _latent(self) -> dict[str, Any]:
+        """z as it is; w+ under a key of its own, with its origin."""
+        if isinstance(self.latent[0], float):
+            return {"z": list(self.latent)}
+        return {"w+": self.latent, "origin": self.origin}
+
+
+def _plain(latent: Tensor) -> Any:
+    """A tensor's numbers as nested tuples."""
+    return tuple(map(_plain, latent)) if latent.ndim > 1 else tuple(latent.tolist())
 
 
 def pixels_hash(pixels: NDArray[np.uint8]) -> str:  # [H,W,3]
@@ -148,6 +169,10 @@ def read_recipe(path: Path) -> Recipe:
 
 def _parse(content: dict[str, Any], folder: Path) -> Recipe:
     photo, found, edit = content["photo"], content["projection"], content["edit"] or {}
+    origin, delta = found.get("origin"), content["files"].get("delta")
+    latent = torch.tensor(found["w+"] if "w+" in found else found["z"])
+    if latent.ndim != (2 if "w+" in found else 1) or latent.numel() == 0:
+        raise ValueError("its latent has no numbers")
     method, layers = edit.get("method", "poisson"), edit.get("layers")
     if method not in get_args(Method):
         raise ValueError(f"unknown method {method!r}")
@@ -163,8 +188,10 @@ def _parse(content: dict[str, Any], folder: Path) -> Recipe:
         size=(int(photo["size"][0]), int(photo["size"][1])),
         box=Box.parse(content["box"]),
         located=str(content["located_by"]),
-        source=str(found["source"]),
-        z=tuple(float(v) for v in found["z"]),
+        source=None if found["source"] is None else str(found["source"]),
+        latent=_plain(latent.float()),
+        origin=None if origin is None else tuple(float(v) for v in origin),
+        delta=None if delta is None else folder / delta,
         loss=None if found["loss"] is None else float(found["loss"]),
         iterations=int(found["iterations"]),
         settings=dict(found["settings"]),
@@ -186,7 +213,7 @@ def restore(editor: Editor, recipe: Recipe, photo: str | Path | Photo | None = N
         photo: that photo, if it is not where the recipe says.
 
     Raises:
-        PhotograftError: another model's weights, another photo than the recipe's, or no photo.
+        PhotograftError: another model's weights, another photo than the recipe's, no photo, or no file of the delta.
     """
     if recipe.weights != editor.model.fingerprint:
         raise PhotograftError(f"the recipe was made with other weights than those of model {editor.model.name}")
@@ -200,7 +227,13 @@ def restore(editor: Editor, recipe: Recipe, photo: str | Path | Photo | None = N
         raise PhotograftError(f"{name} is not the photo of the recipe: edit it without --recipe")
     editor.set_photo(photo, recipe.box)
     loss = float("nan") if recipe.loss is None else recipe.loss
-    label = editor.model.class_index(recipe.source)
-    editor.set_projection(torch.tensor([recipe.z]), label, loss=loss, iterations=recipe.iterations)
+    editor.set_projection(
+        torch.tensor([recipe.latent]),
+        None if recipe.source is None else editor.model.class_index(recipe.source),
+        origin=None if recipe.origin is None else torch.tensor([recipe.origin]),
+        delta=None if recipe.delta is None else load_delta(recipe.delta, recipe.weights),
+        loss=loss,
+        iterations=recipe.iterations,
+    )
     editor.located, editor.settings = recipe.located, dict(recipe.settings)
     return editor

@@ -19,16 +19,19 @@ class Samples:
     Attributes:
         latent: z [N,latent_dim] or w+ [N,num_ws,w_dim].
         label: [N] int64; None for an unconditional generator.
+        origin: [N,latent_dim] the z of which w+ was made, as far as it is known (else NaN); None where nobody knows.
     """
 
     latent: Tensor
     label: Tensor | None
+    origin: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.latent)
 
     def __getitem__(self, rows: slice) -> "Samples":
-        return Samples(self.latent[rows], None if self.label is None else self.label[rows])
+        label, origin = (None if t is None else t[rows] for t in (self.label, self.origin))
+        return Samples(self.latent[rows], label, origin)
 
 
 @torch.no_grad()
@@ -47,7 +50,8 @@ def draw(model: Model, n: int, *, seed: int = 0, truncation: float = 1.0, label:
     if generator.num_classes:
         labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
         labels = labels if label is None else torch.full_like(labels, label)
-    return Samples(truncated(generator, generator.sample_latent(n, random), labels, truncation), labels)
+    z = generator.sample_latent(n, random)
+    return Samples(truncated(generator, z, labels, truncation), labels, z)
 
 
 def truncated(generator: Generator, z: Tensor, label: Tensor | None, truncation: float) -> Tensor:

@@ -13,7 +13,7 @@ from infer.catalog.catalog import Catalog
 from infer.edits.feature_blending import Stream
 from infer.edits.query_transfer import Part, Query, check_transfers, transfer
 from infer.samples import Samples
-from models.base import Generator, Modulation
+from models.base import Generator, Modulation, StyleGenerator
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,16 @@ class PartTransfer:
 def stream_of(generator: Generator, samples: Samples) -> Stream:
     """Samples with their modulations: the mapping half of the generator, done once.
 
+    z of a style generator becomes w+, so that samples and projected photos go through the synthesis as one batch.
+
     Raises:
         UnsupportedEdit: a generator without modulated layers.
     """
     check_transfers(generator)
-    return Stream(samples.latent, generator.modulations(samples.latent, samples.label))
+    latent = samples.latent
+    if isinstance(generator, StyleGenerator) and latent.ndim == 2:
+        latent = generator.mapping(latent, samples.label)
+    return Stream(latent, generator.modulations(latent, samples.label))
 
 
 def part_modulations(
@@ -51,7 +56,7 @@ def transfer_parts(
     """The picture of a source whose parts look like those of references.
 
     Args:
-        generator: that the catalog was made for.
+        generator: that the catalog was made for, or a photo's tuned copy of it.
         catalog: whose parts are named.
         source: N pictures, or 1 for as many as the references have.
         transfers: later ones lie over earlier ones.

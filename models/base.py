@@ -166,7 +166,8 @@ class StyleGenerator(Generator):
         w_dim: size of w.
         num_ws: number of style layers, each of which may have a w of its own.
         w_mean: [w_dim], the mean of w over the prior: what truncation shrinks towards.
-        noise: "const" (the stored noise of each layer), "random" (drawn anew at each pass) or "none".
+        noise: "const" (the stored noise of each layer, a buffer of that name), "random" (drawn anew at each pass) or
+            "none".
     """
 
     w_dim: int
@@ -192,11 +193,30 @@ class StyleGenerator(Generator):
         cutoff = self.num_ws if cutoff is None else cutoff
         return torch.cat([torch.lerp(self.w_mean, ws[:, :cutoff], truncation), ws[:, cutoff:]], dim=1)
 
+    def sampled_w(self, n: int, label: int | None = None) -> Tensor:  # -> [n,w_dim]
+        """w of n samples of the prior, always the same ones, of one class or of all in turn (None)."""
+        z, labels = self.sample_latent(n, torch.Generator().manual_seed(0)), None
+        if self.num_classes:
+            labels = torch.arange(n) % self.num_classes if label is None else torch.full((n,), label)
+        return self.mapping(z, labels)[:, 0]
+
     def sampled_w_mean(self, n: int = 10_000) -> Tensor:  # -> [w_dim]
-        """Mean of w over n samples of the prior and the classes, always the same ones: for files that hold none."""
-        z = self.sample_latent(n, torch.Generator().manual_seed(0))
-        label = torch.arange(n) % self.num_classes if self.num_classes else None
-        return self.mapping(z, label)[:, 0].mean(0)
+        """Mean of w over n samples of the prior and the classes: for files that hold none."""
+        return self.sampled_w(n).mean(0)
+
+    def sampled_w_deviation(self, n: int = 1000) -> Tensor:  # -> []
+        """Standard deviation of one dimension of w, the root mean square over all dimensions, of n samples."""
+        w = self.sampled_w(n).float()
+        return (w - w.mean(0)).square().mean().sqrt().clamp_min(1e-8)
+
+    def class_step(self, label: int, target: int, n: int = 1000) -> Tensor:  # -> [w_dim]
+        """How far one class's mean of w lies from another's: what turns a w whose z nobody knows into that class."""
+        return self.sampled_w(n, target).mean(0) - self.sampled_w(n, label).mean(0)
+
+    def noise_maps(self) -> dict[str, Tensor]:
+        """The stored noise of every layer, [...,s,s], by the name of its buffer; empty where `noise` is not "const"."""
+        maps = {name: value for name, value in self.named_buffers() if name.endswith(".const")}
+        return maps if self.noise == "const" else {}
 
     @abstractmethod
     def styles(self, ws: Tensor) -> list[Modulation]:
@@ -204,7 +224,8 @@ class StyleGenerator(Generator):
 
     def modulations(self, latent: Tensor, label: Tensor | None = None) -> list[Modulation]:
         """See `Generator.modulations`; the latent is z [N,latent_dim] or w+ [N,num_ws,w_dim]."""
-        return self.styles(latent if latent.ndim == 3 else self.mapping(latent, label))
+        ws = latent.to(self.w_mean.dtype) if latent.ndim == 3 else self.mapping(latent, label)
+        return self.styles(ws)
 
 
 def check_labels(label: Tensor | None, num_classes: int, n: int) -> None:

@@ -8,11 +8,13 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
 from models.discriminators import SNProjectionDiscriminator
 from models.losses import feature_distance, pixel_distance, psi
+from models.spaces import Space, ZetaSpace, ZSpace
 
 _Form = tuple[torch.dtype, bool]
 _PREPARED = "prepared_form"  # attribute of prepared networks
@@ -34,14 +36,14 @@ class Losses:
         feature: L, [n] in [0,2].
         pixel: mean squared difference, [n] in [0,4].
         total: weighted sum, [n].
-        z: what the generator was given, [n,latent_dim].
+        latent: what the generator was given, [n,latent_dim] or [n,num_ws,w_dim].
         image: the pictures, [n,3,R,R] in [-1,1].
     """
 
     feature: Tensor
     pixel: Tensor
     total: Tensor
-    z: Tensor
+    latent: Tensor
     image: Tensor
 
 
@@ -52,10 +54,9 @@ class Objective:
         generator, discriminator: frozen; weights of any dtype.
         target: [N,3,R,R] in [-1,1].
         label: [N] or [N,num_classes], None if unconditional.
-        auxiliary: the variables are zeta if given, else z.
+        space: where the variables live.
         pixel_weight, feature_weight: of the two losses.
-        max_norm: radius of the ball in which z is held; None: none. B(zeta) is drawn to it wherever it is used, and
-            `hold` is for whoever moves the variables.
+        auxiliary, max_norm: without a space: zeta if there are auxiliary networks, else z, held in a ball if any.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Objective:
         target: Tensor,
         label: Tensor | None,
         *,
-        auxiliary: AuxiliaryNetworks | None = None,
+        space: Space | None = None,
         pixel_weight: float = 0.2,
         feature_weight: float = 1.0,
+        auxiliary: AuxiliaryNetworks | None = None,
         max_norm: float | None = None,
     ) -> None:
-        self.generator, self.auxiliary, self.max_norm = generator, auxiliary, max_norm
+        self.generator = generator
+        self.space = space or (ZSpace(max_norm) if auxiliary is None else ZetaSpace(auxiliary, max_norm))
         self.pixel_weight, self.feature_weight = pixel_weight, feature_weight
         self.discriminator, self.target, self.label = discriminator, target, label
         weights = list(discriminator.parameters()) if isinstance(discriminator, nn.Module) else []
@@ -81,46 +84,32 @@ class Objective:
     def _psi(self, x: Tensor) -> Tensor:  # [n,3,H,W] -> [n,D]
         return psi(self.discriminator.features(x.to(self._dtype)).float())
 
-    def to_z(self, variable: Tensor) -> Tensor:  # [n,D] -> [n,latent_dim]
-        """What the generator is given: the variables themselves, or B of them within the ball."""
-        if self.auxiliary is None:
-            return variable
-        z = self.auxiliary.to_z(variable)
-        return z if self.max_norm is None else draw_to_ball(z, self.max_norm)
-
-    @torch.no_grad()
     def hold(self, variable: Tensor) -> Tensor:  # [n,D] -> [n,D]
-        """Variables after a move, drawn back so that z lies in the ball.
-
-        zeta shrinks by what B(zeta) is too long: exactly right where B is homogeneous (no biases), else nearly, and
-        `to_z` does the rest. Without it zeta grows on unseen, and the steps shrink beside it.
-        """
-        if self.max_norm is None:
-            return variable
-        z = variable if self.auxiliary is None else self.auxiliary.to_z(variable)
-        norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
-        return variable * (self.max_norm / norm.clamp_min(self.max_norm))
+        """See `Space.hold`."""
+        return self.space.hold(variable)
 
     def __call__(self, variable: Tensor, rows: Tensor) -> Losses:
         """Losses of variables [n,D] for the pictures rows [n]."""
-        z = self.to_z(variable)
-        image = self.generator(z, None if self.label is None else self.label[rows])
+        latent = self.space.to_latent(variable)
+        image = self._picture(latent, self.space.noise(variable), None if self.label is None else self.label[rows])
         feature = feature_distance(self._psi(image), self.psi_target[rows])
         pixel = pixel_distance(image, self.target[rows])
-        return Losses(feature, pixel, self.feature_weight * feature + self.pixel_weight * pixel, z, image)
+        return Losses(feature, pixel, self.feature_weight * feature + self.pixel_weight * pixel, latent, image)
+
+    def _picture(self, latent: Tensor, noise: dict[str, Tensor], label: Tensor | None) -> Tensor:  # -> [n,3,R,R]
+        if not noise:
+            return self.generator(latent, label)
+        maps = {name: noise[name].to(stored.dtype) for name, stored in self.generator.named_buffers() if name in noise}
+        return functional_call(self.generator, maps, (latent, label))
 
     def gradient(self, variable: Tensor, rows: Tensor) -> tuple[Losses, Tensor]:
-        """Losses, cut off from the graph, and d total / d variable [n,D]; no parameter gets a gradient."""
+        """Losses, cut off from the graph, and d (total + the space's penalty) / d variable [n,D]; no parameter gets a
+        gradient."""
         variable = variable.detach().requires_grad_()
-        losses = self(variable, rows)
-        (gradient,) = torch.autograd.grad(losses.total.sum(), variable)
+        losses, penalty = self(variable, rows), self.space.penalty(variable)
+        whole = losses.total if penalty is None else losses.total + penalty
+        (gradient,) = torch.autograd.grad(whole.sum(), variable)
         return Losses(*(getattr(losses, name).detach() for name in losses.__dataclass_fields__)), gradient
-
-
-def draw_to_ball(z: Tensor, radius: float) -> Tensor:  # [n,D] -> [n,D]
-    """z min(1, radius / |z|), row by row and differentiable, also at 0: what lies inside stays as it is."""
-    norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
-    return z * (radius / norm.clamp_min(radius))
 
 
 @dataclass

@@ -28,7 +28,7 @@ class Stream:
     """One picture on its way through the generator.
 
     Attributes:
-        latent: [N,latent_dim].
+        latent: [N,latent_dim], or w+ [N,num_ws,w_dim]; of one kind in all pictures that go through together.
         modulations: one per modulated layer, of the picture's own class (or edited).
     """
 

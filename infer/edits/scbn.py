@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.base import Generator, Layer, Modulation
+from models.base import Generator, Layer, Modulation, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 
 SUM_TOLERANCE = 1e-4  # how far sum_c W may be from 1 in float32
@@ -178,6 +178,7 @@ def class_modulations(
     label: Tensor,
     regions: Sequence[Region],
     *,
+    origin: Tensor | None = None,
     layers: Collection[int] | None = None,
     mode: str = "area",
 ) -> list[Modulation]:
@@ -185,8 +186,9 @@ def class_modulations(
 
     Args:
         generator: a class-conditional one.
-        latent: [N,latent_dim].
+        latent: [N,latent_dim], or w+ [N,num_ws,w_dim] of a style generator.
         label: [N] base classes, or [N,num_classes] weights of classes.
+        origin: of w+, see `in_class`.
         regions: masks at full resolution (any size), target classes, strengths; later ones lie over earlier ones.
         layers: indices of modulated layers where the edit acts; all if None.
         mode: how masks are resized, see `resize_weights`.
@@ -202,5 +204,40 @@ def class_modulations(
     modulations = [generator.modulations(latent, label)]
     for region in regions:
         target = torch.full((len(latent),), region.target, dtype=torch.int64, device=latent.device)
-        modulations.append(generator.modulations(latent, target))
+        modulations.append(generator.modulations(in_class(generator, latent, label, target, origin), target))
     return spatial_mix(modulations, maps)
+
+
+@torch.no_grad()
+def in_class(
+    generator: Generator, latent: Tensor, label: Tensor | None, target: Tensor, origin: Tensor | None = None
+) -> Tensor:
+    """Latents that are the same pictures in other classes, as far as that can be said.
+
+    z says it by itself: it goes with any class. w+ has its class in it, so its place is taken by w of the z that it
+    came from (E's answer, or where projection began), under the other class. Where only w is known, it moves by what
+    the means of w of the two classes differ (`StyleGenerator.class_step`).
+
+    Args:
+        generator: a class-conditional one.
+        latent: [N,latent_dim] or w+ [N,num_ws,w_dim].
+        label: [N] classes of the pictures; only looked at where w moves.
+        target: [N] other classes.
+        origin: [N,latent_dim], NaN in rows where z is not known; None: in none.
+
+    Returns:
+        As latent.
+
+    Raises:
+        PhotograftError: w+ of an unknown z and an unknown class.
+    """
+    if not isinstance(generator, StyleGenerator) or latent.ndim != 3:
+        return latent
+    z = latent.new_full((len(latent), generator.latent_dim), torch.nan) if origin is None else origin
+    known = torch.isfinite(z).all(dim=1)
+    moved = generator.mapping(z.nan_to_num(), target).to(latent)
+    for i in (~known).nonzero()[:, 0].tolist():
+        if label is None or label.ndim != 1:
+            raise PhotograftError("the class of these latents is not known: give it, or the z that they came from")
+        moved[i] = latent[i] + generator.class_step(int(label[i]), int(target[i])).to(latent)
+    return moved

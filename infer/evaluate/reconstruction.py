@@ -21,6 +21,7 @@ from data.sources import open_splits
 from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
 from infer.evaluate.judging import Say, judge_features
 from infer.model_projection import check_projects, project_pictures
+from models.base import StyleGenerator
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.losses import feature_distance, pixel_distance, psi
@@ -105,7 +106,8 @@ def classmates(root: Path, model: Model, label: Tensor, seed: int) -> Tensor:  #
 
 
 def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int], None], **options: Any) -> Tensor:
-    """z [N,latent_dim] as the editor finds it for photos whose class is known.
+    """z [N,latent_dim] as the editor finds it for photos whose class is known; of style generators in z too, which goes
+    with any class.
 
     Args:
         model: with an encoder and a discriminator.
@@ -115,11 +117,12 @@ def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int]
         options: of `infer.projection.project`, instead of the model's.
     """
     assert photos.label is not None
+    options = {"space": "z"} | options if isinstance(model.generator, StyleGenerator) else options
     z = torch.empty(len(photos), model.generator.latent_dim)
     for k in photos.label.unique().tolist():  # the editor takes one class at a time
         for rows in (photos.label == k).nonzero()[:, 0].split(BATCH):
             found = project_pictures(model, photos.target[rows], model.class_names[k], steps=steps, **options)
-            z[rows] = torch.cat([row.z for row in found])
+            z[rows] = torch.cat([row.latent for row in found])
             advance(len(rows))
     return z
 

@@ -31,7 +31,7 @@ def test_share_of_b_grows_with_it() -> None:
 
 def test_presets_take_ever_longer(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "balanced", dataclasses.replace(PRESETS["balanced"], steps=5))
-    monkeypatch.setitem(PRESETS, "best", dataclasses.replace(PRESETS["best"], steps=60))
+    monkeypatch.setitem(PRESETS, "best", dataclasses.replace(PRESETS["best"], steps=60, tuning=5))
     times = measure_presets(load_model(str(tiny)))
     assert times["fast"][0] < times["balanced"][0] < times["best"][0]
     assert times["fast"][1] < times["balanced"][1]

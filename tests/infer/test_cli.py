@@ -328,7 +328,7 @@ def test_recipe_with_other_options(recipe: Path, cat: Path, tmp_path: Path) -> N
     first = read_recipe(recipe)
     for name in ("black cat", "golden retriever"):
         other = read_recipe(tmp_path / "again" / f"moved_to_{name.replace(' ', '-')}.json")
-        assert (other.z, other.source, other.box) == (first.z, first.source, first.box)
+        assert (other.latent, other.source, other.box) == (first.latent, first.source, first.box)
         assert other.targets == (Target(name, "box", 0.8),), "what is not given is the recipe's"
         assert (other.layers, other.method) == (None, "paste")
     assert rerun(recipe, tmp_path / "weaker", moved, "--strength", 0.2) == 0
@@ -427,7 +427,7 @@ def test_project_writes_a_recipe_to_edit_from(tiny: Path, cat: Path, tmp_path: P
     assert (found.box.__str__(), found.targets, found.settings["restarts"]) == (HEAD, (), 1)
     refused(rerun(paths[1], tmp_path / "edits"), capsys, "--to CLASS", tmp_path / "edits")
     assert rerun(paths[1], tmp_path / "edits", "--to", "lion", "--mask", "box") == 0
-    assert read_recipe(tmp_path / "edits" / "cat_to_lion.json").z == found.z
+    assert read_recipe(tmp_path / "edits" / "cat_to_lion.json").latent == found.latent
 
 
 def test_project_skips_bad_photos(tiny: Path, cat: Path, tmp_path: Path, capsys: Capture) -> None:

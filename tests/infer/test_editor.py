@@ -90,7 +90,7 @@ def test_whole_box_is_the_generators_own_class(editor: Editor, model: Model) -> 
     edited = editor.edit("lion", mask="box")
     assert editor.projection is not None
     with torch.no_grad():
-        expected = model.generator(editor.projection.z, torch.tensor([CLASSES.index("lion")]))
+        expected = model.generator(editor.projection.latent, torch.tensor([CLASSES.index("lion")]))
     pixels = ((expected[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
     np.testing.assert_allclose(edited.patch.astype(int), uncrop(pixels, BOX, CAT.shape)[0].astype(int), atol=2)
 
@@ -155,7 +155,7 @@ def test_projecting_together_is_projecting_one_by_one(model: Model) -> None:
         assert alone.label == editor.label
         assert alone.projection is not None
         assert editor.projection is not None
-        torch.testing.assert_close(alone.projection.z, editor.projection.z, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(alone.projection.latent, editor.projection.latent, rtol=1e-3, atol=1e-4)
         assert editor.settings["steps"] == 3
 
 
@@ -226,9 +226,10 @@ def test_calls_in_the_wrong_order(model: Model) -> None:
             call()
 
 
-def test_unconditional_models_are_refused(model: Model) -> None:
+def test_a_class_cannot_be_changed_where_there_are_none(model: Model) -> None:
+    editor = Editor(Model("plain", model.generator), ellipse).set_photo(CAT, BOX)
     with pytest.raises(UnsupportedEdit, match="unconditional"):
-        Editor(Model("plain", model.generator))
+        editor.set_projection(torch.zeros(1, LATENTS), 0).edit("lion")
 
 
 def test_target_is_the_crop(editor: Editor) -> None:

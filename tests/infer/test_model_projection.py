@@ -72,7 +72,7 @@ def test_presets_are_ever_more_work() -> None:
 def test_presets_set_steps_and_restarts(
     preset: str, model: Model, pictures: Tensor, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(PRESETS, preset, dataclasses.replace(PRESETS[preset], steps=2))
+    monkeypatch.setitem(PRESETS, preset, dataclasses.replace(PRESETS[preset], steps=2, tuning=0))
     project_pictures(model, pictures, "lion", preset=preset)
     project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=None)
     project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=1, channels_last=False)
@@ -99,7 +99,7 @@ def test_psi_is_the_projected_discriminators_if_there_is_one(
         for networks, options in ((model, {}), (feature_model, {}), (feature_model, {"psi": "discriminator"}))
     ]
     assert taken == [SNProjectionDiscriminator, ProjectedDiscriminator, SNProjectionDiscriminator]
-    assert not torch.equal(found[1].z, found[2].z)
+    assert not torch.equal(found[1].latent, found[2].latent)
     with pytest.raises(PhotograftError, match="choose from discriminator"):
         project_pictures(model, pictures, "lion", steps=1, psi="projected")
 
@@ -115,17 +115,17 @@ def test_fast_is_the_encoder_alone(feature_model: Model, pictures: Tensor, monke
     assert len(set(labels.tolist())) > 1 or labels[0] != 0
     for source in (None, "lion"):
         found = project_pictures(feature_model, pictures, source, preset="fast")
-        assert torch.allclose(torch.cat([f.z for f in found]), z, atol=1e-4)
+        assert torch.allclose(torch.cat([f.latent for f in found]), z, atol=1e-4)
         expected = labels.tolist() if source is None else [CLASSES.index("lion")] * 3
         assert [int(f.label) for f in found if f.label is not None] == expected
-        assert all(f.loss.isnan().all() and f.iterations == 0 and not f.z.requires_grad for f in found)
+        assert all(f.loss.isnan().all() and f.iterations == 0 and not f.latent.requires_grad for f in found)
 
 
 def test_fast_with_features_of_another_resolution(feature_model: Model, pictures: Tensor) -> None:
     encoder = FeatureEncoder(LATENTS, 64, width=8, hidden=16).freeze()
     other = dataclasses.replace(feature_model, encoder=encoder)
     found = project_pictures(other, pictures, preset="fast")
-    assert torch.allclose(torch.cat([f.z for f in found]), encoder.encode(pictures), atol=1e-4)
+    assert torch.allclose(torch.cat([f.latent for f in found]), encoder.encode(pictures), atol=1e-4)
     same = project_pictures(feature_model, pictures, preset="fast")
     assert [int(f.label) for f in found if f.label is not None] == [int(f.label) for f in same if f.label is not None]
 
@@ -136,9 +136,9 @@ def test_fast_without_a_classifier_takes_the_discriminators_best_score(model: Mo
     labels = torch.stack([model.discriminator(pictures, torch.full((3,), c)) for c in range(4)]).argmax(0)
     assert [int(f.label) for f in found if f.label is not None] == labels.tolist()
     assert model.encoder is not None
-    assert torch.allclose(torch.cat([f.z for f in found]), model.encoder.encode(pictures, labels), atol=1e-5)
+    assert torch.allclose(torch.cat([f.latent for f in found]), model.encoder.encode(pictures, labels), atol=1e-5)
     bare = project_pictures(dataclasses.replace(model, encoder=None), pictures, "lion", preset="fast")
-    assert all(bool((f.z == 0).all()) and f.loss.isfinite().all() for f in bare)
+    assert all(bool((f.latent == 0).all()) and f.loss.isfinite().all() for f in bare)
 
 
 def test_no_steps_still_try_classes_unless_fast(model: Model, pictures: Tensor) -> None:
@@ -208,7 +208,7 @@ def test_codes_of_a_feature_encoder_stay_in_the_ball(feature_model: Model, zeta_
     assert projection_options(bounded)["learning_rate"] == 50.0
     assert projection_options(bounded, space="z")["learning_rate"] == 0.3
     found = project_pictures(bounded, pictures, "lion", steps=3, keep="last")
-    norms = torch.cat([f.z for f in found]).norm(dim=1)
+    norms = torch.cat([f.latent for f in found]).norm(dim=1)
     assert norms.max() == radius
 
 

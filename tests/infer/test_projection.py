@@ -12,7 +12,8 @@ from models.auxiliary import AuxiliaryNetworks
 from models.discriminators import SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
-from models.projection_step import Adam, Objective, draw_to_ball, prepare, prepare_once
+from models.projection_step import Adam, Objective, prepare, prepare_once
+from models.spaces import draw_to_ball
 from tests.collage_fixtures import IMAGE, LATENT, TRAJECTORY, Fixture, manifest, names, network, networks, uses
 
 
@@ -49,7 +50,7 @@ def test_original(name: str) -> None:
             losses, gradient = objective.gradient(variable, torch.tensor([0]))
             variable = adam.step(variable, gradient, rate)
             trail.add(losses.feature - 1, 0.2 * losses.pixel, losses.total - 1, gradient, variable)
-            trail.z.append(variable if auxiliary is None else losses.z)
+            trail.z.append(variable if auxiliary is None else losses.latent)
         for key, values in (("l1", trail.l1), ("l2", trail.l2), ("loss", trail.loss), ("z_saved", trail.z)):
             fixture.check(key, torch.cat(values), **TRAJECTORY)
         fixture.check("grad", torch.cat(trail.grad), **TRAJECTORY)
@@ -61,7 +62,7 @@ def test_original(name: str) -> None:
         options = {"auxiliary": auxiliary, "space": "z" if auxiliary is None else "zeta", "keep": "last"}
         n = len(trail.l1)
         found = project(loaded["generator"], network(dis, "discriminator"), x, y, init=start, steps=n, **options)  # type: ignore[arg-type]
-        last = found.z if auxiliary is None else found.zeta
+        last = found.latent if auxiliary is None else found.zeta
         assert last is not None
         assert torch.allclose(last, fixture.get("target")[-1:], atol=1e-4)
 
@@ -109,7 +110,7 @@ def test_projection_finds_what_the_generator_made(nets: Nets) -> None:
     assert torch.allclose(found.loss, total.amin(0))
     assert found.iterations.tolist() == [30, 30, 30]
     objective = Objective(g, d, x, y)
-    assert torch.allclose(objective(found.z, torch.arange(3)).total, found.loss, atol=1e-5)
+    assert torch.allclose(objective(found.latent, torch.arange(3)).total, found.loss, atol=1e-5)
     assert all(torch.equal(v, d.state_dict()[k]) for k, v in before.items())
 
 
@@ -121,8 +122,8 @@ def test_batch_is_one_by_one(nets: Nets) -> None:
     grouped = project(g, d, x, y, init=z, steps=8, batch_size=2)
     for i in range(3):
         alone = project(g, d, x[i : i + 1], y[i : i + 1], init=z[i : i + 1], steps=8)
-        assert torch.allclose(together.z[i], alone.z[0], atol=1e-4)
-        assert torch.allclose(grouped.z[i], alone.z[0], atol=1e-4)
+        assert torch.allclose(together.latent[i], alone.latent[0], atol=1e-4)
+        assert torch.allclose(grouped.latent[i], alone.latent[0], atol=1e-4)
         assert torch.allclose(together.loss[i], alone.loss[0], atol=1e-5)
 
 
@@ -158,7 +159,7 @@ def test_restarts_are_pruned_and_only_help(nets: Nets, monkeypatch: pytest.Monke
     one = project(g, d, x, y, steps=32, init="mean")
     assert many.loss.mean() <= one.loss.mean() + 1e-5
     again = project(g, d, x, y, steps=32, restarts=4, init="mean")
-    assert torch.allclose(many.z, again.z)
+    assert torch.allclose(many.latent, again.latent)
 
 
 def test_keep_last(nets: Nets) -> None:
@@ -169,7 +170,7 @@ def test_keep_last(nets: Nets) -> None:
     best = project(g, d, x, y, steps=6, learning_rate=3.0)
     total = last.feature_curve + 0.2 * last.pixel_curve
     assert torch.allclose(last.loss, total[-1])
-    assert torch.allclose(Objective(g, d, x, y)(last.z, torch.tensor([0])).total, last.loss, atol=1e-5)
+    assert torch.allclose(Objective(g, d, x, y)(last.latent, torch.tensor([0])).total, last.loss, atol=1e-5)
     assert best.loss <= last.loss
 
 
@@ -188,9 +189,9 @@ def test_zeta_and_encoder_and_any_features(nets: Nets) -> None:
     found = project(g, Small(), x, y, space="zeta", auxiliary=auxiliary, steps=5)
     assert found.zeta is not None
     assert found.zeta.shape == (2, 20)
-    assert torch.allclose(auxiliary.to_z(found.zeta), found.z, atol=1e-6)
+    assert torch.allclose(auxiliary.to_z(found.zeta), found.latent, atol=1e-6)
     assert all(p.requires_grad and p.grad is None for p in auxiliary.parameters())
-    assert project(g, d, x, torch.eye(3)[y], steps=2).z.shape == (2, 8)  # weights of classes
+    assert project(g, d, x, torch.eye(3)[y], steps=2).latent.shape == (2, 8)  # weights of classes
 
 
 @pytest.mark.parametrize("space", ["z", "zeta"])
@@ -202,12 +203,12 @@ def test_max_norm_holds_z_in_the_ball(nets: Nets, space: str) -> None:
     start = {"init": torch.full((2, 8), 2.0), "learning_rate": 0.3}
     free = project(g, d, x, y, **options, **start)  # type: ignore[arg-type]
     held = project(g, d, x, y, max_norm=1.5, **options, **start, keep="last")  # type: ignore[arg-type]
-    assert free.z.norm(dim=1).max() > 1.6
-    assert held.z.norm(dim=1).max() < 1.5 + 1e-5
-    assert torch.allclose(Objective(g, d, x, y)(held.z, torch.arange(2)).total, held.loss, atol=1e-5)
+    assert free.latent.norm(dim=1).max() > 1.6
+    assert held.latent.norm(dim=1).max() < 1.5 + 1e-5
+    assert torch.allclose(Objective(g, d, x, y)(held.latent, torch.arange(2)).total, held.loss, atol=1e-5)
     assert (held.feature_curve[-1] < held.feature_curve[1]).all(), "the descent goes on at the border of the ball"
     wide = project(g, d, x, y, max_norm=1e6, **options, **start)  # type: ignore[arg-type]
-    assert torch.equal(wide.z, free.z)
+    assert torch.equal(wide.latent, free.latent)
 
 
 def test_gradient_on_zeta_goes_through_the_ball(nets: Nets) -> None:
@@ -221,7 +222,7 @@ def test_gradient_on_zeta_goes_through_the_ball(nets: Nets) -> None:
     _, gradient = objective.gradient(zeta, torch.tensor([0]))
     ahead, behind = (objective(zeta + h * direction, torch.tensor([0])).total for h in (1e-3, -1e-3))
     assert float((gradient * direction).sum()) == pytest.approx(float(ahead - behind) / 2e-3, rel=1e-2)
-    assert objective.to_z(zeta).norm().item() == pytest.approx(radius)
+    assert objective.space.to_latent(zeta).norm().item() == pytest.approx(radius)
 
 
 @pytest.mark.parametrize("space", ["z", "zeta"])
@@ -282,8 +283,8 @@ def test_reduced_precision_stays_near(nets: Nets) -> None:
     exact = project(g, d, x, y, init=z, steps=10)
     layout = project(g, d, x, y, init=z, steps=10, channels_last=True)
     reduced = project(g, d, x, y, init=z, steps=10, channels_last=True, dtype=torch.bfloat16)
-    assert torch.allclose(exact.z, layout.z, atol=1e-3)
-    assert reduced.z.dtype == torch.float32
+    assert torch.allclose(exact.latent, layout.latent, atol=1e-3)
+    assert reduced.latent.dtype == torch.float32
     assert (reduced.loss - exact.loss).abs().max() < 0.1 * exact.loss.max() + 0.02
 
 

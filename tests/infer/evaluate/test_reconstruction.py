@@ -60,7 +60,7 @@ def test_codes_are_the_editors(steps: int, model: Model, photos: Photos) -> None
         name = model.class_names[photos.label[i]]
         (row,) = project_pictures(model, photos.target[i : i + 1], name, steps=steps)
         assert (row.zeta is None) == (steps == 0), "A and B take part"
-        assert torch.allclose(z[i], row.z[0], atol=1e-3)
+        assert torch.allclose(z[i], row.latent[0], atol=1e-3)
 
 
 def test_updates_lower_what_projection_optimises(model: Model, photos: Photos, judge: Judge) -> None:

@@ -1,0 +1,145 @@
+"""What one photo changes in a generator: its noise maps, and tuned weights as far as they are kept.
+
+A delta is small (differences in float16, those of weights as factors of low rank), lies in a file beside the recipe,
+and is applied to a copy: the model itself never changes.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from infer.photo import atomic_write
+from models.base import Generator
+from models.errors import PhotograftError
+from models.files import check_finite
+
+FORMAT = "1"
+_LEFT, _RIGHT = ":left", ":right"  # ends of keys in a file; no name of a tensor has a colon
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Differences to tensors of a generator, by their names in its `state_dict`.
+
+    Attributes:
+        whole: float16, in the tensor's own shape.
+        factors: float16 [O,r] and [r,D], whose product is the difference to a tensor [O,...] of O * D elements.
+    """
+
+    whole: Mapping[str, Tensor] = field(default_factory=dict)
+    factors: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    @classmethod
+    def between(cls, generator: Generator, tensors: Mapping[str, Tensor], rank: int | None = None) -> "Delta":
+        """From a generator to other values of some of its tensors.
+
+        Args:
+            generator: is left alone.
+            tensors: of as many elements as the generator's of that name.
+            rank: keep so many singular values of each difference [O,D]; None: the whole difference.
+        """
+        own, whole, factors = generator.state_dict(), {}, {}
+        for name, value in tensors.items():
+            difference = (value.detach().float().reshape(own[name].shape) - own[name].float()).cpu()
+            if rank is None or difference.ndim < 2:
+                whole[name] = difference.half()
+                continue
+            u, s, vh = torch.linalg.svd(difference.flatten(1), full_matrices=False)
+            # shared between the factors: float16 holds neither very small nor very large numbers
+            root = s[:rank].sqrt()
+            factors[name] = ((u[:, :rank] * root).half().contiguous(), (root[:, None] * vh[:rank]).half().contiguous())
+        return cls(whole, factors)
+
+    def __or__(self, other: "Delta") -> "Delta":
+        """Both together; of a tensor that both change the other's difference counts."""
+        mine = {*other.whole, *other.factors}
+        return Delta(
+            {name: t for name, t in self.whole.items() if name not in mine} | dict(other.whole),
+            {name: t for name, t in self.factors.items() if name not in mine} | dict(other.factors),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.factors)
+
+    @property
+    def size(self) -> int:
+        """In bytes, without a file's header."""
+        return sum(t.numel() * t.element_size() for t in self._tensors().values())
+
+    def _differences(self) -> Iterator[tuple[str, Tensor]]:
+        yield from ((name, t.float()) for name, t in self.whole.items())
+        yield from ((name, left.float() @ right.float()) for name, (left, right) in self.factors.items())
+
+    @torch.no_grad()
+    def applied(self, generator: Generator) -> Generator:
+        """A frozen copy of the generator with the differences added.
+
+        Raises:
+            PhotograftError: a delta of another generator.
+        """
+        changed = copy.deepcopy(generator)
+        tensors = changed.state_dict()  # of the copy: they share its memory
+        for name, difference in self._differences():
+            if name not in tensors or tensors[name].numel() != difference.numel():
+                raise PhotograftError(f"the delta does not fit this generator ({name}): project the photo again")
+            tensors[name] += difference.to(tensors[name]).view_as(tensors[name])
+        return changed.freeze()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        parts = dict(self.whole)
+        for name, (left, right) in self.factors.items():
+            parts |= {name + _LEFT: left, name + _RIGHT: right}
+        return parts
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write a safetensors file, whole or not at all.
+
+        Args:
+            path: of the file.
+            fingerprint: of the generator, see `Model.fingerprint`.
+
+        Raises:
+            PhotograftError: it cannot be written.
+        """
+        metadata = {"photograft_delta": FORMAT, "generator": fingerprint}
+        content = save({name: t.contiguous() for name, t in self._tensors().items()}, metadata)
+        atomic_write(path, lambda stream: stream.write(content))
+
+
+def load_delta(path: Path, fingerprint: str) -> Delta:
+    """Read what `Delta.save` wrote.
+
+    Args:
+        path: of the file.
+        fingerprint: of the generator to which it shall be applied.
+
+    Raises:
+        PhotograftError: a file that is missing, damaged, no delta, or of another generator.
+    """
+    if not path.is_file():
+        raise PhotograftError(f"{path} is missing: put it back beside the recipe, or project the photo again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise PhotograftError(f"{path} is not a safetensors file or is damaged: {error}") from error
+    if metadata.get("photograft_delta") != FORMAT:
+        raise PhotograftError(f"{path} holds no delta of a projection: project the photo again")
+    if metadata.get("generator") != fingerprint:
+        raise PhotograftError(f"{path} was made with other weights: project the photo again")
+    check_finite(tensors, path)
+    factors = {}
+    for name in [key.removesuffix(_LEFT) for key in tensors if key.endswith(_LEFT)]:
+        left, right = tensors.pop(name + _LEFT), tensors.pop(name + _RIGHT, None)
+        if right is None or left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
+            raise PhotograftError(f"{path} is damaged: the factors of {name} do not fit")
+        factors[name] = (left, right)
+    return Delta(tensors, factors)
