@@ -25,6 +25,7 @@ from infer.cli_options import (
     RecipeOption,
     SegmenterName,
     SegmenterOption,
+    ShapeOption,
     SpaceOption,
     StepsOption,
     StrengthOption,
@@ -73,6 +74,7 @@ def edit(
     space: SpaceOption = None,
     noise: NoiseOption = None,
     tune: TuneOption = None,
+    shape: ShapeOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
     method: MethodOption = "poisson",
@@ -104,7 +106,7 @@ def edit(
     else:
         check_projects(networks)
         options: dict[str, Any] = {"source": source, "preset": preset, "steps": steps, "seed": seed}
-        options |= searched(space, noise, tune)
+        options |= searched(space, noise, tune, shape)
         for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
             job.run(editor, photo, failures)
         if len(photos) > 1:

@@ -8,6 +8,7 @@ import typer
 from infer.compositing import Method
 from infer.edits.query_transfer import Mode
 from infer.model_projection import PRESETS
+from infer.projection import SHAPE_WEIGHT
 
 SegmenterName = Literal["deeplab", "grabcut", "torchvision"]
 PresetName = Literal["fast", "balanced", "best"]
@@ -82,9 +83,22 @@ TuneOption = Annotated[
 ]
 
 
-def searched(space: SpaceName | None, noise: bool | None, tune: bool | None) -> dict[str, Any]:
+ShapeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--shape",
+        min=0,
+        help="How much the animal's outline counts that the photo's latent shows under other classes; 0: not at all."
+        f" Default: {SHAPE_WEIGHT:g} if the model reads outlines.",
+        show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+
+
+def searched(space: SpaceName | None, noise: bool | None, tune: bool | None, shape: float | None) -> dict[str, Any]:
     """These options as those of `infer.model_projection.project_pictures`."""
-    return {"space": space, "noise": noise, "tuning": tune}
+    return {"space": space, "noise": noise, "tuning": tune, "shape_weight": shape}
 
 
 ToOption = Annotated[

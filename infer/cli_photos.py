@@ -17,6 +17,7 @@ from infer.cli_options import (
     PresetOption,
     RestartsOption,
     SegmenterOption,
+    ShapeOption,
     SpaceOption,
     StepsOption,
     TuneOption,
@@ -104,6 +105,7 @@ def project(
     space: SpaceOption = None,
     noise: NoiseOption = None,
     tune: TuneOption = None,
+    shape: ShapeOption = None,
     segmenter: SegmenterOption = "deeplab",
     seed: DrawSeedOption = 0,
     model: ModelOption = DEFAULT,
@@ -122,7 +124,9 @@ def project(
         networks.class_index(source)
     check_folder(out)
     failures, reserved = Failures(len(photos)), {photo.absolute() for photo in photos}
-    work: dict[str, Any] = {"preset": preset, "steps": steps, "restarts": restarts} | searched(space, noise, tune)
+    work: dict[str, Any] = {"preset": preset, "steps": steps, "restarts": restarts} | searched(
+        space, noise, tune, shape
+    )
     options: dict[str, Any] = {"source": source, "seed": seed} | work
     for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
         with failures.of(photo):

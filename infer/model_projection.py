@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import W_SPACES, Progress, Projection, project
+from infer.projection import SHAPE_WEIGHT, W_SPACES, Progress, Projection, project
 from infer.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
@@ -70,7 +70,8 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     Args:
         model: with auxiliary networks zeta is searched, at the learning rate that their file names. Codes of a
             `FeatureEncoder` have the prior's norm: there z stays where the prior is. With a projected discriminator
-            Psi is its features (see `project_pictures`). Of a style generator w or w+ is searched.
+            Psi is its features (see `project_pictures`), and if it reads outlines the photo's is kept. Of a style
+            generator w or w+ is searched.
         preset: name in PRESETS.
         given: options that are not None take precedence; tuning may be True for as many updates as are usual.
 
@@ -93,8 +94,15 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
         options |= {"auxiliary": model.auxiliary, "learning_rate": model.projection_learning_rate}
     elif bounded:
         options["learning_rate"] = 0.3  # in the ball; docs/experiments
+    options["shape_weight"] = SHAPE_WEIGHT if _keeps_shape(model, options["space"]) else 0.0
     options |= given
     return options | {"tuning": int(options["tuning"])}
+
+
+def _keeps_shape(model: Model, space: str) -> bool:
+    """Whether the photo's outline can be asked for under other classes."""
+    fitted = model.projected is not None and model.projected.outline.fitted
+    return fitted and space not in W_SPACES and bool(model.generator.num_classes)
 
 
 def project_pictures(
@@ -132,6 +140,8 @@ def project_pictures(
     check_projects(model)
     chosen = projection_options(model, preset, steps=steps, **options)
     psi, tuning = _psi_network(model, chosen.pop("psi")), chosen.pop("tuning")
+    if chosen["shape_weight"] and not _keeps_shape(model, chosen["space"]):
+        raise PhotograftError(f"model {model.name} reads no outlines, or not in {chosen['space']}: shape weight is 0")
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
     label = None if source is None else torch.tensor([model.class_index(source)] * len(target))
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
@@ -142,6 +152,8 @@ def project_pictures(
             label = choose_classes(model, target, trials=trials, channels_last=layout)
         dtype = chosen.get("dtype", torch.float32)
         chosen["auxiliary"] = prepare_once(chosen.get("auxiliary"))
+        if chosen["shape_weight"]:
+            chosen["shape"] = prepare_once(model.projected, dtype, layout)
         found = project(
             prepare_once(model.generator, dtype, layout),
             prepare_once(psi, dtype, layout),
@@ -154,7 +166,7 @@ def project_pictures(
     rows = [found[i : i + 1] for i in range(len(target))]
     if not tuning:
         return rows
-    kept = {key: chosen[key] for key in ("pixel_weight", "feature_weight", "seed") if key in chosen}
+    kept: dict[str, Any] = {key: chosen[key] for key in ("pixel_weight", "feature_weight", "seed") if key in chosen}
     options = {"steps": tuning, "progress": tuning_progress, **kept}
     psi = prepare_once(psi, channels_last=layout)
     return [_tuned(model, psi, picture[None], row, **options) for picture, row in zip(target, rows, strict=True)]

@@ -19,14 +19,16 @@ from torch import Tensor
 from infer.delta import Delta
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator, StyleGenerator
+from models.discriminators import ProjectedDiscriminator
 from models.encoder import Encoder
 from models.errors import PhotograftError, UnsupportedEdit
-from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
+from models.projection_step import Adam, FeatureExtractor, Losses, Objective, Shape, prepare
 from models.spaces import Space, WSpace, ZetaSpace, ZSpace
 
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
 W_SPACES = ("w", "w+")
+SHAPE_WEIGHT = 2.0  # of the outline under other classes
 HALVING = 10  # iterations between two halvings of the starts
 
 Progress = Callable[[int, int, float], None]
@@ -93,6 +95,8 @@ def project(
     tolerance: float = 1e-3,
     max_norm: float | None = None,
     noise: bool = True,
+    shape: ProjectedDiscriminator | None = None,
+    shape_weight: float = SHAPE_WEIGHT,
     restarts: int = 0,
     batch_size: int = 8,
     dtype: torch.dtype = torch.float32,
@@ -120,6 +124,9 @@ def project(
         tolerance: relative to the least loss so far (to 0.001 where that is less).
         max_norm: z is held in the ball of this radius (see `Space.hold`); None: not at all, as in the paper. Far
             out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
+        shape: reads outlines (see `models.projection_step.Shape`): the photo's is to stay under other classes too; then
+            the latent after the last update is kept. Only in z and zeta of a generator with classes.
+        shape_weight: of that.
         noise: in w and w+ search each picture's noise maps too.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
         batch_size: pictures that are worked on at once (memory).
@@ -137,8 +144,12 @@ def project(
     e = prepare(encoder, channels_last=channels_last)
     starts = _starts(generator, target, label, e, init, restarts, seed, in_w=space in W_SPACES)
     rate = learning_rate or LEARNING_RATES[space]
-    settings = _Settings(steps, rate, keep == "last", patience, tolerance, seed, progress)
+    if shape is not None and (space in W_SPACES or not generator.num_classes):
+        raise UnsupportedEdit("an outline under other classes needs z or zeta, and classes")
+    last = keep == "last" or shape is not None  # what the loss leaves out has no best
+    settings = _Settings(steps, rate, last, patience, tolerance, seed, progress)
     g, d = prepare(generator, dtype, channels_last), prepare(discriminator, dtype, channels_last)
+    reads = None if shape is None else prepare(shape, dtype, channels_last)
     parts = []
     for at in range(0, len(target), batch_size):
         chosen = slice(at, at + batch_size)
@@ -151,6 +162,7 @@ def project(
             space=moves,
             pixel_weight=pixel_weight,
             feature_weight=feature_weight,
+            shape=reads and Shape(reads, target[chosen], generator.num_classes, shape_weight, seed),
         )
         parts.append(_Descent(objective, starts[chosen], settings).run())
     return _join(parts, label)
@@ -284,7 +296,7 @@ class _Descent:
         for t in range(s.steps):
             # starts that know nothing of their picture look around first; from E's answer that would only lead away
             tried = space.explore(self.variable, t, s.steps, self.random) if self.explores else self.variable
-            losses, gradient = self.objective.gradient(tried, self.rows)
+            losses, gradient = self.objective.gradient(tried, self.rows, t)
             self._record(t, losses, tried)
             if s.patience is not None and len(self.ids) <= self.n:
                 going = self.stale[self.ids] < s.patience

@@ -1,5 +1,6 @@
 """Presets and what a model brings to projection: zeta and its rate, the ball, its way to tell classes."""
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 from infer import model_projection
 from infer.class_choice import choose_class
 from infer.model_projection import PRESETS, choose_classes, project_pictures, projection_options
-from infer.projection import Projection, project
+from infer.projection import SHAPE_WEIGHT, Projection, project
 from models.auxiliary import AuxiliaryNetworks
 from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
 from models.encoder import FeatureEncoder
@@ -102,6 +103,21 @@ def test_psi_is_the_projected_discriminators_if_there_is_one(
     assert not torch.equal(found[1].latent, found[2].latent)
     with pytest.raises(PhotograftError, match="choose from discriminator"):
         project_pictures(model, pictures, "lion", steps=1, psi="projected")
+
+
+def test_shape_is_kept_where_outlines_can_be_read(
+    model: Model, feature_model: Model, pictures: Tensor, calls: list[dict[str, Any]]
+) -> None:
+    assert feature_model.projected is not None
+    project_pictures(feature_model, pictures, "lion", steps=1)
+    with pytest.raises(PhotograftError, match="reads no outlines"):
+        project_pictures(feature_model, pictures, "lion", steps=1, shape_weight=1.0)
+    fitted = copy.deepcopy(feature_model.projected)
+    fitted.outline.weight.fill_(0.1)
+    reading = dataclasses.replace(feature_model, projected=fitted)
+    project_pictures(reading, pictures, "lion", steps=1)
+    project_pictures(reading, pictures, "lion", steps=1, shape_weight=0)
+    assert [("shape" in c, c["shape_weight"]) for c in calls] == [(False, 0), (True, SHAPE_WEIGHT), (False, 0)]
 
 
 def test_fast_is_the_encoder_alone(feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
