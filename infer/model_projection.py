@@ -154,8 +154,8 @@ def project_pictures(
     rows = [found[i : i + 1] for i in range(len(target))]
     if not tuning:
         return rows
-    kept = {key: chosen[key] for key in ("pixel_weight", "feature_weight", "seed") if key in chosen}
-    options = {"steps": tuning, "progress": tuning_progress, **kept}
+    options = {key: value for key, value in chosen.items() if key in ("pixel_weight", "feature_weight", "seed")}
+    options |= {"steps": tuning, "progress": tuning_progress}
     psi = prepare_once(psi, channels_last=layout)
     return [_tuned(model, psi, picture[None], row, **options) for picture, row in zip(target, rows, strict=True)]
 
