@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import W_SPACES, Progress, Projection, project
+from infer.projection import Progress, Projection, project
+from infer.projection_start import W_SPACES
 from infer.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
