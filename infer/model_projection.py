@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import SHAPE_WEIGHT, W_SPACES, Progress, Projection, project
+from infer.projection import SHAPE_WEIGHT, Progress, Projection, project
+from infer.projection_start import W_SPACES
 from infer.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
@@ -166,8 +167,8 @@ def project_pictures(
     rows = [found[i : i + 1] for i in range(len(target))]
     if not tuning:
         return rows
-    kept: dict[str, Any] = {key: chosen[key] for key in ("pixel_weight", "feature_weight", "seed") if key in chosen}
-    options = {"steps": tuning, "progress": tuning_progress, **kept}
+    options = {key: value for key, value in chosen.items() if key in ("pixel_weight", "feature_weight", "seed")}
+    options |= {"steps": tuning, "progress": tuning_progress}
     psi = prepare_once(psi, channels_last=layout)
     return [_tuned(model, psi, picture[None], row, **options) for picture, row in zip(target, rows, strict=True)]
 

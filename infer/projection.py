@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 
 from infer.delta import Delta
+from infer.projection_start import W_SPACES, Starts, create_space, find_starts
 from models.auxiliary import AuxiliaryNetworks
-from models.base import Generator, StyleGenerator
+from models.base import Generator
 from models.discriminators import ProjectedDiscriminator
 from models.encoder import Encoder
 from models.errors import PhotograftError, UnsupportedEdit
 from models.projection_step import Adam, FeatureExtractor, Losses, Objective, Shape, prepare
-from models.spaces import Space, WSpace, ZetaSpace, ZSpace
+from models.spaces import WSpace, ZetaSpace
 
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
-W_SPACES = ("w", "w+")
 SHAPE_WEIGHT = 2.0  # of the outline under other classes
 HALVING = 10  # iterations between two halvings of the starts
 
@@ -140,9 +140,9 @@ def project(
         UnsupportedEdit: w or w+ of a generator that has none.
     """
     _check(generator, target, keep)
-    moves = _space(space, generator, auxiliary, max_norm, noise)
+    moves = create_space(space, generator, auxiliary, max_norm, noise)
     e = prepare(encoder, channels_last=channels_last)
-    starts = _starts(generator, target, label, e, init, restarts, seed, in_w=space in W_SPACES)
+    starts = find_starts(generator, target, label, e, init, restarts, seed, in_w=space in W_SPACES)
     rate = learning_rate or LEARNING_RATES[space]
     if shape is not None and (space in W_SPACES or not generator.num_classes):
         raise UnsupportedEdit("an outline under other classes needs z or zeta, and classes")
@@ -179,18 +179,6 @@ class _Settings:
     progress: Progress | None
 
 
-@dataclass(frozen=True)
-class _Starts:
-    """Latents [S,N,...] with the z that they come from [S,N,latent_dim], NaN for none; informed: the first ones."""
-
-    latent: Tensor
-    origin: Tensor
-    informed: bool
-
-    def __getitem__(self, pictures: slice) -> "_Starts":
-        return _Starts(self.latent[:, pictures], self.origin[:, pictures], self.informed)
-
-
 def _check(generator: Generator, target: Tensor, keep: str) -> None:
     r = generator.resolution
     if target.ndim != 4 or tuple(target.shape[1:]) != (3, r, r) or len(target) == 0:
@@ -201,78 +189,10 @@ def _check(generator: Generator, target: Tensor, keep: str) -> None:
         raise PhotograftError(f"keep must be best or last, not {keep!r}")
 
 
-def _space(
-    name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None, noise: bool
-) -> Space:
-    """The space of this name. Raises PhotograftError where it does not exist or is not bounded as asked."""
-    if max_norm is not None and not max_norm > 0:
-        raise PhotograftError(f"max_norm is a positive bound of z, not {max_norm}")
-    if name == "z":
-        return ZSpace(max_norm)
-    if name == "zeta":
-        if auxiliary is None:
-            raise PhotograftError("projection in zeta needs the auxiliary networks A and B: choose another space")
-        return ZetaSpace(prepare(auxiliary), max_norm)
-    if name not in W_SPACES:
-        raise PhotograftError(f"space must be one of {', '.join(LEARNING_RATES)}, not {name!r}")
-    if not isinstance(generator, StyleGenerator):
-        raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
-    if max_norm is not None:
-        raise PhotograftError(f"max_norm bounds z: it cannot be given in space {name!r}")
-    return WSpace(generator, plus=name == "w+", noise=noise)
-
-
-def _starts(
-    generator: Generator,
-    target: Tensor,
-    label: Tensor | None,
-    encoder: Encoder | None,
-    init: str | Tensor | None,
-    restarts: int,
-    seed: int,
-    in_w: bool,
-) -> _Starts:
-    n, dim = len(target), generator.latent_dim
-    prior = generator.sample_latent((1 + restarts) * n, torch.Generator().manual_seed(seed)).view(1 + restarts, n, dim)
-    prior = prior.to(target)
-    init = init if init is not None else "mean" if encoder is None else "encoder"
-    informed = isinstance(init, Tensor) or init == "encoder"
-    if isinstance(init, Tensor):
-        first = init.to(target)
-    elif init == "encoder":
-        if encoder is None:
-            raise PhotograftError("init 'encoder' needs an encoder")
-        with torch.no_grad():
-            first = encoder.encode(target, label).to(target)
-    elif init == "mean":
-        first = torch.zeros_like(prior[0])
-        if in_w and isinstance(generator, StyleGenerator):
-            first = generator.broadcast(generator.w_mean.to(target).expand(n, -1))
-    elif init == "random":
-        first = prior[0]
-    else:
-        raise PhotograftError(f"init must be encoder, mean, random or latents, not {init!r}")
-    if not (in_w and isinstance(generator, StyleGenerator)):
-        _check_start(first, [(n, dim)])
-        z = torch.cat([first[None], prior[1:]])
-        return _Starts(z, z, informed)
-    _check_start(first, [(n, dim), (n, generator.num_ws, generator.w_dim)])
-    with torch.no_grad():
-        ws = [z if z.ndim == 3 else generator.mapping(z, label).to(target) for z in (first, *prior[1:])]
-    unknown = torch.full_like(prior[0], torch.nan)
-    return _Starts(torch.stack(ws), torch.stack([unknown if first.ndim == 3 else first, *prior[1:]]), informed)
-
-
-def _check_start(start: Tensor, shapes: Sequence[tuple[int, ...]]) -> None:
-    if tuple(start.shape) not in shapes or not bool(torch.isfinite(start).all()):
-        fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
-        raise PhotograftError(f"initial latents must be finite and {fitting}, not {list(start.shape)}")
-
-
 class _Descent:
     """Adam on all starts of a few pictures, with what is known of each start by its number."""
 
-    def __init__(self, objective: Objective, starts: _Starts, settings: _Settings) -> None:
+    def __init__(self, objective: Objective, starts: Starts, settings: _Settings) -> None:
         self.objective, self.settings = objective, settings
         count, n = starts.latent.shape[:2]
         self.rows = torch.arange(n, device=starts.latent.device).repeat(count)  # picture of every start that still runs
