@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from infer.delta import Delta, load_delta
 from infer.tuning import _neighbours, convolutions, tune
 from models.errors import PhotograftError
+from models.generators.pggan import PGGANGenerator
 from models.generators.sngan import SNGANGenerator
 from models.projection_step import Objective
 from tests.infer.tiny_styles import LATENTS, NUM_WS, RESOLUTION, W_DIM, Colours, tiny_generator
@@ -28,16 +29,20 @@ def tiny_sngan() -> SNGANGenerator:
     return g.freeze()
 
 
-def case(family: str) -> tuple[Any, Tensor, Tensor]:
+def case(family: str) -> tuple[Any, Tensor, Tensor | None]:
     """A generator, and a latent with its class."""
     z, y = torch.full((1, LATENTS), 0.4), torch.tensor([1])
     if family == "sngan":
         return tiny_sngan(), z, y
+    if family == "pggan":
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return PGGANGenerator((8, 8, 6), latent_dim=LATENTS).freeze(), z, None
     g = tiny_generator(family)
     return g, g.mapping(z, y), y
 
 
-@pytest.mark.parametrize("family", ["sngan", "stylegan2", "stylegan"])
+@pytest.mark.parametrize("family", ["sngan", "pggan", "stylegan2", "stylegan"])
 def test_tuning_lowers_the_loss_and_a_file_keeps_it(family: str, tmp_path: Path) -> None:
     g, latent, y = case(family)
     before = {name: t.clone() for name, t in g.state_dict().items()}
