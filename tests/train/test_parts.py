@@ -229,6 +229,7 @@ def test_neutral_augmentation_changes_nothing_and_parts_do_what_they_say() -> No
         "contrast": one,
         "shift": torch.zeros(1, 2),
         "cutout": outside,
+        "chance": 0 * one,
         "window": torch.tensor([[1.0, 0.5, 0.5]]),
     }
     torch.testing.assert_close(Augmentation(**neutral)(x, PARTS), x)
