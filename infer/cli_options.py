@@ -8,7 +8,6 @@ import typer
 from infer.compositing import Method
 from infer.edits.query_transfer import Mode
 from infer.model_projection import PRESETS
-from infer.projection import SHAPE_WEIGHT
 
 SegmenterName = Literal["deeplab", "grabcut", "torchvision"]
 PresetName = Literal["fast", "balanced", "best"]
@@ -88,8 +87,8 @@ ShapeOption = Annotated[
     typer.Option(
         "--shape",
         min=0,
-        help="How much the animal's outline counts that the photo's latent shows under other classes; 0: not at all."
-        f" Default: {SHAPE_WEIGHT:g} if the model reads outlines.",
+        help="How much the outline counts that the animal has under other classes; about 2 keeps it where it is, and"
+        " costs classes. Default: 0.",
         show_default=False,
         rich_help_panel=_PROJECTION,
     ),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import SHAPE_WEIGHT, Progress, Projection, project
+from infer.projection import Progress, Projection, project
 from infer.projection_start import W_SPACES
 from infer.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
@@ -71,8 +71,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     Args:
         model: with auxiliary networks zeta is searched, at the learning rate that their file names. Codes of a
             `FeatureEncoder` have the prior's norm: there z stays where the prior is. With a projected discriminator
-            Psi is its features (see `project_pictures`), and if it reads outlines the photo's is kept. Of a style
-            generator w or w+ is searched.
+            Psi is its features (see `project_pictures`), and of a style generator w or w+ is searched.
         preset: name in PRESETS.
         given: options that are not None take precedence; tuning may be True for as many updates as are usual.
 
@@ -95,7 +94,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
         options |= {"auxiliary": model.auxiliary, "learning_rate": model.projection_learning_rate}
     elif bounded:
         options["learning_rate"] = 0.3  # in the ball; docs/experiments
-    options["shape_weight"] = SHAPE_WEIGHT if _keeps_shape(model, options["space"]) else 0.0
+    options["shape_weight"] = 0.0  # outlines are bought with classes: README
     options |= given
     return options | {"tuning": int(options["tuning"])}
 
@@ -142,7 +141,7 @@ def project_pictures(
     chosen = projection_options(model, preset, steps=steps, **options)
     psi, tuning = _psi_network(model, chosen.pop("psi")), chosen.pop("tuning")
     if chosen["shape_weight"] and not _keeps_shape(model, chosen["space"]):
-        raise PhotograftError(f"model {model.name} reads no outlines, or not in {chosen['space']}: shape weight is 0")
+        raise PhotograftError(f"model {model.name} reads no outlines, or not in {chosen['space']}: leave --shape out")
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
     label = None if source is None else torch.tensor([model.class_index(source)] * len(target))
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:

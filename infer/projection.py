@@ -28,7 +28,6 @@ from models.spaces import WSpace, ZetaSpace
 
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
-SHAPE_WEIGHT = 2.0  # of the outline under other classes
 HALVING = 10  # iterations between two halvings of the starts
 
 Progress = Callable[[int, int, float], None]
@@ -96,7 +95,7 @@ def project(
     max_norm: float | None = None,
     noise: bool = True,
     shape: ProjectedDiscriminator | None = None,
-    shape_weight: float = SHAPE_WEIGHT,
+    shape_weight: float = 1.0,
     restarts: int = 0,
     batch_size: int = 8,
     dtype: torch.dtype = torch.float32,

@@ -79,6 +79,7 @@ def translation(
     translations: Annotated[int, typer.Option(min=2, help="Translations, and real pictures, compared.")] = 4000,
     masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 100,
     bf16: Annotated[bool, typer.Option("--bf16", help="Projection in bfloat16.")] = False,
+    shape: Annotated[float, typer.Option(min=0, help="Weight of the photo's outline in projection.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of targets and real pictures.")] = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and contact sheets.")] = Path("out"),
 ) -> None:
@@ -94,6 +95,7 @@ def translation(
             translations=translations,
             masks=masks,
             bf16=bf16,
+            shape=shape,
             seed=seed,
             say=say,
         )

@@ -9,6 +9,7 @@ SqueezeNet.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -233,6 +234,7 @@ def evaluate_translation(
     translations: int = 4000,
     masks: int = 100,
     bf16: bool = False,
+    shape: float = 0.0,
     seed: int = 1,
     say: Say | None = None,
 ) -> TranslationReport:
@@ -246,6 +248,7 @@ def evaluate_translation(
         translations: behind a Fréchet distance, and real pictures; some thousands, or distances are too large.
         masks: translations whose animal is segmented.
         bf16: projection in bfloat16.
+        shape: weight of the photo's outline in projection.
         seed: of the target classes and of the choice of real pictures.
         say: told of progress.
 
@@ -262,11 +265,11 @@ def evaluate_translation(
     per_photo = max(1, round(translations / len(chosen)))
     references = References(model, root, per_photo * len(chosen), seed, say)
     translator, segment = Translator(model, chosen, references, per_photo, seed), create_segmenter()
-    dtype = {"dtype": torch.bfloat16} if bf16 else {}
+    options: dict[str, Any] = {"shape_weight": shape} | ({"dtype": torch.bfloat16} if bf16 else {})
     found = []
     for t in steps:
         advance = _counter(say, f"projecting, {t} updates", len(chosen))
-        found.append(translator.found(t, find_codes(model, chosen, t, advance, **dtype), masks, segment))
+        found.append(translator.found(t, find_codes(model, chosen, t, advance, **options), masks, segment))
     floor = frechet(references.real[0::2], references.real[1::2])
     return TranslationReport(found, len(chosen), len(references.real), floor, seed)
 

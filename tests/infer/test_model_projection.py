@@ -12,7 +12,7 @@ from torch import Tensor
 from infer import model_projection
 from infer.class_choice import choose_class
 from infer.model_projection import PRESETS, choose_classes, project_pictures, projection_options
-from infer.projection import SHAPE_WEIGHT, Projection, project
+from infer.projection import Projection, project
 from models.auxiliary import AuxiliaryNetworks
 from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
 from models.encoder import FeatureEncoder
@@ -105,7 +105,7 @@ def test_psi_is_the_projected_discriminators_if_there_is_one(
         project_pictures(model, pictures, "lion", steps=1, psi="projected")
 
 
-def test_shape_is_kept_where_outlines_can_be_read(
+def test_shape_is_kept_if_asked_where_outlines_can_be_read(
     model: Model, feature_model: Model, pictures: Tensor, calls: list[dict[str, Any]]
 ) -> None:
     assert feature_model.projected is not None
@@ -116,8 +116,8 @@ def test_shape_is_kept_where_outlines_can_be_read(
     fitted.outline.weight.fill_(0.1)
     reading = dataclasses.replace(feature_model, projected=fitted)
     project_pictures(reading, pictures, "lion", steps=1)
-    project_pictures(reading, pictures, "lion", steps=1, shape_weight=0)
-    assert [("shape" in c, c["shape_weight"]) for c in calls] == [(False, 0), (True, SHAPE_WEIGHT), (False, 0)]
+    project_pictures(reading, pictures, "lion", steps=1, shape_weight=2.0)
+    assert [("shape" in c, c["shape_weight"]) for c in calls] == [(False, 0), (False, 0), (True, 2)]
 
 
 def test_fast_is_the_encoder_alone(feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
