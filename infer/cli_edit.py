@@ -158,7 +158,7 @@ def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
     if known is None:
         return how
     options = {"box": "--box", "source": "--from", "preset": "--preset", "steps": "--steps", "seed": "--seed"}
-    options |= {"space": "--space", "noise": "--noise", "tune": "--tune"}
+    options |= {"space": "--space", "noise": "--noise", "tune": "--tune", "shape": "--shape"}
     for name, option in options.items():
         if _given(context, name):
             raise PhotograftError(f"{option} and --recipe exclude each other: the recipe's projection is used as it is")

@@ -124,10 +124,8 @@ def project(
         networks.class_index(source)
     check_folder(out)
     failures, reserved = Failures(len(photos)), {photo.absolute() for photo in photos}
-    work: dict[str, Any] = {"preset": preset, "steps": steps, "restarts": restarts} | searched(
-        space, noise, tune, shape
-    )
-    options: dict[str, Any] = {"source": source, "seed": seed} | work
+    options: dict[str, Any] = {"source": source, "seed": seed, "preset": preset, "steps": steps, "restarts": restarts}
+    options |= searched(space, noise, tune, shape)
     for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
         with failures.of(photo):
             for path in write_projection(editor, out, reserved):

@@ -18,6 +18,8 @@ from models.registry import suggest
 from models.zoo import Model
 
 SHORTLIST = 3  # classes of a photo that are projected when a classifier drew up the list
+# In units of the prior's norm. Translations of z farther out miss their classes (model card); nearer, outlines move.
+BALL = 0.8
 SCORED_SHORTLIST = 16  # the same where only the projection discriminator's scores did
 
 
@@ -89,7 +91,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     options["space"] = given.get("space", searched)
     bounded = isinstance(model.encoder, FeatureEncoder) and options["space"] not in W_SPACES
     if bounded:
-        options["max_norm"] = 1.2 * model.generator.latent_dim**0.5
+        options["max_norm"] = BALL * model.generator.latent_dim**0.5
     if options["space"] == "zeta":
         options |= {"auxiliary": model.auxiliary, "learning_rate": model.projection_learning_rate}
     elif bounded:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infer import model_projection
 from infer.class_choice import choose_class
-from infer.model_projection import PRESETS, choose_classes, project_pictures, projection_options
+from infer.model_projection import BALL, PRESETS, choose_classes, project_pictures, projection_options
 from infer.projection import Projection, project
 from models.auxiliary import AuxiliaryNetworks
 from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
@@ -218,7 +218,7 @@ def test_bad_rate_in_the_file(rate: object, tmp_path: Path) -> None:
 
 def test_codes_of_a_feature_encoder_stay_in_the_ball(feature_model: Model, zeta_model: Model, pictures: Tensor) -> None:
     bounded = dataclasses.replace(feature_model, auxiliary=zeta_model.auxiliary, projection_learning_rate=50.0)
-    radius = pytest.approx(1.2 * LATENTS**0.5)
+    radius = pytest.approx(BALL * LATENTS**0.5)
     assert projection_options(bounded)["max_norm"] == projection_options(feature_model)["max_norm"] == radius
     assert projection_options(bounded, max_norm=1.0)["max_norm"] == 1.0
     assert projection_options(bounded)["learning_rate"] == 50.0
