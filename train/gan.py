@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
@@ -19,23 +18,14 @@ from data.module import ImageDataModule
 from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder, resize
 from models.errors import PhotograftError
-from models.losses import stage_distance
-from models.outline import segment, soft_iou
-from models.segmentation import create_segmenter
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
-from train.codes import correlation_penalty, whiten
-from train.diversity import Diversity
+from train.codes import whiten
 from train.networks import Network, build_encoder, build_generator, describe, update_average
-from train.path_length import PathLength
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
-from train.spectrum import spectral_distance
 from train.tables import table_parameters
-
-PATH_EVERY = 4  # steps from one path length term to the next, which weighs as many times as much
-OUTLINED = 256  # real pictures that are segmented: a minute of a CPU
-SATURATED = 1.8  # tanh is 0.95 there and passes a tenth of the gradient on
+from train.terms import Looked, Terms, Weights
 
 
 class GAN(pl.LightningModule):
@@ -118,12 +108,18 @@ class GAN(pl.LightningModule):
         self.stages = stages or [Stage()]
         self.n_dis, self.reuse_fakes, self.generator_batch = n_dis, reuse_fakes, generator_batch
         self.learning_rate, self.table_learning_rate, self.decay = learning_rate, table_learning_rate, decay
-        self.feature_weight, self.pixel_weight = feature_weight, pixel_weight
-        self.saturation_weight, self.path_weight = saturation_weight, path_weight
+        self.weights = Weights(
+            feature=feature_weight,
+            pixel=pixel_weight,
+            path=path_weight,
+            saturation=saturation_weight,
+            decorrelation=decorrelation_weight,
+            diversity=diversity_weight,
+            outline=outline_weight,
+            spectrum=spectrum_weight,
+        )
         self.encoder_learning_rate, self.betas = encoder_learning_rate, betas
-        self.decorrelation_weight, self.diversity_weight = decorrelation_weight, diversity_weight
-        self.diversity_target, self.outline_weight = diversity_target, outline_weight
-        self.spectrum_weight, self.whiten_codes = spectrum_weight, whiten_codes
+        self.diversity_target, self.whiten_codes = diversity_target, whiten_codes
         self.group_tables, self.ema_decay = group_tables, ema
         self.init_generator, self.init_encoder = init_generator, init_encoder
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
@@ -178,56 +174,30 @@ class GAN(pl.LightningModule):
         if self.encoder is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder)
         self.ema.requires_grad_(False).eval()
-        self._prepare_terms(self.generator)  # after the copy, which would take hooks along
+        if isinstance(self.generator, StyleGenerator):
+            self.generator.noise = "random"
         self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
         self.group_names = list(data.group_names)
         for adversary in self._opponents:
             adversary.build(data.num_classes, data.resolution)
             adversary.start()
-        if self.encoder is not None and self.decorrelation_weight:
-            self.register_buffer("code_covariance", torch.eye(self.encoder.latent_dim))
-        if self.diversity_weight and self._projected is not None:
-            self.diversity = Diversity(self._projected.network, self.diversity_target)
-
-    def _prepare_terms(self, generator: Generator) -> None:
-        if isinstance(generator, StyleGenerator):
-            generator.noise = "random"
-        if self.saturation_weight:
-            if isinstance(generator, StyleGenerator):
-                raise PhotograftError("saturation_weight is for generators that end in tanh, such as sngan")
-            generator.get_submodule("to_rgb").register_forward_hook(self._remember_saturation)
-        if self.path_weight:
-            if not isinstance(generator, StyleGenerator):
-                raise PhotograftError("path_weight is for generators with a w, such as stylegan2")
-            self.path_length = PathLength()
-
-    def _remember_saturation(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._saturation = F.relu(output.float().abs() - SATURATED).square().mean()
+        code_dim = 0 if self.encoder is None else self.encoder.latent_dim
+        # after the copy of the generator, which would take hooks along
+        self.terms = Terms(self.weights, self.generator, self._projected, code_dim, self.diversity_target)
 
     def on_fit_start(self) -> None:
         """Measure real pictures, once: standardise the frozen features, whiten codes, scatter within classes."""
         if int(self.steps):
             return
-        pictures, labels = self._first_pictures(2048 if self.whiten_codes or self.diversity_weight else 512)
+        pictures, labels = self._first_pictures(2048 if self.whiten_codes or self.weights.diversity else 512)
         for adversary in self._opponents:
             if isinstance(adversary, ProjectedAdversary) and not adversary.init:
                 adversary.network.calibrate(pictures[:512])
         if self.whiten_codes:
             self._whiten(pictures)
-        if self.diversity_weight and self._projected is not None:
-            adversary = self._projected
-            with torch.no_grad():  # augmented as in training; one part at a time in memory
-                seen = (adversary.look(self._augmented(adversary, part)) for part in pictures.split(64))
-                self.diversity.measure(seen, labels)
-        if self.outline_weight and self._projected is not None:
-            self._fit_outline(self._projected, pictures[:OUTLINED])
-
-    @torch.no_grad()
-    def _fit_outline(self, adversary: ProjectedAdversary, pictures: Tensor) -> None:
-        seen = [adversary.look(part).stages for part in pictures.split(64)]
-        masks = segment(create_segmenter(device=self.device), pictures, seen[0][0].shape[-1])
-        adversary.network.outline.fit(seen, masks)
+        if self._projected is not None:
+            self.terms.measure(self._projected, pictures, labels)
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
@@ -325,7 +295,7 @@ class GAN(pl.LightningModule):
         from_photos = reconstructions + counts["translation"]
         prior = self.generator.sample_latent(counts["prior"]).to(self.device)
         drawn = self.draw_labels(n - reconstructions)
-        pairs = self._pair(drawn, reconstructions, counts) if self.diversity_weight else ()
+        pairs = self._pair(drawn, reconstructions, counts) if self.weights.diversity else ()
         if not from_photos:
             return Codes(prior, drawn, 0, 0, pairs)
         if from_photos > len(real):
@@ -357,7 +327,7 @@ class GAN(pl.LightningModule):
         return Fakes(images, codes)
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:
-        self._seen: dict[int, tuple[Any, Any, Tensor]] = {}
+        self._looked: dict[int, Looked] = {}
         augmentation = Augmentation.draw(len(real), real.device)
         for index, adversary in enumerate(self._opponents):
             if step % adversary.every:
@@ -366,7 +336,7 @@ class GAN(pl.LightningModule):
             pick = slice(0, n) if adversary.share == 1.0 else torch.randperm(len(real))[:n]
             seen_real, seen_fake = self._look(adversary, real, fakes.images, augmentation, pick)
             labels, fake_labels = label[pick], fakes.codes.labels[pick]
-            self._seen[index] = (seen_real, seen_fake, fake_labels)
+            self._looked[index] = Looked(seen_real, seen_fake, fake_labels)
             wrong = self.wrong_labels(labels)
             terms = adversary.own_loss(seen_real, labels, seen_fake.detach(), fake_labels, wrong)
             self._descend(1 + index, terms)
@@ -400,32 +370,30 @@ class GAN(pl.LightningModule):
 
     def _generator_step(self, stage: Stage, real: Tensor, fakes: Fakes) -> None:
         listened = [(i, a) for i, a in enumerate(self._opponents) if stage.adversarial and a.weight]
-        if self.reuse_fakes and listened:  # those that looked in this step
-            listened = [(i, a) for i, a in listened if i in self._seen]
+        looked = self._looked if self.reuse_fakes and stage.adversarial else {}
+        if self.reuse_fakes:  # those that looked in this step
+            listened = [(i, a) for i, a in listened if i in looked]
         terms: dict[str, Tensor] = {}
         for index, adversary in listened:
             adversary.set_learning(False)
-            if self.reuse_fakes:
-                _, seen, labels = self._seen[index]
+            if index in looked:
+                seen, labels = looked[index].fake, looked[index].labels
             else:
-                seen, labels = adversary.look(self._augmented(adversary, fakes.images)), fakes.codes.labels
+                augmentation = Augmentation.draw(len(fakes.images), fakes.images.device)
+                seen, labels = adversary.look(adversary.augmented(fakes.images, augmentation)), fakes.codes.labels
             score = adversary.generator_loss(seen, labels)
             terms[f"adversarial_{index}"] = stage.adversarial * adversary.weight * score
-        if fakes.codes.reconstructions:
-            terms |= self._reconstruction_terms(stage, real, fakes)
-        if self.saturation_weight:
-            terms["saturation"] = self.saturation_weight * self._saturation
-        if self.decorrelation_weight and fakes.codes.photos is not None:
-            penalty = correlation_penalty(fakes.codes.photos, self.get_buffer("code_covariance"))
-            terms["decorrelation"] = self.decorrelation_weight * penalty
-        if self.diversity_weight and fakes.codes.pairs and stage.adversarial:
-            terms["diversity"] = self.diversity_weight * self._shortfall(fakes)
-        if self.outline_weight and fakes.codes.from_photos and stage.adversarial:
-            terms["outline"] = self.outline_weight * self._outline_error(fakes.codes.from_photos)
-        if self.spectrum_weight and stage.adversarial:
-            terms["spectrum"] = self.spectrum_weight * spectral_distance(fakes.images, real)
-        if self.path_weight and stage.adversarial and int(self.steps) % PATH_EVERY == 0:
-            terms["path_length"] = PATH_EVERY * self.path_weight * self._path_length(fakes)
+        whole = (looked[i] for i, a in enumerate(self._opponents) if i in looked and a is self._projected)
+        terms |= self.terms(
+            real,
+            fakes,
+            self.generator,
+            self._projected,
+            next(whole, None) if self._projected is not None and self._projected.share == 1 else None,
+            self._draw_prior,
+            adversarial=stage.adversarial > 0,
+            step=int(self.steps),
+        )
         if terms:  # else nobody that it listens to looked in this step
             self._descend(0, terms)
             self._update_ema()
@@ -433,51 +401,10 @@ class GAN(pl.LightningModule):
             adversary.set_learning(True)
         self.log_dict({f"generator/{key}": value.detach() for key, value in terms.items()}, prog_bar=False)
 
-    def _augmented(self, adversary: Adversary, images: Tensor) -> Tensor:
-        return adversary.augmented(images, Augmentation.draw(len(images), images.device))
-
-    def _reconstruction_terms(self, stage: Stage, real: Tensor, fakes: Fakes) -> dict[str, Tensor]:
-        n = fakes.codes.reconstructions
-        terms = {"pixels": self.pixel_weight * F.l1_loss(fakes.images[:n], real[:n])}
-        for index, adversary in enumerate(self._opponents):
-            if not isinstance(adversary, ProjectedAdversary) or not self.feature_weight:
-                continue
-            looked = stage.adversarial and self.reuse_fakes and index in self._seen and adversary.share == 1.0
-            if looked:  # both were augmented alike, so they can be compared
-                seen_real, seen_fake, _ = self._seen[index]
-            else:
-                with torch.no_grad():
-                    seen_real = adversary.look(real[:n])
-                seen_fake = adversary.look(fakes.images[:n])
-            distance = stage_distance(seen_real[:n].stages, seen_fake[:n].stages)
-            terms["features"] = self.feature_weight * distance
-        return terms
-
-    def _outline_error(self, from_photos: int) -> Tensor:
-        """1 - IoU of the outlines in photos and in what was made of them; both were augmented alike."""
-        index = next(i for i, a in enumerate(self._opponents) if isinstance(a, ProjectedAdversary))
-        seen_real, seen_fake, _ = self._seen[index]
-        outline = cast(ProjectedAdversary, self._opponents[index]).network.outline
-        real, fake = (outline(seen[:from_photos].stages) for seen in (seen_real, seen_fake))
-        return 1 - soft_iou(real, fake).mean()
-
-    def _shortfall(self, fakes: Fakes) -> Tensor:
-        """What pairs of prior samples lack in scatter, in the first projected discriminator's features."""
-        index = next(i for i, a in enumerate(self._opponents) if isinstance(a, ProjectedAdversary))
-        adversary = self._opponents[index]
-        if self.reuse_fakes and index in self._seen and adversary.share == 1.0:
-            seen = self._seen[index][1]
-        else:
-            seen = adversary.look(self._augmented(adversary, fakes.images))
-        return self.diversity(seen, fakes.codes.pairs)
-
-    def _path_length(self, fakes: Fakes) -> Tensor:
-        """The term of half as many prior samples as there are fakes, as in StyleGAN2."""
-        assert isinstance(self.generator, StyleGenerator)
-        label = self.draw_labels((len(fakes.images) + 1) // 2)
-        z = self.generator.sample_latent(len(label)).to(self.device)
-        value: Tensor = self.path_length(self.generator, z, label if self.generator.num_classes else None)
-        return value
+    def _draw_prior(self, n: int) -> tuple[Tensor, Tensor | None]:
+        assert self.generator is not None
+        label = self.draw_labels(n)
+        return self.generator.sample_latent(n).to(self.device), label if self.generator.num_classes else None
 
     def _update_ema(self) -> None:
         # early on the average would be of nothing but the first weights

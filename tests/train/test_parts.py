@@ -286,7 +286,7 @@ def test_pairs_share_their_class(folders: Path, tmp_path: Path) -> None:
             assert len({*first.tolist(), *second.tolist()}) == 2 * len(first) > 0
             assert torch.equal(codes.labels[first], codes.labels[second])
             assert not torch.equal(codes.latent[first], codes.latent[second])
-    assert not bool((module.diversity.get_buffer("scatter_0") == 1).all())  # measured on real pictures
+    assert not bool((module.terms.diversity.get_buffer("scatter_0") == 1).all())  # measured on real pictures
 
 
 @pytest.mark.parametrize("weight", ["decorrelation_weight", "diversity_weight", "outline_weight", "spectrum_weight"])
@@ -294,7 +294,7 @@ def test_terms_reach_what_they_are_for(
     folders: Path, tmp_path: Path, weight: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gradient of one step differs with and without the term, the batch and its codes being the same."""
-    monkeypatch.setattr("train.gan.create_segmenter", lambda **options: brightness)
+    monkeypatch.setattr("train.terms.create_segmenter", lambda **options: brightness)
 
     def after(value: float) -> dict[str, Tensor]:
         module = gan(stages=[Stage(sources=MIXED)], **{"diversity_weight": 1e-9, weight: value})

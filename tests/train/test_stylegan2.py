@@ -150,8 +150,8 @@ def test_resume_is_exact(trained: tuple[Path, Path], tmp_path: Path) -> None:
     fit(root, tmp_path / "a", 3, make=make)
     fit(root, tmp_path / "b", 6, resume=tmp_path / "a" / "last.ckpt", make=make)
     whole, resumed = (read(path / "last.ckpt")["state_dict"] for path in (folder, tmp_path / "b"))
-    assert {"path_length.mean", "adversaries.1.chance", "adversaries.1.steps"} < set(whole)
-    assert float(whole["path_length.mean"]) > 0
+    assert {"terms.path_length.mean", "adversaries.1.chance", "adversaries.1.steps"} < set(whole)
+    assert float(whole["terms.path_length.mean"]) > 0
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
