@@ -19,7 +19,7 @@ from models.base import Configurable
 from models.features import FeatureNetwork, create_features
 from models.outline import Outline
 from models.registry import discriminators
-from models.resampling import pooled_conv
+from models.resampling import pooled_conv, resize
 
 SN_LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the blocks' outputs in units of ch
     "snresnet_64": (1, 2, 4, 8, 16),  # the only one whose last block halves the resolution too: give last_down
@@ -229,6 +229,7 @@ class ProjectedDiscriminator(Configurable):
     Args:
         num_classes: 0 for an unconditional one.
         resolution: of the pictures.
+        sees: resolution at which the feature network looks at them, if another: small pictures are enlarged for it.
         features: name of the frozen feature network (see `models.features`).
         mixed_channels: width after the random mixing.
         head_channels: width of the heads.
@@ -245,17 +246,20 @@ class ProjectedDiscriminator(Configurable):
         features: str = "mobilenet_v2",
         mixed_channels: int = 64,
         head_channels: int = 128,
+        sees: int | None = None,
     ) -> None:
         super().__init__()
+        self.sees = resolution if sees is None else sees
         self.config = {
             "num_classes": num_classes,
             "resolution": resolution,
+            "sees": self.sees,
             "features": features,
             "mixed_channels": mixed_channels,
             "head_channels": head_channels,
         }
         self.network: FeatureNetwork = create_features(features)
-        shapes = self.network.shapes(resolution)
+        shapes = self.network.shapes(self.sees)
         self.mix1 = nn.ModuleList(nn.Conv2d(c, mixed_channels, 1, bias=False) for c, _ in shapes)
         self.mix3 = nn.ModuleList(nn.Conv2d(mixed_channels, mixed_channels, 3, padding=1, bias=False) for _ in shapes)
         for conv in (*self.mix1, *self.mix3):
@@ -269,7 +273,7 @@ class ProjectedDiscriminator(Configurable):
 
     def project(self, x: Tensor) -> Projected:
         """Frozen features of pictures [N,3,R,R] in [-1,1]."""
-        stages, pooled = self.network(x)
+        stages, pooled = self.network(resize(x, self.sees))
         mixed = [mix(stage) for mix, stage in zip(self.mix1, stages, strict=True)]
         for i in range(len(mixed) - 1, 0, -1):  # coarse to fine
             size = mixed[i - 1].shape[-2:]
@@ -304,6 +308,11 @@ class ProjectedDiscriminator(Configurable):
     def features(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,D]
         """What the heads see, each at unit length: the features behind Psi, as of the SN projection discriminator."""
         return torch.cat([F.normalize(h.flatten(1), dim=1) for h in self.heads(self.project(x))], dim=1)
+
+    def class_logits(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,K]
+        """As `classify`, of pictures in [-1,1], without the mixed features."""
+        logits: Tensor = self.classifier(self.network(resize(x, self.sees))[1])
+        return logits
 
     def classify(self, projected: Projected) -> Tensor:  # -> [N,K]
         """Class logits of a linear probe on the pooled features (fitted to real pictures only)."""

@@ -17,6 +17,7 @@ from models.batch_norm import BatchNorm1d
 from models.features import MobileNetV2, create_features
 from models.generators.sngan import ConditionalBatchNorm2d
 from models.registry import encoders
+from models.resampling import resize
 
 
 class Encoder(Configurable, ABC):
@@ -39,13 +40,6 @@ class Encoder(Configurable, ABC):
         """z [N,latent_dim] of pictures of any square size, resized to what the encoder takes."""
         z: Tensor = self(resize(x, self.resolution), label if self.num_classes else None)
         return z
-
-
-def resize(x: Tensor, resolution: int) -> Tensor:  # [N,3,H,W] -> [N,3,R,R]
-    """Bilinear with antialiasing."""
-    if x.shape[-2:] == (resolution, resolution):
-        return x
-    return F.interpolate(x, (resolution, resolution), mode="bilinear", align_corners=False, antialias=True)
 
 
 class EncoderBlock(nn.Module):

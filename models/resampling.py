@@ -1,7 +1,7 @@
-"""3x3 convolutions fused with the doubling or halving of the resolution beside them: the same numbers, 4/9 of the work.
+"""Resampling: pictures resized, and 3x3 convolutions fused with the doubling or halving of the resolution beside them.
 
 Four of the nine taps of a 3x3 kernel meet the same pixel after nearest-neighbour upsampling, or are averaged before
-pooling, so both pairs are one 4x4 kernel at stride 2.
+pooling, so both pairs are one 4x4 kernel at stride 2: the same numbers for 4/9 of the work.
 """
 
 import torch
@@ -31,3 +31,10 @@ def blur(x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
     line = x.new_tensor([0.25, 0.5, 0.25])
     kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
     return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+
+
+def resize(x: Tensor, resolution: int) -> Tensor:  # [N,3,H,W] -> [N,3,R,R]
+    """Bilinear with antialiasing."""
+    if x.shape[-2:] == (resolution, resolution):
+        return x
+    return F.interpolate(x, (resolution, resolution), mode="bilinear", align_corners=False, antialias=True)

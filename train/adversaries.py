@@ -229,7 +229,7 @@ class ProjectedAdversary(Adversary):
     Args:
         mismatch: weight of real pictures with a wrong class as fakes: it teaches the heads the classes.
         guidance: weight of the cross-entropy that a linear probe, fitted to real pictures beside, has on fakes.
-        features, mixed_channels, head_channels: see `ProjectedDiscriminator`.
+        features, mixed_channels, head_channels, sees: see `ProjectedDiscriminator`.
     """
 
     network: ProjectedDiscriminator
@@ -242,6 +242,7 @@ class ProjectedAdversary(Adversary):
         features: str = "mobilenet_v2",
         mixed_channels: int = 64,
         head_channels: int = 128,
+        sees: int | None = None,
         every: int = 1,
         learning_rate: float = 2e-4,
         augment: Sequence[str] = DIFFAUGMENT,
@@ -254,6 +255,7 @@ class ProjectedAdversary(Adversary):
             "features": features,
             "mixed_channels": mixed_channels,
             "head_channels": head_channels,
+            "sees": sees,
         }
 
     def build(self, num_classes: int, resolution: int) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from models.base import Generator
 from models.batch_norm import shares_statistics
-from models.encoder import FeatureEncoder, resize
+from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
+from models.resampling import resize
 
 
 @torch.no_grad()

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from data import images_to_float
 from data.module import ImageDataModule
 from models.base import Configurable, Generator, StyleGenerator
-from models.encoder import FeatureEncoder, resize
+from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
+from models.resampling import resize
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 from train.codes import whiten
@@ -47,6 +48,8 @@ class GAN(pl.LightningModule):
         decay: (from, to) images over which learning rates go linearly to zero.
         feature_weight, pixel_weight: of the reconstruction's terms (standardised frozen features; mean |x - x'|).
         path_weight: of the path length term (see `train.path_length`), for generators with a w.
+        style_mixing: share of the prior samples whose finer styles, from a layer drawn at random on, come from another
+            z of their class (Karras et al. 2019, section 3.1); for generators with a w.
         saturation_weight: of the square by which the values before the final tanh exceed 1.8: where tanh is flat no
             other term can bring a blown-out area back. For generators that end in tanh.
         decorrelation_weight: of covariances between the dimensions of photos' codes (see `train.codes`).
@@ -89,6 +92,7 @@ class GAN(pl.LightningModule):
         feature_weight: float = 1.0,
         pixel_weight: float = 1.0,
         path_weight: float = 0.0,
+        style_mixing: float = 0.0,
         saturation_weight: float = 0.0,
         decorrelation_weight: float = 0.0,
         diversity_weight: float = 0.0,
@@ -120,7 +124,7 @@ class GAN(pl.LightningModule):
         )
         self.encoder_learning_rate, self.betas = encoder_learning_rate, betas
         self.diversity_target, self.whiten_codes = diversity_target, whiten_codes
-        self.group_tables, self.ema_decay = group_tables, ema
+        self.group_tables, self.ema_decay, self.style_mixing = group_tables, ema, style_mixing
         self.init_generator, self.init_encoder = init_generator, init_encoder
         self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -176,6 +180,8 @@ class GAN(pl.LightningModule):
         self.ema.requires_grad_(False).eval()
         if isinstance(self.generator, StyleGenerator):
             self.generator.noise = "random"
+        elif self.style_mixing:
+            raise PhotograftError("style_mixing is for generators with a w, such as stylegan2")
         self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
         self.group_names = list(data.group_names)
@@ -323,8 +329,21 @@ class GAN(pl.LightningModule):
     def make_fakes(self, codes: Codes) -> Fakes:
         """Pictures of codes, in one pass of the generator."""
         assert self.generator is not None
-        images = self.generator(codes.latent, codes.labels if self.generator.num_classes else None)
-        return Fakes(images, codes)
+        label = codes.labels if self.generator.num_classes else None
+        if self.style_mixing and isinstance(self.generator, StyleGenerator):
+            ws = self.generator.mapping(codes.latent, label)
+            return Fakes(self.generator(self._mix_styles(self.generator, ws, label, codes.from_photos)), codes)
+        return Fakes(self.generator(codes.latent, label), codes)
+
+    def _mix_styles(self, generator: StyleGenerator, ws: Tensor, label: Tensor | None, start: int) -> Tensor:
+        """w+ [N,num_ws,w_dim] with styles mixed in the rows from `start` on, which are prior samples."""
+        n, layers = len(ws) - start, generator.num_ws
+        z = generator.sample_latent(n).to(self.device)
+        others = generator.mapping(z, None if label is None else label[start:])
+        cut = torch.randint(1, layers, (n,), device=self.device)
+        cut = cut.masked_fill(torch.rand(n, device=self.device) >= self.style_mixing, layers)
+        own = torch.arange(layers, device=self.device) < cut[:, None]  # [n,num_ws]
+        return torch.cat([ws[:start], torch.where(own[:, :, None], ws[start:], others)])
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:
         self._looked: dict[int, Looked] = {}

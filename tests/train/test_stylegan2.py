@@ -17,6 +17,7 @@ from train.export import export
 from train.gan import GAN
 from train.networks import Network
 from train.path_length import PathLength
+from train.sources import Codes
 
 CHANNELS = [8, 8, 4, 4]
 GENERATOR = Network("stylegan2", {"channels": CHANNELS, "latent_dim": 16, "mapping": [12, 12], "mapping_rate": 0.1})
@@ -169,12 +170,39 @@ def test_export_is_a_model_with_the_mean_of_w(trained: tuple[Path, Path], tmp_pa
     assert picture.shape == (1, 3, SIDE, SIDE)
 
 
+def test_only_prior_samples_mix_styles(tmp_path: Path) -> None:
+    module = make()
+    module.style_mixing = 1.0
+    fit(write_shards(tmp_path / "data"), tmp_path, 1, module=module)
+    generator = module.generator
+    assert isinstance(generator, StyleGenerator)
+    generator.noise = "none"
+    z, label = torch.randn(40, 16), torch.arange(40) % 3
+    codes = Codes(z, label, 5, 10)
+    ws = generator.mapping(z, label)
+    mixed = module._mix_styles(generator, ws, label, 10)
+    same = (mixed == ws).all(2)  # [N,num_ws]
+    assert bool(same[:10].all())
+    assert bool(same[:, 0].all())
+    assert not bool(same[10:, -1].any())
+    counts = same[10:].sum(1)
+    assert bool((same == (torch.arange(generator.num_ws) < same.sum(1, keepdim=True))).all())  # one cut each
+    assert len(counts.unique()) > 3
+    with torch.no_grad():
+        whole = generator(z, label)
+        assert torch.allclose(module.make_fakes(codes).images[:10], whole[:10], atol=1e-5)
+        module.style_mixing = 0.0
+        assert torch.allclose(module.make_fakes(codes).images, whole, atol=1e-5)
+
+
 def test_terms_that_have_no_place_are_named(tmp_path: Path) -> None:
     root = write_shards(tmp_path / "data")
     with pytest.raises(PhotograftError, match="saturation_weight"):
         fit(root, tmp_path, 1, module=gan(generator=GENERATOR, saturation_weight=1.0))
     with pytest.raises(PhotograftError, match="path_weight"):
         fit(root, tmp_path, 1, module=gan(path_weight=1.0))
+    with pytest.raises(PhotograftError, match="style_mixing"):
+        fit(root, tmp_path, 1, module=gan(style_mixing=0.5))
     wrong = gan(adversaries=[StyleGAN2Adversary([8, 8])], encoder=None, stages=None, saturation_weight=0.0)
     with pytest.raises(PhotograftError, match="8 px, not 32 px"):
         fit(root, tmp_path, 1, module=wrong)
