@@ -25,7 +25,7 @@ from infer.cli_options import (
     RecipeOption,
     SegmenterName,
     SegmenterOption,
-    ShapeOption,
+    SettleOption,
     SpaceOption,
     StepsOption,
     StrengthOption,
@@ -55,6 +55,7 @@ class _How:
     model: str
     method: Method
     segmenter: str
+    settle: int | None
     lossless: bool
 
 
@@ -66,6 +67,7 @@ def edit(
     strength: StrengthOption = None,
     together: TogetherOption = False,
     layers: LayersOption = None,
+    settle: SettleOption = None,
     box: BoxOption = None,
     segmenter: SegmenterOption = "deeplab",
     source: FromOption = None,
@@ -74,7 +76,6 @@ def edit(
     space: SpaceOption = None,
     noise: NoiseOption = None,
     tune: TuneOption = None,
-    shape: ShapeOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
     method: MethodOption = "poisson",
@@ -88,7 +89,7 @@ def edit(
     the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
     """
     known = None if recipe is None else read_recipe(recipe)
-    how = _how(context, known, _How(model, method, segmenter, lossless))
+    how = _how(context, known, _How(model, method, segmenter, settle, lossless))
     photos = need_photos(photos) if known is None else _photo_of(known, photos)
     groups = edit_groups(to or [], mask or [], strength or [], together, known.targets if known else ())
     where = None if box is None else Box.parse(box)
@@ -106,7 +107,7 @@ def edit(
     else:
         check_projects(networks)
         options: dict[str, Any] = {"source": source, "preset": preset, "steps": steps, "seed": seed}
-        options |= searched(space, noise, tune, shape)
+        options |= searched(space, noise, tune)
         for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
             job.run(editor, photo, failures)
         if len(photos) > 1:
@@ -135,7 +136,7 @@ class _Job:
         """All edits of one photo; one that fails does not stop the others."""
         for group in self.groups:
             with failures.of(photo):
-                editor.edit(group, layers=self.layers, method=self.how.method)
+                editor.edit(group, layers=self.layers, method=self.how.method, settle=self.how.settle)
         if editor.edits:
             with failures.of(photo):
                 for path in write_edits(editor, self.out, lossless=self.how.lossless, reserved=self.reserved):
@@ -158,11 +159,13 @@ def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
     if known is None:
         return how
     options = {"box": "--box", "source": "--from", "preset": "--preset", "steps": "--steps", "seed": "--seed"}
-    options |= {"space": "--space", "noise": "--noise", "tune": "--tune", "shape": "--shape"}
+    options |= {"space": "--space", "noise": "--noise", "tune": "--tune"}
     for name, option in options.items():
         if _given(context, name):
             raise PhotograftError(f"{option} and --recipe exclude each other: the recipe's projection is used as it is")
-    kept = {name: getattr(known, name) for name in ("model", "method", "segmenter") if not _given(context, name)}
+    kept = {
+        name: getattr(known, name) for name in ("model", "method", "segmenter", "settle") if not _given(context, name)
+    }
     if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
         raise PhotograftError(f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter")
     return replace(how, **kept, lossless=how.lossless or known.lossless)

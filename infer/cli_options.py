@@ -82,24 +82,23 @@ TuneOption = Annotated[
 ]
 
 
-ShapeOption = Annotated[
-    float | None,
+def searched(space: SpaceName | None, noise: bool | None, tune: bool | None) -> dict[str, Any]:
+    """These options as those of `infer.model_projection.project_pictures`."""
+    return {"space": space, "noise": noise, "tuning": tune}
+
+
+SettleOption = Annotated[
+    int | None,
     typer.Option(
-        "--shape",
+        "--settle",
         min=0,
-        help="How much the outline counts that the animal has under other classes; about 2 keeps it where it is, and"
-        " costs classes. Default: 0.",
+        max=1000,
+        metavar="N",
+        help="Updates of the latent for each edit, towards the photo's outline and the class. Default: the preset's.",
         show_default=False,
-        rich_help_panel=_PROJECTION,
+        rich_help_panel=_EDIT,
     ),
 ]
-
-
-def searched(space: SpaceName | None, noise: bool | None, tune: bool | None, shape: float | None) -> dict[str, Any]:
-    """These options as those of `infer.model_projection.project_pictures`."""
-    return {"space": space, "noise": noise, "tuning": tune, "shape_weight": shape}
-
-
 ToOption = Annotated[
     list[str] | None,
     typer.Option("--to", metavar="CLASS", help="Class to change to; repeat it for more edits.", rich_help_panel=_EDIT),

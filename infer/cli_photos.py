@@ -17,7 +17,6 @@ from infer.cli_options import (
     PresetOption,
     RestartsOption,
     SegmenterOption,
-    ShapeOption,
     SpaceOption,
     StepsOption,
     TuneOption,
@@ -105,7 +104,6 @@ def project(
     space: SpaceOption = None,
     noise: NoiseOption = None,
     tune: TuneOption = None,
-    shape: ShapeOption = None,
     segmenter: SegmenterOption = "deeplab",
     seed: DrawSeedOption = 0,
     model: ModelOption = DEFAULT,
@@ -125,7 +123,7 @@ def project(
     check_folder(out)
     failures, reserved = Failures(len(photos)), {photo.absolute() for photo in photos}
     options: dict[str, Any] = {"source": source, "seed": seed, "preset": preset, "steps": steps, "restarts": restarts}
-    options |= searched(space, noise, tune, shape)
+    options |= searched(space, noise, tune)
     for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
         with failures.of(photo):
             for path in write_projection(editor, out, reserved):

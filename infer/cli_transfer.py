@@ -26,7 +26,6 @@ from infer.cli_options import (
     PresetOption,
     ReleasedOption,
     RhoOption,
-    ShapeOption,
     ShiftOption,
     SpaceOption,
     TuneOption,
@@ -89,7 +88,6 @@ def transfer(
     space: SpaceOption = None,
     noise: NoiseOption = None,
     tune: TuneOption = None,
-    shape: ShapeOption = None,
     method: MethodOption = "paste",
     lossless: LosslessOption = False,
     catalog: CatalogOption = None,
@@ -110,7 +108,7 @@ def transfer(
     for name in part:
         known.clusters(name)
     check_folder(out)
-    pictures = _Pictures(networks, {"preset": preset} | searched(space, noise, tune, shape), truncation)
+    pictures = _Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
     where = None if box is None else Box.parse(box)
     source = pictures.one(photo, seed, source_class, where)
     references = pictures.references(reference, reference_seed, reference_class, len(part))

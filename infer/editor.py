@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infer import masks
+from infer import masks, settling
 from infer.compositing import Method, composite
 from infer.delta import Delta
-from infer.edits.scbn import Region, class_modulations
+from infer.edits.scbn import Region, class_modulations, region_weights
 from infer.location import locate
-from infer.model_projection import DEFAULT_PRESET, project_pictures, projection_options
+from infer.model_projection import DEFAULT_PRESET, get_preset, project_pictures, projection_options
 from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
 from infer.projection import Progress, Projection
 from infer.samples import Samples, to_pixels
@@ -52,6 +52,7 @@ class Edit:
         targets: what was asked for, with the model's class names; painted masks as float32 [H,W].
         layers: indices of the modulated layers that were edited; None for all.
         method: of compositing.
+        settle: updates of the latent for this edit.
         patch: uint8 [S,S,3], the edited crop at the photo's scale.
         mask: float32 [S,S] in [0,1], where it is pasted.
         pixels: uint8 [H,W,3], the edited photo.
@@ -60,6 +61,7 @@ class Edit:
     targets: tuple[Target, ...]
     layers: tuple[int, ...] | None
     method: Method
+    settle: int
     patch: NDArray[np.uint8]
     mask: NDArray[np.float32]
     pixels: NDArray[np.uint8]
@@ -262,6 +264,7 @@ class Editor:
         strength: float = 1.0,
         layers: Sequence[int] | None = None,
         method: Method = "poisson",
+        settle: int | None = None,
     ) -> Edit:
         """Change the class of regions by sCBN and blend the result into the photo.
 
@@ -270,28 +273,51 @@ class Editor:
             mask, strength: of the one region, see `Target`.
             layers: indices of modulated layers that are edited; all if None.
             method: of compositing, see `infer.compositing.composite`.
+            settle: updates of the latent for this edit, see `infer.settling`; None: the projection's preset's, where
+                model and latent can be settled.
 
         Raises:
             PhotograftError: unknown class, bad mask, strength or layers, or no projection yet.
-            UnsupportedEdit: an unconditional model.
+            UnsupportedEdit: an unconditional model, or one that cannot be settled if that was asked for.
         """
         photo = self._need_photo()
         if not self.model.class_names:
             raise UnsupportedEdit(f"model {self.model.name} is unconditional: changing a class needs classes")
         samples, generator = self.samples(), self.generator
         assert samples.label is not None
+        label = samples.label
         targets = self.resolve([Target(to, mask, strength)] if isinstance(to, str) else to)
         regions = [self._region(target) for target in targets]
-        modulations = class_modulations(
-            generator, samples.latent, samples.label, regions, origin=samples.origin, layers=layers
-        )
-        image = to_pixels(generator.synthesize(samples.latent, modulations))
+        steps = self._settling() if settle is None else settle
+
+        def show(latent: Tensor) -> Tensor:
+            options: dict[str, Any] = {"origin": samples.origin, "layers": layers}
+            return generator.synthesize(latent, class_modulations(generator, latent, label, regions, **options))
+
+        latent = samples.latent
+        if steps:
+            latent = settling.settle(self.model, latent, self._wanted(label, regions), show, steps=steps)
+        image = to_pixels(show(latent))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]
         pasted = self._paste_mask(targets, patch)
         pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)
-        edit = Edit(targets, None if layers is None else tuple(layers), method, patch, pasted, pixels)
+        edit = Edit(targets, None if layers is None else tuple(layers), method, steps, patch, pasted, pixels)
         self.edits.append(edit)
         return edit
+
+    def _settling(self) -> int:
+        """Updates of the latent for an edit that nobody gave a number for."""
+        able = settling.settles(self.model) and self._need_projection().latent.ndim == 2
+        return get_preset(self.settings.get("preset", DEFAULT_PRESET)).settling if able else 0
+
+    def _wanted(self, label: Tensor, regions: Sequence[Region]) -> settling.Wanted:
+        """The photo's outline, and the classes of an edit by how much of the animal has each."""
+        outline = torch.from_numpy(masks.cut(self.photo_mask(), self.box))[None]  # [1,S,S]
+        shares = region_weights([r.mask for r in regions], [r.strength for r in regions])  # [1,1+R,S,S]
+        shares = (shares * outline[:, None]).sum((2, 3)) / outline.sum().clamp_min(1e-6)
+        classes = torch.zeros(1, self.model.generator.num_classes)
+        classes.index_add_(1, torch.tensor([int(label), *(r.target for r in regions)]), shares)
+        return settling.Wanted(outline, classes)
 
     def samples(self) -> Samples:
         """Latent and class of the crop, for edits of the caller's own with `generator`; give what they make to

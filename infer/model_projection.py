@@ -18,7 +18,7 @@ from models.registry import suggest
 from models.zoo import Model
 
 SHORTLIST = 3  # classes of a photo that are projected when a classifier drew up the list
-# In units of the prior's norm. Translations of z farther out miss their classes (model card); nearer, outlines move.
+# In units of the prior's norm. Translations of z farther out miss their classes (model card).
 BALL = 0.8
 SCORED_SHORTLIST = 16  # the same where only the projection discriminator's scores did
 
@@ -32,6 +32,7 @@ class Preset:
         restarts: further random starts per photo.
         trials: whether a photo's class is told by trial projections too, or by the classifier alone.
         tuning: updates of a copy of the generator after that, see `infer.tuning`; 0: none.
+        settling: updates of the latent for each edit, see `infer.settling`; 0: none.
         style_space: that is searched in style generators. With tuning w, where edits stay what they are, and what is
             missing of the photo goes into the weights (Roich et al. 2021); else w+.
     """
@@ -40,13 +41,14 @@ class Preset:
     restarts: int = 0
     trials: bool = True
     tuning: int = 0
+    settling: int = 0
     style_space: str = "w+"
 
 
 PRESETS = {
     "fast": Preset(steps=0, trials=False),
-    "balanced": Preset(steps=40),
-    "best": Preset(steps=200, restarts=3, tuning=STEPS, style_space="w"),
+    "balanced": Preset(steps=40, settling=20),
+    "best": Preset(steps=200, restarts=3, tuning=STEPS, settling=20, style_space="w"),
 }
 DEFAULT_PRESET = "balanced"
 
@@ -96,15 +98,8 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
         options |= {"auxiliary": model.auxiliary, "learning_rate": model.projection_learning_rate}
     elif bounded:
         options["learning_rate"] = 0.3  # in the ball; docs/experiments
-    options["shape_weight"] = 0.0  # outlines are bought with classes: README
     options |= given
     return options | {"tuning": int(options["tuning"])}
-
-
-def _keeps_shape(model: Model, space: str) -> bool:
-    """Whether the photo's outline can be asked for under other classes."""
-    fitted = model.projected is not None and model.projected.outline.fitted
-    return fitted and space not in W_SPACES and bool(model.generator.num_classes)
 
 
 def project_pictures(
@@ -142,8 +137,6 @@ def project_pictures(
     check_projects(model)
     chosen = projection_options(model, preset, steps=steps, **options)
     psi, tuning = _psi_network(model, chosen.pop("psi")), chosen.pop("tuning")
-    if chosen["shape_weight"] and not _keeps_shape(model, chosen["space"]):
-        raise PhotograftError(f"model {model.name} reads no outlines, or not in {chosen['space']}: leave --shape out")
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
     label = None if source is None else torch.tensor([model.class_index(source)] * len(target))
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
@@ -154,8 +147,6 @@ def project_pictures(
             label = choose_classes(model, target, trials=trials, channels_last=layout)
         dtype = chosen.get("dtype", torch.float32)
         chosen["auxiliary"] = prepare_once(chosen.get("auxiliary"))
-        if chosen["shape_weight"]:
-            chosen["shape"] = prepare_once(model.projected, dtype, layout)
         found = project(
             prepare_once(model.generator, dtype, layout),
             prepare_once(psi, dtype, layout),
@@ -214,7 +205,7 @@ def _shares_features(model: Model) -> bool:
     if not isinstance(e, FeatureEncoder) or d is None or not e.network.tensorflow:  # others standardise the picture
         return False
     same = e.config["features"] == d.config["features"]
-    return same and e.resolution == d.config["resolution"] == model.generator.resolution
+    return same and e.resolution == d.sees == model.generator.resolution
 
 
 def _unrefined(model: Model, z: Tensor, label: Tensor | None, in_w: bool) -> Projection:
@@ -262,7 +253,7 @@ def _classifier(model: Model, channels_last: bool) -> ScoreFunction:
 
     @torch.no_grad()
     def score(pictures: Tensor) -> Tensor:
-        logits: Tensor = projected.classifier(projected.network(pictures)[1])  # without the heads' features
+        logits: Tensor = projected.class_logits(pictures)
         return logits
 
     return score

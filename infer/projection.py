@@ -20,10 +20,9 @@ from infer.delta import Delta
 from infer.projection_start import W_SPACES, Starts, create_space, find_starts
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
-from models.discriminators import ProjectedDiscriminator
 from models.encoder import Encoder
-from models.errors import PhotograftError, UnsupportedEdit
-from models.projection_step import Adam, FeatureExtractor, Losses, Objective, Shape, prepare
+from models.errors import PhotograftError
+from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
 from models.spaces import WSpace, ZetaSpace
 
 # of the originals; in w in units of its deviation over the prior
@@ -94,8 +93,6 @@ def project(
     tolerance: float = 1e-3,
     max_norm: float | None = None,
     noise: bool = True,
-    shape: ProjectedDiscriminator | None = None,
-    shape_weight: float = 1.0,
     restarts: int = 0,
     batch_size: int = 8,
     dtype: torch.dtype = torch.float32,
@@ -123,9 +120,6 @@ def project(
         tolerance: relative to the least loss so far (to 0.001 where that is less).
         max_norm: z is held in the ball of this radius (see `Space.hold`); None: not at all, as in the paper. Far
             out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
-        shape: reads outlines (see `models.projection_step.Shape`): the photo's is to stay under other classes too; then
-            the latent after the last update is kept. Only in z and zeta of a generator with classes.
-        shape_weight: of that.
         noise: in w and w+ search each picture's noise maps too.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
         batch_size: pictures that are worked on at once (memory).
@@ -143,12 +137,8 @@ def project(
     e = prepare(encoder, channels_last=channels_last)
     starts = find_starts(generator, target, label, e, init, restarts, seed, in_w=space in W_SPACES)
     rate = learning_rate or LEARNING_RATES[space]
-    if shape is not None and (space in W_SPACES or not generator.num_classes):
-        raise UnsupportedEdit("an outline under other classes needs z or zeta, and classes")
-    last = keep == "last" or shape is not None  # what the loss leaves out has no best
-    settings = _Settings(steps, rate, last, patience, tolerance, seed, progress)
+    settings = _Settings(steps, rate, keep == "last", patience, tolerance, seed, progress)
     g, d = prepare(generator, dtype, channels_last), prepare(discriminator, dtype, channels_last)
-    reads = None if shape is None else prepare(shape, dtype, channels_last)
     parts = []
     for at in range(0, len(target), batch_size):
         chosen = slice(at, at + batch_size)
@@ -161,7 +151,6 @@ def project(
             space=moves,
             pixel_weight=pixel_weight,
             feature_weight=feature_weight,
-            shape=reads and Shape(reads, target[chosen], generator.num_classes, shape_weight, seed),
         )
         parts.append(_Descent(objective, starts[chosen], settings).run())
     return _join(parts, label)
@@ -215,7 +204,7 @@ class _Descent:
         for t in range(s.steps):
             # starts that know nothing of their picture look around first; from E's answer that would only lead away
             tried = space.explore(self.variable, t, s.steps, self.random) if self.explores else self.variable
-            losses, gradient = self.objective.gradient(tried, self.rows, t)
+            losses, gradient = self.objective.gradient(tried, self.rows)
             self._record(t, losses, tried)
             if s.patience is not None and len(self.ids) <= self.n:
                 going = self.stale[self.ids] < s.patience

@@ -39,6 +39,7 @@ class Recipe:
         loss, iterations, settings: of the projection.
         targets: of the edit; masks are "auto", "box" or files. Empty for a projection alone.
         layers, method, segmenter, lossless: of the edit. A segmenter of the caller's own is named by its type.
+        settle: of the edit; None without one.
         files: what was written, by kind.
     """
 
@@ -57,6 +58,7 @@ class Recipe:
     targets: tuple[Target, ...] = ()
     layers: tuple[int, ...] | None = None
     method: Method = "poisson"
+    settle: int | None = None
     segmenter: str = "deeplab"
     lossless: bool = False
     origin: tuple[float, ...] | None = None
@@ -72,7 +74,7 @@ class Recipe:
         assert editor.photo is not None and editor.projection is not None
         photo, found, loss = editor.photo, editor.projection, float(editor.projection.loss)
         if edit is not None:
-            rest = {"targets": edit.targets, "layers": edit.layers, "method": edit.method} | rest
+            rest = {"targets": edit.targets, "layers": edit.layers, "method": edit.method, "settle": edit.settle} | rest
         return cls(
             model=editor.model.name,
             weights=editor.model.fingerprint,
@@ -97,6 +99,7 @@ class Recipe:
             "targets": [{"to": t.to, "mask": str(t.mask), "strength": t.strength} for t in self.targets],
             "layers": None if self.layers is None else list(self.layers),
             "method": self.method,
+            "settle": self.settle,
             "segmenter": self.segmenter,
             "lossless": self.lossless,
         }
@@ -198,6 +201,7 @@ def _parse(content: dict[str, Any], folder: Path) -> Recipe:
         targets=tuple(targets),
         layers=None if layers is None else tuple(int(i) for i in layers),
         method=method,
+        settle=int(edit.get("settle", 0)) if edit else None,
         segmenter=str(edit.get("segmenter", "deeplab")),
         lossless=bool(edit.get("lossless", False)),
         files=dict(content["files"]),

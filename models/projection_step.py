@@ -12,9 +12,8 @@ from torch.func import functional_call
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
-from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
+from models.discriminators import SNProjectionDiscriminator
 from models.losses import feature_distance, pixel_distance, psi
-from models.outline import soft_iou
 from models.spaces import Space, ZetaSpace, ZSpace
 
 _Form = tuple[torch.dtype, bool]
@@ -48,37 +47,6 @@ class Losses:
     image: Tensor
 
 
-class Shape:
-    """Where the animal is in photos, asked of what their latents show under other classes.
-
-    One class at each step, in turn, and the same for all pictures, so that none depends on which others are there.
-
-    Args:
-        network: with an outline that is fitted.
-        target: photos [N,3,R,R] in [-1,1].
-        num_classes: of the generator.
-        weight: of 1 - soft IoU of the two outlines.
-        seed: of the order of classes.
-    """
-
-    def __init__(
-        self, network: ProjectedDiscriminator, target: Tensor, num_classes: int, weight: float, seed: int = 0
-    ) -> None:
-        self.network, self.weight = network, weight
-        self.order = torch.randperm(num_classes, generator=torch.Generator().manual_seed(seed)).to(target.device)
-        with torch.no_grad():
-            self.target = torch.cat([self._outlines(part) for part in target.split(8)])
-
-    def _outlines(self, x: Tensor) -> Tensor:  # [n,3,R,R] -> [n,h,w]
-        found: Tensor = self.network.outline(self.network.project(x.to(self.network.classifier.weight.dtype)).stages)
-        return found
-
-    def penalty(self, generator: Generator, latent: Tensor, rows: Tensor, t: int) -> Tensor:
-        """[n] for latents [n,latent_dim] of the pictures rows [n], under the class of step t."""
-        label = self.order[t % len(self.order)].expand(len(rows))
-        return self.weight * (1 - soft_iou(self._outlines(generator(latent, label)), self.target[rows]))
-
-
 class Objective:
     """The loss of rows of variables, each of which belongs to one picture; Psi of the pictures is computed once.
 
@@ -88,7 +56,6 @@ class Objective:
         label: [N] or [N,num_classes], None if unconditional.
         space: where the variables live.
         pixel_weight, feature_weight: of the two losses.
-        shape: is minimised beside the loss if given; of generators whose class is beside the latent (not w).
         auxiliary, max_norm: without a space: zeta if there are auxiliary networks, else z, held in a ball if any.
     """
 
@@ -102,11 +69,10 @@ class Objective:
         space: Space | None = None,
         pixel_weight: float = 0.2,
         feature_weight: float = 1.0,
-        shape: Shape | None = None,
         auxiliary: AuxiliaryNetworks | None = None,
         max_norm: float | None = None,
     ) -> None:
-        self.generator, self.shape = generator, shape
+        self.generator = generator
         self.space = space or (ZSpace(max_norm) if auxiliary is None else ZetaSpace(auxiliary, max_norm))
         self.pixel_weight, self.feature_weight = pixel_weight, feature_weight
         self.discriminator, self.target, self.label = discriminator, target, label
@@ -136,14 +102,12 @@ class Objective:
         maps = {name: noise[name].to(stored.dtype) for name, stored in self.generator.named_buffers() if name in noise}
         return functional_call(self.generator, maps, (latent, label))
 
-    def gradient(self, variable: Tensor, rows: Tensor, t: int = 0) -> tuple[Losses, Tensor]:
-        """Losses, cut off from the graph, and d (total + penalties of space and shape) / d variable [n,D] at step t; no
-        parameter gets a gradient."""
+    def gradient(self, variable: Tensor, rows: Tensor) -> tuple[Losses, Tensor]:
+        """Losses, cut off from the graph, and d (total + the space's penalty) / d variable [n,D]; no parameter gets a
+        gradient."""
         variable = variable.detach().requires_grad_()
         losses, penalty = self(variable, rows), self.space.penalty(variable)
         whole = losses.total if penalty is None else losses.total + penalty
-        if self.shape is not None:
-            whole = whole + self.shape.penalty(self.generator, losses.latent, rows, t)
         (gradient,) = torch.autograd.grad(whole.sum(), variable)
         return Losses(*(getattr(losses, name).detach() for name in losses.__dataclass_fields__)), gradient
 

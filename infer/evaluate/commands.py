@@ -25,7 +25,7 @@ from infer.evaluate.reconstruction_report import console_rows, write_reconstruct
 from infer.evaluate.tables import Row
 from infer.evaluate.transfers import Evaluation
 from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
-from infer.evaluate.translation import evaluate_translation
+from infer.evaluate.translation import SETTLING, evaluate_translation
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 from infer.output import check_folder
 from models.errors import PhotograftError
@@ -79,7 +79,7 @@ def translation(
     translations: Annotated[int, typer.Option(min=2, help="Translations, and real pictures, compared.")] = 4000,
     masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 100,
     bf16: Annotated[bool, typer.Option("--bf16", help="Projection in bfloat16.")] = False,
-    shape: Annotated[float, typer.Option(min=0, help="Weight of the photo's outline in projection.")] = 0.0,
+    settle: Annotated[int, typer.Option(min=0, help="Updates of each translation after projection.")] = SETTLING,
     seed: Annotated[int, typer.Option(min=0, help="Seed of targets and real pictures.")] = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and contact sheets.")] = Path("out"),
 ) -> None:
@@ -95,7 +95,7 @@ def translation(
             translations=translations,
             masks=masks,
             bf16=bf16,
-            shape=shape,
+            settling=settle,
             seed=seed,
             say=say,
         )

@@ -1,6 +1,7 @@
 """How well photos are translated into other classes: the paper's Table 2, and what it does not ask.
 
-A photo's code, from E alone or after projection, is given another class. Three questions: is it the class (a probe on
+A photo's code, from E alone or after projection, is given another class; after projection each translation is settled
+(see `infer.settling`), as edits are. Three questions: is it the class (a probe on
 SqueezeNet features, fitted to real pictures; top-5 error as in Table 2), is it still the photo (does the animal stay
 where it was, by segmentation), does it look real (Fréchet distance to real pictures). No training looked through
 SqueezeNet.
@@ -9,24 +10,29 @@ SqueezeNet.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from infer.evaluate.curves import Photos, evenly, validation_photos
 from infer.evaluate.generator import INDEPENDENT
 from infer.evaluate.judging import Probe, Say, judge_features, real_pictures, share
 from infer.evaluate.reconstruction import BATCH, find_codes
-from infer.model_projection import check_projects
+from infer.model_projection import PRESETS, check_projects
+from infer.settling import Wanted, settle, settles
 from models.errors import PhotograftError
 from models.judges import JUDGES, frechet, to_uint8
+from models.outline import segment
 from models.projection_step import prepare_once
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import Model
 
 SHEET_PHOTOS, SHEET_TARGETS = 16, 5
+SETTLING = PRESETS["balanced"].settling
+SETTLED = 32  # translations that are settled at once
+OUTLINE = 64  # px of the photos' outlines
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Found:
     """Translations of codes after a number of updates of projection (0: E alone).
 
     Attributes:
-        steps: updates.
+        steps, settling: updates of projection, and of each translation's latent after it.
         pairs: every pair of groups.
         frechet: of translations into classes drawn as in training, to as many real pictures.
         reconstruction: the same of reconstructions of the photos, to the photos.
@@ -73,6 +79,7 @@ class Found:
     """
 
     steps: int
+    settling: int
     pairs: list[Pair]
     frechet: float
     reconstruction: float
@@ -163,12 +170,23 @@ class Translator:
         references: of the model's data.
         per_photo: translations per photo behind the Fréchet distance.
         seed: of target classes.
+        outline: [N,h,w], where the animal is in the photos, for settling; None: nothing is settled.
+        dtype: of the networks while settling.
     """
 
-    def __init__(self, model: Model, photos: Photos, references: References, per_photo: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        photos: Photos,
+        references: References,
+        per_photo: int,
+        seed: int,
+        outline: Tensor | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         assert photos.label is not None
         self.model, self.label, self.references, self.seed = model, photos.label, references, seed
-        self.groups, self.per_photo = torch.tensor(model.groups), per_photo
+        self.groups, self.per_photo, self.outline, self.dtype = torch.tensor(model.groups), per_photo, outline, dtype
         self.generator = prepare_once(model.generator, channels_last=True)
         self.pictures = to_uint8(photos.target)
         self.own = references.features(self.pictures, "photos")
@@ -179,7 +197,27 @@ class Translator:
         parts = zip(z.split(BATCH), label.split(BATCH), strict=True)
         return torch.cat([to_uint8(self.generator(code, k)) for code, k in parts])
 
-    def pairs(self, z: Tensor) -> list[Pair]:
+    def settled(self, z: Tensor, label: Tensor, rows: Tensor, steps: int, what: str) -> Tensor:  # [n,D] -> [n,D]
+        """Codes z [n,D] of the photos rows [n], settled under classes [n] by so many updates."""
+        if not steps:
+            return z
+        assert self.outline is not None
+        generator = prepare_once(self.model.generator, self.dtype, channels_last=True)
+        parts = []
+        for i in range(0, len(z), SETTLED):
+            part = slice(i, i + SETTLED)
+            classes = F.one_hot(label[part], self.model.generator.num_classes).float()
+            wanted = Wanted(self.outline[rows[part]], classes)
+
+            def show(latent: Tensor, k: Tensor = label[part]) -> Tensor:
+                image: Tensor = generator(latent.to(self.dtype), k)
+                return image
+
+            parts.append(settle(self.model, z[part], wanted, show, steps=steps, dtype=torch.float32))
+            self.references.say(f"settling {what}", i + len(parts[-1]), len(z))
+        return torch.cat(parts)
+
+    def pairs(self, z: Tensor, settling: int) -> list[Pair]:
         """Every group's photos into every group."""
         names, found = self.model.group_names, []
         for target in self.groups.unique().tolist():
@@ -188,7 +226,9 @@ class Translator:
                 rows = ((self.groups[self.label] == source) & (wanted >= 0)).nonzero()[:, 0]
                 if len(rows) == 0:
                     continue
-                made = self.references.features(self.make(z[rows], wanted[rows]), f"{names[source]} → {names[target]}")
+                what = f"{names[source]} → {names[target]}"
+                codes = self.settled(z[rows], wanted[rows], rows, settling, what)
+                made = self.references.features(self.make(codes, wanted[rows]), what)
                 error, unchanged = (
                     1 - share(self.references.probe.names_in_top5(x, wanted[rows])) for x in (made, self.own[rows])
                 )
@@ -196,32 +236,36 @@ class Translator:
                 found.append(pair)
         return found
 
-    def found(self, steps: int, z: Tensor, masks: int, segment: Segmenter) -> Found:
+    def found(self, steps: int, z: Tensor, masks: int, segmenter: Segmenter, settling: int = 0) -> Found:
         """Everything that is asked of codes z [N,D] of the photos."""
         targets = draw_targets(self.model, self.label, max(self.per_photo, SHEET_TARGETS), self.seed)  # [N,T]
         drawn = targets[:, : self.per_photo]
-        made = self.make(z.repeat_interleave(self.per_photo, 0), drawn.flatten())  # [N*T,3,R,R]
+        rows = torch.arange(len(z)).repeat_interleave(self.per_photo)
+        codes = self.settled(z[rows], drawn.flatten(), rows, settling, "translations")
+        made = self.make(codes, drawn.flatten())  # [N*T,3,R,R]
         features = self.references.features(made, "translations")
         rebuilt = self.make(z, self.label)
         first = made[:: self.per_photo]
         overlaps = []
         for done, i in enumerate(evenly(len(z), masks).tolist(), start=1):
-            overlaps.append(overlap(segment, self.pictures[i], first[i]))
+            overlaps.append(overlap(segmenter, self.pictures[i], first[i]))
             self.references.say("segmenting", done, min(masks, len(z)))
         return Found(
             steps=steps,
-            pairs=self.pairs(z),
+            settling=settling,
+            pairs=self.pairs(z, settling),
             frechet=frechet(features, self.references.real),
             reconstruction=frechet(self.references.features(rebuilt, "reconstructions"), self.own),
             overlap=torch.tensor(overlaps),
-            sheet=self.sheet(z, rebuilt, targets),
+            sheet=self.sheet(z, rebuilt, targets, settling),
         )
 
-    def sheet(self, z: Tensor, rebuilt: Tensor, targets: Tensor) -> Sheet:
+    def sheet(self, z: Tensor, rebuilt: Tensor, targets: Tensor, settling: int) -> Sheet:
         """Evenly spaced photos with their first targets."""
         rows = torch.from_numpy(evenly(len(z), SHEET_PHOTOS))
         wanted = targets[rows, :SHEET_TARGETS]  # [n,T]
-        made = self.make(z[rows].repeat_interleave(SHEET_TARGETS, 0), wanted.flatten())
+        each = rows.repeat_interleave(SHEET_TARGETS)
+        made = self.make(self.settled(z[each], wanted.flatten(), each, settling, "the sheet"), wanted.flatten())
         return Sheet(self.pictures[rows], rebuilt[rows], made.unflatten(0, (-1, SHEET_TARGETS)), wanted)
 
 
@@ -234,7 +278,7 @@ def evaluate_translation(
     translations: int = 4000,
     masks: int = 100,
     bf16: bool = False,
-    shape: float = 0.0,
+    settling: int = SETTLING,
     seed: int = 1,
     say: Say | None = None,
 ) -> TranslationReport:
@@ -247,8 +291,8 @@ def evaluate_translation(
         steps: numbers of updates of projection; 0 is E's answer as it is.
         translations: behind a Fréchet distance, and real pictures; some thousands, or distances are too large.
         masks: translations whose animal is segmented.
-        bf16: projection in bfloat16.
-        shape: weight of the photo's outline in projection.
+        bf16: projection and settling in bfloat16.
+        settling: updates of each translation's latent after projection, if the model can; none after E alone.
         seed: of the target classes and of the choice of real pictures.
         say: told of progress.
 
@@ -264,12 +308,16 @@ def evaluate_translation(
     chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
     per_photo = max(1, round(translations / len(chosen)))
     references = References(model, root, per_photo * len(chosen), seed, say)
-    translator, segment = Translator(model, chosen, references, per_photo, seed), create_segmenter()
-    options: dict[str, Any] = {"shape_weight": shape} | ({"dtype": torch.bfloat16} if bf16 else {})
+    segmenter, dtype, outline = create_segmenter(), torch.bfloat16 if bf16 else torch.float32, None
+    if settling and any(steps) and settles(model):
+        say("segmenting photos", 0, len(chosen))
+        outline = segment(segmenter, chosen.target, OUTLINE)
+    translator = Translator(model, chosen, references, per_photo, seed, outline, dtype)
     found = []
     for t in steps:
         advance = _counter(say, f"projecting, {t} updates", len(chosen))
-        found.append(translator.found(t, find_codes(model, chosen, t, advance, **options), masks, segment))
+        z = find_codes(model, chosen, t, advance, dtype=dtype)
+        found.append(translator.found(t, z, masks, segmenter, settling if t and outline is not None else 0))
     floor = frechet(references.real[0::2], references.real[1::2])
     return TranslationReport(found, len(chosen), len(references.real), floor, seed)
 

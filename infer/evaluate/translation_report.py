@@ -14,6 +14,7 @@ from models.zoo import Model
 PAIR_HEADER = ("from", "to", "photos", "updates", "top-5 error", "real pictures", "photo unchanged")
 HEADER = (
     "updates",
+    "settled by",
     "Fréchet of translations",
     "real halves",
     "IoU of the animal, median",
@@ -26,7 +27,9 @@ features (fitted to real training pictures; no training here looked through Sque
 validation pictures of the target group, and of the photos left as they are. One random target class per photo, all
 classes of the target group as likely. Fréchet: SqueezeNet features of translations into classes drawn as in training,
 against as many real pictures; reconstruction: of the photos' reconstructions against the photos (few: compare values of
-one number only). IoU: of the animal's DeepLab mask (p > 0.5) in photo and translation. 0 updates: the encoder alone."""
+one number only). IoU: of the animal's DeepLab mask (p > 0.5) in photo and translation. 0 updates: the encoder alone.
+Settled by: updates of each translation's latent after projection, towards the photo's DeepLab mask and the class, both
+as linear layers on MobileNet features read them in the translation."""
 TILE = 128
 
 
@@ -49,7 +52,9 @@ def _summary(found: Found, floor: float) -> Row:
     seen = found.overlap[~found.overlap.isnan()]
     median = f"{float(seen.median()):.3f} (n = {len(seen)})" if len(seen) else "-"
     low = f"{100 * float((seen < 0.7).float().mean()):.0f} %" if len(seen) else "-"
-    return (str(found.steps), f"{found.frechet:.1f}", f"{floor:.1f}", median, low, f"{found.reconstruction:.1f}")
+    settled, distances = str(found.settling or "-"), (found.frechet, floor, found.reconstruction)
+    translated, halves, rebuilt = (f"{value:.1f}" for value in distances)
+    return (str(found.steps), settled, translated, halves, median, low, rebuilt)
 
 
 def contact_sheet(shown: Sheet, names: list[str]) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """Presets and what a model brings to projection: zeta and its rate, the ball, its way to tell classes."""
 
-import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -103,21 +102,6 @@ def test_psi_is_the_projected_discriminators_if_there_is_one(
     assert not torch.equal(found[1].latent, found[2].latent)
     with pytest.raises(PhotograftError, match="choose from discriminator"):
         project_pictures(model, pictures, "lion", steps=1, psi="projected")
-
-
-def test_shape_is_kept_if_asked_where_outlines_can_be_read(
-    model: Model, feature_model: Model, pictures: Tensor, calls: list[dict[str, Any]]
-) -> None:
-    assert feature_model.projected is not None
-    project_pictures(feature_model, pictures, "lion", steps=1)
-    with pytest.raises(PhotograftError, match="reads no outlines"):
-        project_pictures(feature_model, pictures, "lion", steps=1, shape_weight=1.0)
-    fitted = copy.deepcopy(feature_model.projected)
-    fitted.outline.weight.fill_(0.1)
-    reading = dataclasses.replace(feature_model, projected=fitted)
-    project_pictures(reading, pictures, "lion", steps=1)
-    project_pictures(reading, pictures, "lion", steps=1, shape_weight=2.0)
-    assert [("shape" in c, c["shape_weight"]) for c in calls] == [(False, 0), (False, 0), (True, 2)]
 
 
 def test_fast_is_the_encoder_alone(feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:

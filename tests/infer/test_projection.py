@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from infer.class_choice import choose_class
-from infer.projection import HALVING, Projection, project
+from infer.projection import HALVING, project
 from models.auxiliary import AuxiliaryNetworks
-from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
+from models.discriminators import SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
-from models.outline import soft_iou
-from models.projection_step import Adam, Objective, Shape, prepare, prepare_once
+from models.projection_step import Adam, Objective, prepare, prepare_once
 from models.spaces import draw_to_ball
 from tests.collage_fixtures import IMAGE, LATENT, TRAJECTORY, Fixture, manifest, names, network, networks, uses
 
@@ -137,52 +136,6 @@ def test_batch_is_one_by_one(nets: Nets) -> None:
         assert torch.allclose(together.latent[i], alone.latent[0], atol=1e-4)
         assert torch.allclose(grouped.latent[i], alone.latent[0], atol=1e-4)
         assert torch.allclose(together.loss[i], alone.loss[0], atol=1e-5)
-
-
-@pytest.fixture
-def reader(nets32: Nets) -> ProjectedDiscriminator:
-    """Reads some outline; which, does not matter."""
-    g, _ = nets32
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        network = ProjectedDiscriminator(3, 32, mixed_channels=4, head_channels=4)
-        with torch.no_grad():
-            network.calibrate(g(torch.randn(32, g.latent_dim), torch.arange(32) % 3))
-        network.outline.weight.normal_(std=0.3)
-    return network.freeze()
-
-
-def test_outlines_under_other_classes_are_kept(nets32: Nets, reader: ProjectedDiscriminator) -> None:
-    g, d = nets32
-    label = torch.tensor([0, 1])
-    with torch.no_grad():
-        pictures = g(torch.randn(2, g.latent_dim, generator=torch.Generator().manual_seed(1)), label.flip(0))
-    options = {"init": torch.zeros(2, g.latent_dim), "steps": 20, "learning_rate": 0.1}
-
-    def missed(found: Projection) -> Tensor:  # 1 - IoU under every class, [classes,N]
-        outlines = reader.outline(reader.project(pictures).stages)
-        made = [reader.outline(reader.project(g(found.latent, torch.full((2,), k))).stages) for k in range(3)]
-        return torch.stack([1 - soft_iou(each, outlines) for each in made])
-
-    plain = project(g, d, pictures, label, **options)  # type: ignore[arg-type]
-    kept = project(g, d, pictures, label, shape=reader, shape_weight=5.0, **options)  # type: ignore[arg-type]
-    with torch.no_grad():
-        assert bool((missed(kept).mean(0) < missed(plain).mean(0) - 0.01).all())
-    one = project(g, d, pictures[1:], label[1:], shape=reader, shape_weight=5.0, **{**options, "init": "mean"})  # type: ignore[arg-type]
-    assert torch.allclose(kept.latent[1:], one.latent, atol=5e-3)  # rounding grows on the way
-
-
-def test_outline_is_that_of_the_step_s_class(nets32: Nets, reader: ProjectedDiscriminator) -> None:
-    g, _ = nets32
-    pictures, z = torch.rand(2, 3, 32, 32) * 2 - 1, torch.randn(2, g.latent_dim)
-    shape = Shape(reader, pictures, 3, weight=2.0, seed=4)
-    assert sorted(shape.order.tolist()) == [0, 1, 2]
-    with torch.no_grad():
-        for t in (0, 1, 2, 3):
-            made = g(z, shape.order[t % 3].expand(2))
-            seen, wanted = (reader.outline(reader.project(x).stages) for x in (made, pictures))
-            expected = 2 * (1 - soft_iou(seen, wanted.flip(0)))
-            assert torch.allclose(shape.penalty(g, z, torch.tensor([1, 0]), t), expected, atol=1e-5)
 
 
 def test_early_stop_is_per_picture(nets: Nets) -> None:

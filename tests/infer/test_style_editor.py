@@ -222,7 +222,7 @@ def test_edit_and_project_commands(
     assert run("edit", conditional, tmp_path / "again", *again) == 0
     assert (tmp_path / "again" / "cat_to_pug.delta.safetensors").is_file()
     capsys.readouterr()
-    for option in (("--space", "w"), ("--no-noise",), ("--tune",), ("--shape", "1")):
+    for option in (("--space", "w"), ("--no-noise",), ("--tune",)):
         assert run("edit", conditional, out, *again, *option) == 2
         assert "exclude each other" in capsys.readouterr().err
     (out / start["files"]["delta"]).unlink()

@@ -1,5 +1,6 @@
 """Translations: right classes are asked for, errors and overlaps are counted, the report is whole."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ from numpy.typing import NDArray
 
 from infer.cli import main
 from infer.evaluate import translation
+from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
+from infer.settling import Wanted
+from models.discriminators import ProjectedDiscriminator
 from models.errors import PhotograftError
+from models.judges import to_uint8
 from models.zoo import Model, load_model
 
 
@@ -79,6 +84,35 @@ def test_report_of_a_random_model(
     assert len(summary_rows(report)) == 3
 
 
+def test_translations_after_projection_are_settled(
+    model: Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    network = ProjectedDiscriminator(4, model.generator.resolution, mixed_channels=4, head_channels=4)
+    network.outline.weight.normal_()
+    reading = replace(model, projected=network.freeze())
+    asked: list[tuple[torch.Tensor, torch.Tensor, int]] = []
+
+    def settle(
+        model: Model, latent: torch.Tensor, wanted: Wanted, show: object, *, steps: int, dtype: torch.dtype
+    ) -> torch.Tensor:
+        asked.append((wanted.outline, wanted.classes, steps))
+        return latent
+
+    monkeypatch.setattr(translation, "settle", settle)
+    options = {"photos": 12, "steps": (0, 1), "translations": 24, "masks": 1, "settling": 3}
+    report = evaluate_translation(reading, pictures, **options)  # type: ignore[arg-type]
+    assert [found.settling for found in report.found] == [0, 3]
+    counts = [len(outline) for outline, _, _ in asked]
+    pairs, on_sheet = sum(pair.photos for pair in report.found[1].pairs), 12 * translation.SHEET_TARGETS
+    assert sum(counts) == 24 + pairs + on_sheet
+    assert all(steps == 3 and bool((classes.sum(1) == 1).all()) for _, classes, steps in asked)
+    photos = to_uint8(validation_photos(pictures, replace(model, encoder=None), 12, 1).target)
+    share = torch.tensor([float(bright(p.permute(1, 2, 0).numpy()).mean()) for p in photos])
+    assert torch.allclose(asked[0][0].mean((1, 2)), share.repeat_interleave(2)[: counts[0]], atol=1e-5)
+    assert evaluate_translation(model, pictures, **options).found[1].settling == 0  # type: ignore[arg-type]
+
+
 def test_photos_left_as_they_are_keep_their_class_and_their_place(
     model: Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +158,5 @@ def test_command_and_its_errors(
 
 
 def test_encoder_is_needed_for_zero_updates(model: Model, pictures: Path) -> None:
-    from dataclasses import replace
-
     with pytest.raises(PhotograftError, match="no encoder"):
         evaluate_translation(replace(model, encoder=None), pictures, steps=[0])

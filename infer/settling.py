@@ -1,0 +1,100 @@
+"""Settling: a few updates of the latent for one edit, so that the animal stays where it is in the photo.
+
+Projection finds one latent for all classes, and each class draws its heads where its heads usually are. So an edit may
+move its latent a little: towards the photo's outline in what the edit shows, without losing the class asked for. The
+outline wanted is the segmentation's of the photo; the one shown is read off by the projected discriminator's linear
+layer (`models.outline`), the class by its classifier.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.errors import PhotograftError, UnsupportedEdit
+from models.outline import soft_iou
+from models.projection_step import Adam, prepare_once
+from models.zoo import Model
+
+LEARNING_RATE = 0.1  # of Adam on z; it falls to zero
+SHAPE_WEIGHT, CLASS_WEIGHT = 4.0, 0.5  # of 1 - soft IoU, and of the cross-entropy of the classes beyond TOLD
+TOLD = 1.0  # nats: a class that is told with 37 % is told well enough
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What N edited pictures shall show.
+
+    Attributes:
+        outline: [N,H,W] in [0,1], where the animal is in the photos; a picture without any is left as it is.
+        classes: [N,num_classes], how much of each class there is; of sum 1.
+    """
+
+    outline: Tensor
+    classes: Tensor
+
+
+def settles(model: Model) -> bool:
+    """Whether the model can tell outlines and classes of its pictures."""
+    return model.projected is not None and model.projected.outline.fitted and model.generator.num_classes > 0
+
+
+def settle(
+    model: Model,
+    latent: Tensor,
+    wanted: Wanted,
+    show: Callable[[Tensor], Tensor],
+    *,
+    steps: int,
+    learning_rate: float = LEARNING_RATE,
+    shape_weight: float = SHAPE_WEIGHT,
+    class_weight: float = CLASS_WEIGHT,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Latents whose edited pictures have the outlines and classes wanted.
+
+    Minimises shape_weight * (1 - soft IoU) + class_weight * max(cross-entropy - TOLD, 0) by Adam. No latent goes
+    farther out of the prior than it was: there classes are lost.
+
+    Args:
+        model: with a projected discriminator that reads outlines.
+        latent: z [N,latent_dim].
+        wanted: of the N pictures.
+        show: edited pictures [N,3,R,R] in [-1,1] of latents [N,latent_dim]; differentiable.
+        steps: updates.
+        learning_rate, shape_weight, class_weight: see above.
+        dtype: of the discriminator.
+
+    Returns:
+        As latent.
+
+    Raises:
+        UnsupportedEdit: a model that reads no outlines, or latents that are not z.
+        PhotograftError: a loss that is not a number.
+    """
+    if not settles(model):
+        raise UnsupportedEdit(f"model {model.name} reads no outlines or classes: its edits cannot be settled")
+    if latent.ndim != 2:
+        raise UnsupportedEdit("only edits of z can be settled, not those of w or w+: project in z, or settle 0 updates")
+    network = prepare_once(model.projected, dtype, channels_last=True)
+    shown = wanted.outline.flatten(1).amax(1) > 0.5
+    radius, adam, z = latent.norm(dim=1, keepdim=True), Adam.start(latent), latent.detach()
+    outline: Tensor | None = None
+    for t in range(steps):
+        z = z.requires_grad_()
+        with torch.enable_grad():
+            seen = network.project(show(z).to(dtype).contiguous(memory_format=torch.channels_last))
+            found = network.outline(seen.stages)
+            if outline is None:
+                outline = F.adaptive_avg_pool2d(wanted.outline[:, None].to(found), found.shape[-2:])[:, 0]
+            untold = F.cross_entropy(network.classify(seen).float(), wanted.classes.to(found), reduction="none") - TOLD
+            loss = shape_weight * (1 - soft_iou(found, outline)) + class_weight * F.relu(untold)
+            total = loss.sum()
+        (gradient,) = torch.autograd.grad(total, z)
+        if not bool(gradient.isfinite().all()):
+            raise PhotograftError("the loss of settling is not a number: the weights are unusable")
+        z = adam.step(z.detach(), gradient, learning_rate * (1 - t / steps) ** 0.5)
+        z = z * (radius / z.norm(dim=1, keepdim=True)).clamp_max(1)
+    return torch.where(shown[:, None], z, latent)
