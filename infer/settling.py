@@ -2,8 +2,8 @@
 
 Projection finds one latent for all classes, and each class draws its heads where its heads usually are. So an edit may
 move its latent a little: towards the photo's outline in what the edit shows, without losing the class asked for. The
-outline wanted is the segmentation's of the photo; the one shown is read off by the projected discriminator's linear
-layer (`models.outline`), the class by its classifier.
+outline wanted is the segmentation's of the photo; the one shown is read by the projected discriminator's small layers
+(`models.outline`), and the class by its classifier.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.errors import PhotograftError, UnsupportedEdit
-from models.outline import soft_iou
+from models.outline import shrunk, soft_iou
 from models.projection_step import Adam, prepare_once
 from models.zoo import Model
 
 LEARNING_RATE = 0.1  # of Adam on z; it falls to zero
-SHAPE_WEIGHT, CLASS_WEIGHT = 4.0, 0.5  # of 1 - soft IoU, and of the cross-entropy of the classes beyond TOLD
-TOLD = 1.0  # nats: a class that is told with 37 % is told well enough
+SHAPE_WEIGHT, CLASS_WEIGHT = 5.0, 0.5  # of 1 - soft IoU, and of the cross-entropy of the classes
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ def settle(
 ) -> Tensor:
     """Latents whose edited pictures have the outlines and classes wanted.
 
-    Minimises shape_weight * (1 - soft IoU) + class_weight * max(cross-entropy - TOLD, 0) by Adam. No latent goes
-    farther out of the prior than it was: there classes are lost.
+    Minimises shape_weight * (1 - soft IoU) + class_weight * cross-entropy by Adam. No latent goes farther out of the
+    prior than it was: there classes are lost.
 
     Args:
         model: with a projected discriminator that reads outlines.
@@ -88,9 +87,9 @@ def settle(
             seen = network.project(show(z).to(dtype).contiguous(memory_format=torch.channels_last))
             found = network.outline(seen.stages)
             if outline is None:
-                outline = F.adaptive_avg_pool2d(wanted.outline[:, None].to(found), found.shape[-2:])[:, 0]
-            untold = F.cross_entropy(network.classify(seen).float(), wanted.classes.to(found), reduction="none") - TOLD
-            loss = shape_weight * (1 - soft_iou(found, outline)) + class_weight * F.relu(untold)
+                outline = shrunk(wanted.outline, found)
+            untold = F.cross_entropy(network.classify(seen).float(), wanted.classes.to(found), reduction="none")
+            loss = shape_weight * (1 - soft_iou(found, outline)) + class_weight * untold
             total = loss.sum()
         (gradient,) = torch.autograd.grad(total, z)
         if not bool(gradient.isfinite().all()):

@@ -263,9 +263,9 @@ class ProjectedAdversary(Adversary):
         self.network = ProjectedDiscriminator(num_classes, resolution, **self.options)
 
     def set_learning(self, on: bool) -> None:
-        """See `Adversary`; the feature network and the random mixing never learn."""
+        """See `Adversary`; the feature network, the random mixing and the outline do not learn here."""
         super().set_learning(on)
-        for part in (self.network.network, self.network.mix1, self.network.mix3):
+        for part in (self.network.network, self.network.mix1, self.network.mix3, self.network.outline):
             part.requires_grad_(False)
 
     def look(self, x: Tensor) -> Projected:

@@ -3,6 +3,7 @@
 * `python train.py fit -c configs/train/NAME.yaml`: LightningCLI over our modules. Trainings against a frozen generator
   take `--generator`, `--discriminator` and `--encoder`.
 * `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
+* `python train.py outline MODEL --data FOLDER`: its projected discriminator learns to read outlines.
 """
 
 import argparse
@@ -123,11 +124,31 @@ def run_export(args: list[str]) -> None:
         print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
 
 
+def run_outline(args: list[str]) -> None:
+    """`train.py outline MODEL --data FOLDER`."""
+    from train.outline import teach_outline
+
+    parser = argparse.ArgumentParser(prog="train.py outline", description=teach_outline.__doc__.split("\n")[0])  # type: ignore[union-attr]
+    parser.add_argument("model", help="name of a model, or path of its .generator.safetensors")
+    parser.add_argument("--data", type=Path, required=True, help="its data: class folders or tar shards")
+    parser.add_argument("--pictures", type=int, default=1500, help="real pictures that are segmented (default: 1500)")
+    parser.add_argument("--samples", type=int, default=1000, help="samples that are segmented (default: 1000)")
+    parser.add_argument("--epochs", type=int, default=10, help="of the fit (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="of samples and order (default: 0)")
+    options = vars(parser.parse_args(args))
+    path, found = teach_outline(options.pop("model"), options.pop("data"), **options)
+    for kind, value in found.items():
+        print(f"IoU with DeepLab on {kind} held out, median: {value:.3f}")
+    print(path)
+
+
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2."""
     try:
         if sys.argv[1:2] == ["export"]:
             run_export(sys.argv[2:])
+        elif sys.argv[1:2] == ["outline"]:
+            run_outline(sys.argv[2:])
         else:
             run()
     except PhotograftError as error:

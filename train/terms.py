@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
 from models.losses import stage_distance
-from models.outline import segment, soft_iou
+from models.outline import OUTLINE, fit_outline, segment, soft_iou
 from models.segmentation import create_segmenter
 from train.adversaries import ProjectedAdversary
 from train.augment import Augmentation
@@ -98,11 +98,10 @@ class Terms(nn.Module):
         if self.weights.diversity:  # augmented as in training; one part at a time in memory
             seen = (projected.look(_augmented(projected, part)) for part in pictures.split(64))
             self.diversity.measure(seen, label)
-        if self.weights.outline:
+        if self.weights.outline and not projected.network.outline.fitted:
             outlined = pictures[:OUTLINED]
-            stages = [projected.look(part).stages for part in outlined.split(64)]
-            masks = segment(create_segmenter(device=pictures.device), outlined, stages[0][0].shape[-1])
-            projected.network.outline.fit(stages, masks)
+            masks = segment(create_segmenter(device=pictures.device), outlined, OUTLINE)
+            fit_outline(projected.network, outlined, masks)
 
     def forward(
         self,

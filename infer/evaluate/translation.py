@@ -24,7 +24,7 @@ from infer.model_projection import PRESETS, check_projects
 from infer.settling import Wanted, settle, settles
 from models.errors import PhotograftError
 from models.judges import JUDGES, frechet, to_uint8
-from models.outline import segment
+from models.outline import OUTLINE, segment
 from models.projection_step import prepare_once
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import Model
@@ -32,7 +32,6 @@ from models.zoo import Model
 SHEET_PHOTOS, SHEET_TARGETS = 16, 5
 SETTLING = PRESETS["balanced"].settling
 SETTLED = 32  # translations that are settled at once
-OUTLINE = 64  # px of the photos' outlines
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,32 @@
-"""The linear layer that reads outlines off features, and the overlap that it is used for."""
+"""The layers that read outlines off features, and the overlap that they are used for."""
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.discriminators import ProjectedDiscriminator
-from models.outline import Outline, positions, segment, soft_iou
-
-
-def seen(n: int, seed: int) -> list[Tensor]:
-    random = torch.Generator().manual_seed(seed)
-    return [torch.randn(n, 4, r, r, generator=random) for r in (8, 4, 2, 1)]
+from models.discriminators import Projected, ProjectedDiscriminator
+from models.outline import Outline, fit_outline, segment, soft_iou
 
 
-def truth(features: list[Tensor]) -> Tensor:
-    """A mask that two of the stages tell together."""
-    at = positions(features)
-    return (at[:, 1] + at[:, 6] > 0.3).float()
+class Colours(nn.Module):
+    """Its features are the colours, fine and coarse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outline = Outline(6, width=8)
+
+    def project(self, x: Tensor) -> Projected:
+        return Projected([x, F.avg_pool2d(x, 4)], x.mean((2, 3)))
+
+
+def pictures(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Patches of noise [n,3,16,16] and where they are reddish and large."""
+    coarse = torch.randn(n, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    x = F.interpolate(coarse, scale_factor=4.0, mode="nearest")
+    return x, (x[:, 0] - x[:, 1] > 0.3).float()
 
 
 def test_soft_iou_is_iou_where_masks_are_hard() -> None:
@@ -32,16 +40,30 @@ def test_soft_iou_is_iou_where_masks_are_hard() -> None:
     assert float(soft_iou(half, half / 2)) == pytest.approx(0.5)
 
 
-def test_fit_finds_what_is_linear_in_the_features() -> None:
-    outline = Outline(16)
-    assert not outline.fitted
-    parts = [seen(20, s) for s in range(3)]
-    outline.fit(parts, torch.cat([truth(p) for p in parts]), decay=1e-5)
-    assert outline.fitted
-    new = seen(30, 9)
-    found = (outline(new) > 0.5).float()
-    assert float(soft_iou(found, truth(new)).min()) > 0.85
-    assert float(soft_iou(found, truth(new).flip(2)).mean()) < 0.6  # a mask that is elsewhere is told apart
+def test_fit_finds_what_the_features_tell() -> None:
+    network = Colours()
+    assert not network.outline.fitted
+    loss = fit_outline(network, *pictures(300, 0), epochs=30, learning_rate=5e-3)
+    assert network.outline.fitted
+    assert loss < 0.1
+    assert not any(p.requires_grad for p in network.outline.parameters())
+    new, truth = pictures(30, 9)
+    with torch.no_grad():
+        found = (network.outline(network.project(new).stages) > 0.5).float()
+    assert float(soft_iou(found, truth).mean()) > 0.9
+    assert float(soft_iou(found, truth.flip(2)).mean()) < 0.6  # a mask that is elsewhere is told apart
+
+
+def test_fit_is_the_same_again_and_tells_of_progress() -> None:
+    told: list[tuple[int, int]] = []
+    networks = [Colours(), Colours()]
+    networks[1].load_state_dict(networks[0].state_dict())
+    for network in networks:
+        torch.randn(3)  # the stream of others plays no part
+        fit_outline(network, *pictures(70, 0), epochs=2, say=lambda done, total: told.append((done, total)))
+    assert told == [(i, 6) for i in range(1, 7)] * 2
+    for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_masks_are_shrunk_by_their_share() -> None:
@@ -58,6 +80,12 @@ def test_masks_are_shrunk_by_their_share() -> None:
 def test_files_from_before_hold_no_outline() -> None:
     network = ProjectedDiscriminator(2, 32, mixed_channels=4, head_channels=4)
     old = {key: value for key, value in network.state_dict().items() if not key.startswith("outline.")}
-    network.outline.weight.fill_(1.0)
-    network.load_state_dict(old)
-    assert not network.outline.fitted
+    linear = old | {"outline.weight": torch.ones(16), "outline.bias": torch.ones(())}
+    for state in (old, linear):
+        network.outline.last.weight.fill_(0.0)
+        network.load_state_dict(state)
+        assert not network.outline.fitted
+    network.outline.last.weight.fill_(1.0)
+    again = ProjectedDiscriminator(2, 32, mixed_channels=4, head_channels=4)
+    again.load_state_dict(network.state_dict())
+    assert again.outline.fitted

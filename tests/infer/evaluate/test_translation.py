@@ -89,7 +89,7 @@ def test_translations_after_projection_are_settled(
 ) -> None:
     monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
     network = ProjectedDiscriminator(4, model.generator.resolution, mixed_channels=4, head_channels=4)
-    network.outline.weight.normal_()
+    network.outline.last.weight.normal_()
     reading = replace(model, projected=network.freeze())
     asked: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
