@@ -302,6 +302,17 @@ def test_recipe_replays_exactly(recipe: Path, tmp_path: Path, monkeypatch: pytes
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
 
+def test_settling_is_the_recipe_s_unless_given(edit: Edit, cat: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert edit(cat, "--to", "lion") == 0
+    recipe = tmp_path / "out" / "cat_to_lion.json"
+    assert json.loads(recipe.read_text())["edit"]["settle"] == 0  # this model reads no outlines
+    assert edit(cat, "--to", "lion", "--settle", 3) == 2
+    assert "reads no outlines" in capsys.readouterr().err
+    assert rerun(recipe, tmp_path / "again", "--settle", 3) == 2
+    assert "reads no outlines" in capsys.readouterr().err
+    assert edit(cat, "--to", "lion", "--settle", -1) == 2
+
+
 def test_recipe_of_several_regions_with_painted_masks_replays(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
