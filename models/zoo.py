@@ -37,11 +37,17 @@ class ZooEntry:
     licence: str
 
 
+NON_COMMERCIAL = "non-commercial use (trained on AFHQ cats among others: CC BY-NC 4.0)"
 ZOO: dict[str, ZooEntry] = {
     "sngan-heads-128": ZooEntry(
         WEIGHTS / "sngan-heads-128",
         "SNGAN, 128 px, heads of cats, dogs, wild dogs and big cats in 79 classes",
-        "non-commercial use (trained on AFHQ cats among others: CC BY-NC 4.0)",
+        NON_COMMERCIAL,
+    ),
+    "stylegan2-heads-64": ZooEntry(
+        WEIGHTS / "stylegan2-heads-64",
+        "StyleGAN2, 64 px, the same heads and classes, with a catalog of parts",
+        NON_COMMERCIAL,
     ),
 }
 

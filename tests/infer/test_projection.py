@@ -159,9 +159,9 @@ def test_restarts_are_pruned_and_only_help(nets: Nets, monkeypatch: pytest.Monke
     sizes: list[int] = []
     original = Objective.gradient
 
-    def counted(self: Objective, variable: Tensor, rows: Tensor, t: int) -> object:
+    def counted(self: Objective, variable: Tensor, rows: Tensor) -> object:
         sizes.append(len(variable))
-        return original(self, variable, rows, t)
+        return original(self, variable, rows)
 
     monkeypatch.setattr(Objective, "gradient", counted)
     many = project(g, d, x, y, steps=32, restarts=4, init="mean")
