@@ -29,7 +29,7 @@ classes of the target group as likely. Fréchet: SqueezeNet features of translat
 against as many real pictures; reconstruction: of the photos' reconstructions against the photos (few: compare values of
 one number only). IoU: of the animal's DeepLab mask (p > 0.5) in photo and translation. 0 updates: the encoder alone.
 Settled by: updates of each translation's latent after projection, towards the photo's DeepLab mask and the class, both
-as linear layers on MobileNet features read them in the translation."""
+as small layers on MobileNet features read them in the translation."""
 TILE = 128
 
 
