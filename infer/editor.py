@@ -22,7 +22,7 @@ from torch import Tensor
 from infer import masks, settling
 from infer.compositing import Method, composite
 from infer.delta import Delta
-from infer.edits.scbn import Region, class_modulations, region_weights
+from infer.edits.scbn import Region, class_modulations
 from infer.location import locate
 from infer.model_projection import DEFAULT_PRESET, get_preset, project_pictures, projection_options
 from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
@@ -296,7 +296,9 @@ class Editor:
 
         latent = samples.latent
         if steps:
-            latent = settling.settle(self.model, latent, self._wanted(label, regions), show, steps=steps)
+            outline = torch.from_numpy(masks.cut(self.photo_mask(), self.box))
+            wanted = settling.Wanted.of_edit(outline, int(label), regions, generator.num_classes)
+            latent = settling.settle(self.model, latent, wanted, show, steps=steps)
         image = to_pixels(show(latent))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]
         pasted = self._paste_mask(targets, patch)
@@ -309,15 +311,6 @@ class Editor:
         """Updates of the latent for an edit that nobody gave a number for."""
         able = settling.settles(self.model) and self._need_projection().latent.ndim == 2
         return get_preset(self.settings.get("preset", DEFAULT_PRESET)).settling if able else 0
-
-    def _wanted(self, label: Tensor, regions: Sequence[Region]) -> settling.Wanted:
-        """The photo's outline, and the classes of an edit by how much of the animal has each."""
-        outline = torch.from_numpy(masks.cut(self.photo_mask(), self.box))[None]  # [1,S,S]
-        shares = region_weights([r.mask for r in regions], [r.strength for r in regions])  # [1,1+R,S,S]
-        shares = (shares * outline[:, None]).sum((2, 3)) / outline.sum().clamp_min(1e-6)
-        classes = torch.zeros(1, self.model.generator.num_classes)
-        classes.index_add_(1, torch.tensor([int(label), *(r.target for r in regions)]), shares)
-        return settling.Wanted(outline, classes)
 
     def samples(self) -> Samples:
         """Latent and class of the crop, for edits of the caller's own with `generator`; give what they make to

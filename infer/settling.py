@@ -6,13 +6,14 @@ outline wanted is the segmentation's of the photo; the one shown is read by the 
 (`models.outline`), and the class by its classifier.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infer.edits.scbn import Region, region_weights
 from models.errors import PhotograftError, UnsupportedEdit
 from models.outline import shrunk, soft_iou
 from models.projection_step import Adam, prepare_once
@@ -34,6 +35,15 @@ class Wanted:
     outline: Tensor
     classes: Tensor
 
+    @classmethod
+    def of_edit(cls, outline: Tensor, label: int, regions: Sequence[Region], num_classes: int) -> "Wanted":
+        """Of one photo of class `label` with its outline [H,W]: each class by how much of the animal has it."""
+        weights = region_weights([r.mask for r in regions], [r.strength for r in regions])  # [1,1+R,H,W]
+        shares = (weights * outline).sum((2, 3)) / outline.sum().clamp_min(1e-6)
+        classes = torch.zeros(1, num_classes)
+        classes.index_add_(1, torch.tensor([label, *(r.target for r in regions)]), shares)
+        return cls(outline[None], classes)
+
 
 def settles(model: Model) -> bool:
     """Whether the model can tell outlines and classes of its pictures."""
@@ -50,7 +60,6 @@ def settle(
     learning_rate: float = LEARNING_RATE,
     shape_weight: float = SHAPE_WEIGHT,
     class_weight: float = CLASS_WEIGHT,
-    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Latents whose edited pictures have the outlines and classes wanted.
 
@@ -64,7 +73,6 @@ def settle(
         show: edited pictures [N,3,R,R] in [-1,1] of latents [N,latent_dim]; differentiable.
         steps: updates.
         learning_rate, shape_weight, class_weight: see above.
-        dtype: of the discriminator.
 
     Returns:
         As latent.
@@ -77,14 +85,14 @@ def settle(
         raise UnsupportedEdit(f"model {model.name} reads no outlines or classes: its edits cannot be settled")
     if latent.ndim != 2:
         raise UnsupportedEdit("only edits of z can be settled, not those of w or w+: project in z, or settle 0 updates")
-    network = prepare_once(model.projected, dtype, channels_last=True)
-    shown = wanted.outline.flatten(1).amax(1) > 0.5
+    network = prepare_once(model.projected, channels_last=True)
+    shown = (wanted.outline.flatten(1).amax(1) > 0.5).to(latent.device)
     radius, adam, z = latent.norm(dim=1, keepdim=True), Adam.start(latent), latent.detach()
     outline: Tensor | None = None
     for t in range(steps):
         z = z.requires_grad_()
         with torch.enable_grad():
-            seen = network.project(show(z).to(dtype).contiguous(memory_format=torch.channels_last))
+            seen = network.project(show(z).float().contiguous(memory_format=torch.channels_last))
             found = network.outline(seen.stages)
             if outline is None:
                 outline = shrunk(wanted.outline, found)
@@ -95,5 +103,5 @@ def settle(
         if not bool(gradient.isfinite().all()):
             raise PhotograftError("the loss of settling is not a number: the weights are unusable")
         z = adam.step(z.detach(), gradient, learning_rate * (1 - t / steps) ** 0.5)
-        z = z * (radius / z.norm(dim=1, keepdim=True)).clamp_max(1)
+        z = z * (radius / z.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
     return torch.where(shown[:, None], z, latent)

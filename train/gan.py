@@ -25,6 +25,7 @@ from train.codes import whiten
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
+from train.style_mixing import mix_styles
 from train.tables import table_parameters
 from train.terms import Looked, Terms, Weights
 
@@ -48,8 +49,8 @@ class GAN(pl.LightningModule):
         decay: (from, to) images over which learning rates go linearly to zero.
         feature_weight, pixel_weight: of the reconstruction's terms (standardised frozen features; mean |x - x'|).
         path_weight: of the path length term (see `train.path_length`), for generators with a w.
-        style_mixing: share of the prior samples whose finer styles, from a layer drawn at random on, come from another
-            z of their class (Karras et al. 2019, section 3.1); for generators with a w.
+        style_mixing: share of the prior samples whose finer styles come from another z of their class (see
+            `train.style_mixing`); for generators with a w.
         saturation_weight: of the square by which the values before the final tanh exceed 1.8: where tanh is flat no
             other term can bring a blown-out area back. For generators that end in tanh.
         decorrelation_weight: of covariances between the dimensions of photos' codes (see `train.codes`).
@@ -330,20 +331,11 @@ class GAN(pl.LightningModule):
         """Pictures of codes, in one pass of the generator."""
         assert self.generator is not None
         label = codes.labels if self.generator.num_classes else None
-        if self.style_mixing and isinstance(self.generator, StyleGenerator):
-            ws = self.generator.mapping(codes.latent, label)
-            return Fakes(self.generator(self._mix_styles(self.generator, ws, label, codes.from_photos)), codes)
-        return Fakes(self.generator(codes.latent, label), codes)
-
-    def _mix_styles(self, generator: StyleGenerator, ws: Tensor, label: Tensor | None, start: int) -> Tensor:
-        """w+ [N,num_ws,w_dim] with styles mixed in the rows from `start` on, which are prior samples."""
-        n, layers = len(ws) - start, generator.num_ws
-        z = generator.sample_latent(n).to(self.device)
-        others = generator.mapping(z, None if label is None else label[start:])
-        cut = torch.randint(1, layers, (n,), device=self.device)
-        cut = cut.masked_fill(torch.rand(n, device=self.device) >= self.style_mixing, layers)
-        own = torch.arange(layers, device=self.device) < cut[:, None]  # [n,num_ws]
-        return torch.cat([ws[:start], torch.where(own[:, :, None], ws[start:], others)])
+        if not (self.style_mixing and isinstance(self.generator, StyleGenerator)):
+            return Fakes(self.generator(codes.latent, label), codes)
+        ws, start = self.generator.mapping(codes.latent, label), codes.from_photos
+        mixed = mix_styles(self.generator, ws[start:], None if label is None else label[start:], self.style_mixing)
+        return Fakes(self.generator(torch.cat([ws[:start], mixed])), codes)
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:
         self._looked: dict[int, Looked] = {}

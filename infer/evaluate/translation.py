@@ -170,7 +170,7 @@ class Translator:
         per_photo: translations per photo behind the Fréchet distance.
         seed: of target classes.
         outline: [N,h,w], where the animal is in the photos, for settling; None: nothing is settled.
-        dtype: of the networks while settling.
+        dtype: of the generator while settling.
     """
 
     def __init__(
@@ -212,7 +212,7 @@ class Translator:
                 image: Tensor = generator(latent.to(self.dtype), k)
                 return image
 
-            parts.append(settle(self.model, z[part], wanted, show, steps=steps, dtype=torch.float32))
+            parts.append(settle(self.model, z[part], wanted, show, steps=steps))
             self.references.say(f"settling {what}", i + len(parts[-1]), len(z))
         return torch.cat(parts)
 
@@ -290,7 +290,7 @@ def evaluate_translation(
         steps: numbers of updates of projection; 0 is E's answer as it is.
         translations: behind a Fréchet distance, and real pictures; some thousands, or distances are too large.
         masks: translations whose animal is segmented.
-        bf16: projection and settling in bfloat16.
+        bf16: projection, and the generator while settling, in bfloat16.
         settling: updates of each translation's latent after projection, if the model can; none after E alone.
         seed: of the target classes and of the choice of real pictures.
         say: told of progress.

@@ -10,6 +10,7 @@ from skimage import data
 from torch import Tensor
 
 from infer.editor import Editor
+from infer.edits.scbn import Region
 from infer.model_projection import PRESETS
 from infer.photo import Box
 from infer.recipe import read_recipe, restore
@@ -78,6 +79,7 @@ def test_outlines_and_classes_are_followed(model: Model, latent: Tensor) -> None
 
 
 def test_latents_stay_in_the_prior(model: Model, latent: Tensor) -> None:
+    assert torch.equal(moved(model, torch.zeros(3, LATENTS), steps=2), torch.zeros(3, LATENTS))
     found = moved(model, latent, learning_rate=0.5)
     assert bool((found.norm(dim=1) <= latent.norm(dim=1) * 1.0001).all())
     assert not torch.allclose(found, latent, atol=0.1)
@@ -132,9 +134,16 @@ def test_edits_are_settled_as_their_preset_says(model: Model) -> None:
 def test_classes_wanted_are_shares_of_the_animal(model: Model) -> None:
     editor = Editor(model, ellipse).set_photo(CAT, BOX).project("black cat", steps=1)
     targets = editor.resolve([Target("lion", "box", 0.25)])
-    asked = editor._wanted(torch.tensor([0]), [editor._region(target) for target in targets])
+    outline = torch.zeros(160, 160)
+    outline[:80] = 1
+    regions = [editor._region(target) for target in targets]
+    asked = Wanted.of_edit(outline, 0, regions, len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.75, 0, 0, 0.25]]), atol=1e-5)
     assert asked.outline.shape == (1, 160, 160)
+    below = torch.zeros(160, 160)
+    below[40:] = 1  # half of the animal
+    asked = Wanted.of_edit(outline, 0, [Region(below, 2)], len(CLASSES))
+    assert torch.allclose(asked.classes, torch.tensor([[0.5, 0, 0.5, 0]]), atol=1e-5)
 
 
 def test_recipes_settle_again(model: Model, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from train.gan import GAN
 from train.networks import Network
 from train.path_length import PathLength
 from train.sources import Codes
+from train.style_mixing import mix_styles
 
 CHANNELS = [8, 8, 4, 4]
 GENERATOR = Network("stylegan2", {"channels": CHANNELS, "latent_dim": 16, "mapping": [12, 12], "mapping_rate": 0.1})
@@ -180,17 +181,16 @@ def test_only_prior_samples_mix_styles(tmp_path: Path) -> None:
     z, label = torch.randn(40, 16), torch.arange(40) % 3
     codes = Codes(z, label, 5, 10)
     ws = generator.mapping(z, label)
-    mixed = module._mix_styles(generator, ws, label, 10)
-    same = (mixed == ws).all(2)  # [N,num_ws]
-    assert bool(same[:10].all())
-    assert bool(same[:, 0].all())
-    assert not bool(same[10:, -1].any())
-    counts = same[10:].sum(1)
-    assert bool((same == (torch.arange(generator.num_ws) < same.sum(1, keepdim=True))).all())  # one cut each
-    assert len(counts.unique()) > 3
+    same = (mix_styles(generator, ws, label, 1.0) == ws).all(2)  # [N,num_ws]
+    counts = same.sum(1, keepdim=True)
+    assert bool((same == (torch.arange(generator.num_ws) < counts)).all())  # one cut each
+    assert counts.unique().tolist() == list(range(1, generator.num_ws))
+    assert 0.2 < float((mix_styles(generator, ws, label, 0.5) != ws).any(2).any(1).float().mean()) < 0.8
     with torch.no_grad():
         whole = generator(z, label)
-        assert torch.allclose(module.make_fakes(codes).images[:10], whole[:10], atol=1e-5)
+        images = module.make_fakes(codes).images
+        assert torch.allclose(images[:10], whole[:10], atol=1e-5)
+        assert bool(((images - whole)[10:].abs().amax((1, 2, 3)) > 1e-4).all())
         module.style_mixing = 0.0
         assert torch.allclose(module.make_fakes(codes).images, whole, atol=1e-5)
 

@@ -93,11 +93,9 @@ def test_translations_after_projection_are_settled(
     reading = replace(model, projected=network.freeze())
     asked: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
-    def settle(
-        model: Model, latent: torch.Tensor, wanted: Wanted, show: object, *, steps: int, dtype: torch.dtype
-    ) -> torch.Tensor:
+    def settle(model: Model, latent: torch.Tensor, wanted: Wanted, show: object, *, steps: int) -> torch.Tensor:
         asked.append((wanted.outline, wanted.classes, steps))
-        return latent
+        return torch.zeros_like(latent)
 
     monkeypatch.setattr(translation, "settle", settle)
     options = {"photos": 12, "steps": (0, 1), "translations": 24, "masks": 1, "settling": 3}
@@ -107,6 +105,10 @@ def test_translations_after_projection_are_settled(
     pairs, on_sheet = sum(pair.photos for pair in report.found[1].pairs), 12 * translation.SHEET_TARGETS
     assert sum(counts) == 24 + pairs + on_sheet
     assert all(steps == 3 and bool((classes.sum(1) == 1).all()) for _, classes, steps in asked)
+    sheet = report.found[1].sheet  # of settled codes: all zero here
+    with torch.no_grad():
+        shown = model.generator(torch.zeros(60, model.generator.latent_dim), sheet.targets.flatten())
+    assert int((sheet.translations.flatten(0, 1).int() - to_uint8(shown).int()).abs().max()) <= 1
     photos = to_uint8(validation_photos(pictures, replace(model, encoder=None), 12, 1).target)
     share = torch.tensor([float(bright(p.permute(1, 2, 0).numpy()).mean()) for p in photos])
     assert torch.allclose(asked[0][0].mean((1, 2)), share.repeat_interleave(2)[: counts[0]], atol=1e-5)
