@@ -15,6 +15,7 @@ from data.sampling import ClassBalancedSampler
 from data.sources import LabelledPictures, Prepared
 from data.transforms import Batch, augment, central, stored_size
 
+CPU = torch.device("cpu")
 _Collated = tuple[torch.Tensor, NDArray[np.bool_], torch.Tensor, list[int]]
 
 
@@ -26,10 +27,20 @@ class PictureStore:
         resolution: side of the networks' pictures.
         crop: "center" or "random".
         in_memory: decode everything at the first use (N * 3 * S * S bytes).
+        device: where what was decoded is kept.
     """
 
-    def __init__(self, pictures: LabelledPictures, *, resolution: int, crop: str, in_memory: bool) -> None:
+    def __init__(
+        self,
+        pictures: LabelledPictures,
+        *,
+        resolution: int,
+        crop: str,
+        in_memory: bool,
+        device: torch.device = CPU,
+    ) -> None:
         self.pictures, self.resolution, self.crop, self.in_memory = pictures, resolution, crop, in_memory
+        self.device = device
         self._images: torch.Tensor | None = None  # [N,3,S,S]
         self._movable: NDArray[np.bool_] = np.zeros(0, bool)
         self._labels: torch.Tensor = torch.zeros(0, dtype=torch.int64)
@@ -50,25 +61,26 @@ class PictureStore:
             self.pictures.report(bad)
             return images, movable, labels
         if self._images is None:
-            self._images = self._decode_all()
-        chosen = torch.from_numpy(indices)
+            self._images, self._labels = (part.to(self.device) for part in self._decode_all())
+        chosen = torch.from_numpy(indices).to(self.device)
         return self._images[chosen], self._movable[indices], self._labels[chosen]
 
-    def _decode_all(self) -> torch.Tensor:
-        """Decode on a few threads (Pillow's codecs release the interpreter lock)."""
+    def _decode_all(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures and labels, decoded on a few threads (Pillow's codecs release the interpreter lock)."""
         total, side = len(self.pictures), stored_size(self.resolution, self.crop)
         images = torch.empty(total, 3, side, side, dtype=torch.uint8)
-        self._movable, self._labels = np.zeros(total, bool), torch.zeros(total, dtype=torch.int64)
+        labels = torch.zeros(total, dtype=torch.int64)
+        self._movable = np.zeros(total, bool)
 
         def fill(index: int) -> tuple[int, ...]:
-            pixels, self._movable[index], self._labels[index], bad = self.one(index)
+            pixels, self._movable[index], labels[index], bad = self.one(index)
             images[index] = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
             return bad
 
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for bad in pool.map(fill, range(total)):
                 self.pictures.report(bad)
-        return images
+        return images, labels
 
 
 def collate(items: list[Prepared]) -> _Collated:

@@ -36,8 +36,8 @@ class ImageDataModule(pl.LightningDataModule):
         balance: a picture is drawn with weight (count of its class) ** -balance: 0 natural ... 1 all classes alike.
         num_workers: processes that decode when the pictures are not in memory; 0 decodes in the training process.
         seed: of the order, the windows and the mirroring; the same on all ranks.
-        cache: "memory" keeps the decoded set in this process (N*3*R*R bytes), "none" decodes each time, "auto" keeps
-            it if it fits well.
+        cache: "memory" keeps the decoded set in this process (N*3*R*R bytes), "device" on the accelerator (a GPU need
+            not wait for the host then), "none" decodes each time, "auto" keeps it in memory if it fits well.
         steps_per_epoch: batches per epoch on each rank.
         images_per_epoch: the same in pictures over all ranks; by default the size of the training set.
         flip: mirror half of the pictures.
@@ -59,7 +59,7 @@ class ImageDataModule(pl.LightningDataModule):
         balance: float = 0.5,
         num_workers: int = 2,
         seed: int = 0,
-        cache: Literal["auto", "memory", "none"] = "auto",
+        cache: Literal["auto", "memory", "device", "none"] = "auto",
         steps_per_epoch: int | None = None,
         images_per_epoch: int | None = None,
         flip: bool = True,
@@ -74,8 +74,8 @@ class ImageDataModule(pl.LightningDataModule):
                 raise PhotograftError(f"{name} is {value}: give a positive number")
         if not 0.0 <= balance <= 1.0:
             raise PhotograftError(f"balance is {balance}: give a number from 0 (natural) to 1 (all classes alike)")
-        if cache not in ("auto", "memory", "none"):
-            raise PhotograftError(f"cache is {cache!r}: give auto, memory or none")
+        if cache not in ("auto", "memory", "device", "none"):
+            raise PhotograftError(f"cache is {cache!r}: give auto, memory, device or none")
         if crop not in ("center", "random"):
             raise PhotograftError(f"crop is {crop!r}: give center or random")
         if steps_per_epoch is not None and images_per_epoch is not None:
@@ -218,7 +218,10 @@ class ImageDataModule(pl.LightningDataModule):
     def _store(self, split: Literal["train", "val"]) -> PictureStore:
         if split not in self._stores:
             pictures = self.train_pictures if split == "train" else self.val_pictures
-            store = PictureStore(pictures, resolution=self.resolution, crop=self.crop, in_memory=self.cache == "memory")
+            kept, device = self.cache in ("memory", "device"), torch.device("cpu")
+            if self.cache == "device" and self.trainer is not None:
+                device = self.trainer.strategy.root_device
+            store = PictureStore(pictures, resolution=self.resolution, crop=self.crop, in_memory=kept, device=device)
             if self.cache == "auto":
                 store.in_memory = store.num_bytes <= min(AUTO_CACHE_LIMIT, _free_memory() // 2)
             self._stores[split] = store

@@ -137,7 +137,7 @@ def augment(
             ]
         )
     if flip:
-        mirrored = torch.from_numpy(np.flatnonzero(uniform(seed, draws, 3) < 0.5))
+        mirrored = torch.from_numpy(np.flatnonzero(uniform(seed, draws, 3) < 0.5)).to(images.device)
         images = images.index_copy(0, mirrored, images[mirrored].flip(-1))
     return images
 

@@ -237,7 +237,9 @@ def check_labels(label: Tensor | None, num_classes: int, n: int) -> None:
     if label is None:
         raise PhotograftError(f"this generator has {num_classes} classes: a class must be given")
     if label.ndim == 1 and label.dtype == torch.int64:
-        if label.numel() != n or bool((label < 0).any()) or bool((label >= num_classes).any()):
+        # reading values would make the host wait for a GPU, whose embeddings refuse such indices themselves
+        outside = label.device.type == "cpu" and bool(((label < 0) | (label >= num_classes)).any())
+        if label.numel() != n or outside:
             raise PhotograftError(f"labels must be {n} class indices in 0..{num_classes - 1}")
     elif label.shape != (n, num_classes):
         raise PhotograftError(f"class weights must be [{n},{num_classes}], not {list(label.shape)}")

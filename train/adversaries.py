@@ -4,6 +4,7 @@ An adversary *looks* at pictures once (for the projected discriminator that is t
 generator's are then computed on what it saw.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -269,8 +270,8 @@ class ProjectedAdversary(Adversary):
             part.requires_grad_(False)
 
     def look(self, x: Tensor) -> Projected:
-        """Frozen features, in float32: bf16 depthwise backward is twice as slow on a CPU."""
-        with torch.autocast(x.device.type, enabled=False):
+        """Frozen features; on a CPU in float32, where bf16 depthwise convolutions are twice as slow backwards."""
+        with contextlib.nullcontext() if x.is_cuda else torch.autocast(x.device.type, enabled=False):
             return self.network.project(x.contiguous(memory_format=torch.channels_last))
 
     def own_loss(

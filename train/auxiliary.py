@@ -112,7 +112,7 @@ class AuxiliaryTraining(ProjectionTraining):
     def on_fit_start(self) -> None:
         """Check the data; if the training starts and not resumes, the linear map or the autoencoder first."""
         super().on_fit_start()
-        if int(self.steps) == 0:
+        if self.steps == 0:
             if self.start == "linear":
                 self.auxiliary.set_linear(linear_frame(self.principal_axes(), self.auxiliary.zeta_dim))
             if self.warm_up:

@@ -107,5 +107,5 @@ class EncoderTraining(ProjectionTraining):
         """Move the average on too: after the batch would be too late for callbacks that write checkpoints."""
         super().optimizer_step(*args, **kwargs)
         if self.ema_decay is not None:
-            decay = min(self.ema_decay, (1 + int(self.steps)) / (10 + int(self.steps)))
+            decay = min(self.ema_decay, (1 + self.steps) / (10 + self.steps))
             update_average(self.ema["encoder"], self.encoder, decay)

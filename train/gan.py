@@ -8,7 +8,6 @@ photos, which is what makes training feasible on small machines: see docs/traini
 import copy
 from typing import Any, cast
 
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from models.resampling import resize
 from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 from train.codes import whiten
+from train.counters import Counting
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
@@ -30,7 +30,7 @@ from train.tables import table_parameters
 from train.terms import Looked, Terms, Weights
 
 
-class GAN(pl.LightningModule):
+class GAN(Counting):
     """Adversarial training of a generator, with or without an encoder in the loop.
 
     Args:
@@ -72,9 +72,6 @@ class GAN(pl.LightningModule):
             discriminator; later a term that the generator has no place for, a generator that does not fit the
             data's resolution, or weights files that do not fit the networks.
     """
-
-    images_seen: Tensor
-    steps: Tensor
 
     def __init__(
         self,
@@ -127,8 +124,6 @@ class GAN(pl.LightningModule):
         self.diversity_target, self.whiten_codes = diversity_target, whiten_codes
         self.group_tables, self.ema_decay, self.style_mixing = group_tables, ema, style_mixing
         self.init_generator, self.init_encoder = init_generator, init_encoder
-        self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.generator: Generator | None = None
         self.encoder: FeatureEncoder | None = None
         if encoder is None and any(stage.needs_encoder for stage in self.stages):
@@ -195,7 +190,7 @@ class GAN(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Measure real pictures, once: standardise the frozen features, whiten codes, scatter within classes."""
-        if int(self.steps):
+        if self.steps:
             return
         pictures, labels = self._first_pictures(2048 if self.whiten_codes or self.weights.diversity else 512)
         for adversary in self._opponents:
@@ -258,7 +253,7 @@ class GAN(pl.LightningModule):
     @property
     def stage(self) -> Stage:
         """The stage of the training that it is in."""
-        seen = int(self.images_seen)
+        seen = self.images_seen
         for stage in self.stages:
             if seen < stage.images:
                 return stage
@@ -268,7 +263,7 @@ class GAN(pl.LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """One discriminator step per adversary, and every n_dis steps one of the generator."""
         real, label = images_to_float(batch["image"]), batch["label"]
-        stage, step = self.stage, int(self.steps)
+        stage, step = self.stage, self.steps
         self._set_learning_rates()
         generator_turn = stage.train_generator and step % self.n_dis == 0
         if not self.reuse_fakes and generator_turn:
@@ -280,8 +275,7 @@ class GAN(pl.LightningModule):
             self._discriminator_steps(step, real, label, fakes)
         if self.reuse_fakes and generator_turn:
             self._generator_step(stage, real, fakes)
-        self.images_seen += len(real) * self.trainer.world_size
-        self.steps += 1
+        self.count(len(real))
         self.log("images", float(self.images_seen), prog_bar=True)
 
     def draw_labels(self, n: int) -> Tensor:  # -> [n] int64
@@ -403,7 +397,7 @@ class GAN(pl.LightningModule):
             next(whole, None) if self._projected is not None and self._projected.share == 1 else None,
             self._draw_prior,
             adversarial=stage.adversarial > 0,
-            step=int(self.steps),
+            step=self.steps,
         )
         if terms:  # else nobody that it listens to looked in this step
             self._descend(0, terms)
@@ -419,12 +413,12 @@ class GAN(pl.LightningModule):
 
     def _update_ema(self) -> None:
         # early on the average would be of nothing but the first weights
-        decay = min(self.ema_decay, (1 + int(self.steps)) / (10 + int(self.steps)))
+        decay = min(self.ema_decay, (1 + self.steps) / (10 + self.steps))
         for name, average in self.ema.items():
             update_average(average, self.get_submodule(name), decay)
 
     def _set_learning_rates(self) -> None:
-        factor = linear_decay(int(self.images_seen), self.decay)
+        factor = linear_decay(self.images_seen, self.decay)
         for optimizer, rates in zip(self._all_optimizers(), self._rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor

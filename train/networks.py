@@ -74,10 +74,11 @@ def describe(networks: Mapping[str, tuple[str, Configurable]]) -> dict[str, dict
 @torch.no_grad()
 def update_average(average: nn.Module, source: nn.Module, decay: float) -> None:
     """Exponential moving average of parameters and buffers; integers are copied."""
-    for old, new in zip(_tensors(average), _tensors(source), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
-        else:
+    pairs = list(zip(_tensors(average), _tensors(source), strict=True))
+    moving = [(old, new) for old, new in pairs if old.is_floating_point()]
+    torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], 1 - decay)  # one kernel for many
+    for old, new in pairs:
+        if not old.is_floating_point():
             old.copy_(new)
 
 

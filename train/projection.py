@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from models.files import load_network
 from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
 from models.zoo import Model, load_model
 from train.classes import generator_labels
+from train.counters import Counting
 from train.networks import describe
 from train.schedule import linear_decay
 
@@ -42,7 +42,7 @@ class Frozen:
                 network.to(device)
 
 
-class ProjectionTraining(pl.LightningModule):
+class ProjectionTraining(Counting):
     """Base of trainings against a frozen generator and discriminator, which are no part of the checkpoint.
 
     Args:
@@ -62,8 +62,6 @@ class ProjectionTraining(pl.LightningModule):
 
     projection_rate = 0.075  # of Adam in the variable, the original's
     validated_steps: tuple[int, ...] = (0,)  # of projection, after which validation looks at the losses
-    images_seen: Tensor
-    steps: Tensor
 
     def __init__(
         self,
@@ -87,8 +85,6 @@ class ProjectionTraining(pl.LightningModule):
             raise PhotograftError(f"{generator} has no discriminator beside it: give --discriminator FILE")
         self.learning_rate, self.decay, self.weight_decay = learning_rate, decay, weight_decay
         self.half_precision = half_precision
-        self.register_buffer("images_seen", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._labels: Tensor | None = None
         self._frozen: Frozen | None = None
 
@@ -172,7 +168,7 @@ class ProjectionTraining(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate: the config's, not a checkpoint's, holds after a resume."""
-        rate = self.learning_rate * linear_decay(int(self.images_seen), self.decay)
+        rate = self.learning_rate * linear_decay(self.images_seen, self.decay)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
         self.log("learning_rate", rate)
@@ -183,8 +179,7 @@ class ProjectionTraining(pl.LightningModule):
         terms = self.loss(self.objective(images, label), images, label)
         self.log_dict({name: value.detach() / len(images) for name, value in terms.items()})
         total = torch.stack(list(terms.values())).sum()
-        self.images_seen += len(images) * self.trainer.world_size
-        self.steps += 1
+        self.count(len(images))
         self.log("images", float(self.images_seen), prog_bar=True)
         self.log("loss", total.detach() / len(images), prog_bar=True)
         return total * self.trainer.world_size  # several ranks' gradients are averaged

@@ -21,7 +21,7 @@ from train.path_length import PathLength
 from train.sources import Fakes
 from train.spectrum import spectral_distance
 
-OUTLINED = 256  # real pictures that are segmented: a minute of a CPU
+OUTLINED = 512  # real pictures that are segmented: two minutes of a CPU
 PATH_EVERY = 4  # steps from one path length term to the next, which weighs as many times as much
 SATURATED = 1.8  # tanh is 0.95 there and passes a tenth of the gradient on
 

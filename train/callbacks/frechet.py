@@ -19,6 +19,7 @@ from models.errors import PhotograftError
 from models.judges import JUDGES, frechet, to_uint8
 from train.callbacks.grids import generate
 from train.callbacks.run import fixed_photos, images_seen, photo_parts, run_folder
+from train.counters import Counting
 from train.gan import GAN
 from train.projection import ProjectionTraining
 
@@ -150,7 +151,7 @@ class FrechetDistance(pl.Callback):
         rank_zero_info(f"{name} {distance:.1f} after {seen} images ({len(fake)} pictures)")
         for logger in trainer.loggers:
             # not by log(), which drops what falls between two logging steps
-            step = int(cast(Tensor, pl_module.steps)) - 1
+            step = cast(Counting, pl_module).steps - 1
             logger.log_metrics({name: distance, "images": float(seen)}, step=step)
 
     def subject(self, module: pl.LightningModule) -> Subject:
