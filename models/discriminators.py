@@ -187,7 +187,9 @@ class Projected:
     pooled: Tensor
 
     def __getitem__(self, index: slice | Tensor) -> "Projected":
-        return Projected([s[index] for s in self.stages], self.pooled[index])
+        if isinstance(index, slice):
+            return Projected([s[index] for s in self.stages], self.pooled[index])
+        return Projected([s.index_select(0, index) for s in self.stages], self.pooled.index_select(0, index))
 
     def detach(self) -> "Projected":
         """The same, cut off from the graph."""

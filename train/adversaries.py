@@ -4,7 +4,6 @@ An adversary *looks* at pictures once (for the projected discriminator that is t
 generator's are then computed on what it saw.
 """
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -271,7 +270,9 @@ class ProjectedAdversary(Adversary):
 
     def look(self, x: Tensor) -> Projected:
         """Frozen features; on a CPU in float32, where bf16 depthwise convolutions are twice as slow backwards."""
-        with contextlib.nullcontext() if x.is_cuda else torch.autocast(x.device.type, enabled=False):
+        if x.is_cuda:  # whose depthwise kernels, and libraries' choice of others, are the faster ones this way
+            return self.network.project(x.contiguous())
+        with torch.autocast(x.device.type, enabled=False):
             return self.network.project(x.contiguous(memory_format=torch.channels_last))
 
     def own_loss(

@@ -22,6 +22,7 @@ from train.adversaries import Adversary, ProjectedAdversary
 from train.augment import Augmentation
 from train.codes import whiten
 from train.counters import Counting
+from train.graph import StepGraphs, make_recordable
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
@@ -65,6 +66,8 @@ class GAN(Counting):
             given weights.
         group_tables: add a table per group of classes (species) to the class tables.
         ema: decay of the exponential moving average of generator and encoder, per generator step.
+        graphed: replay steps as CUDA graphs (see `train.graph`); for a CUDA device alone, elsewhere it has no effect.
+            The terms of `path_weight` and StyleGAN2's own adversary, which differ from step to step, do not allow it.
         init_generator, init_encoder: weights files to start from.
 
     Raises:
@@ -100,6 +103,7 @@ class GAN(Counting):
         whiten_codes: bool = False,
         group_tables: bool = True,
         ema: float = 0.999,
+        graphed: bool = False,
         init_generator: str | None = None,
         init_encoder: str | None = None,
     ) -> None:
@@ -123,6 +127,9 @@ class GAN(Counting):
         self.encoder_learning_rate, self.betas = encoder_learning_rate, betas
         self.diversity_target, self.whiten_codes = diversity_target, whiten_codes
         self.group_tables, self.ema_decay, self.style_mixing = group_tables, ema, style_mixing
+        self.graphed = graphed
+        self._graphs: StepGraphs | None = None
+        self._report: dict[str, Tensor] = {}
         self.init_generator, self.init_encoder = init_generator, init_encoder
         self.generator: Generator | None = None
         self.encoder: FeatureEncoder | None = None
@@ -179,6 +186,7 @@ class GAN(Counting):
         elif self.style_mixing:
             raise PhotograftError("style_mixing is for generators with a w, such as stylegan2")
         self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
+        self.register_buffer("cumulative", self.label_distribution.cumsum(0), persistent=False)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
         self.group_names = list(data.group_names)
         for adversary in self._opponents:
@@ -200,6 +208,14 @@ class GAN(Counting):
             self._whiten(pictures)
         if self._projected is not None:
             self.terms.measure(self._projected, pictures, labels)
+
+    def on_train_start(self) -> None:
+        """Record steps from here on, if asked to: optimisers are what a checkpoint has made of them."""
+        if not (self.graphed and self.device.type == "cuda"):
+            return
+        self._graphs = StepGraphs()
+        for optimizer in self._all_optimizers():
+            make_recordable(optimizer.optimizer, self.device)
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
@@ -261,28 +277,45 @@ class GAN(Counting):
         return self.stages[-1]
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        """One discriminator step per adversary, and every n_dis steps one of the generator."""
+        """One discriminator step per adversary, and every n_dis steps one of the generator. Ends with the rates."""
         real, label = images_to_float(batch["image"]), batch["label"]
-        stage, step = self.stage, self.steps
+        stage = self.stage
         self._set_learning_rates()
-        generator_turn = stage.train_generator and step % self.n_dis == 0
+        if self._graphs is None:
+            report = self._step(stage, real, label)
+        else:
+            turns = (self.steps % self.n_dis == 0, *(self.steps % a.every == 0 for a in self._opponents))
+            kind = (self.stages.index(stage), turns, len(real))
+            report = self._graphs(kind, lambda real, label: self._step(stage, real, label), real, label)
+        self.count(len(real))
+        self.log_dict(report)
+        self.log("images", float(self.images_seen), prog_bar=True)
+        if self.decay is not None and self.images_seen >= self.decay[1]:
+            self.trainer.should_stop = True
+
+    def _step(self, stage: Stage, real: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """The step on pictures [N,3,R,R] in [-1,1] of classes [N]; the terms of its losses."""
+        self._report = {}
+        generator_turn = stage.train_generator and self.steps % self.n_dis == 0
         if not self.reuse_fakes and generator_turn:
             fakes = self.make_fakes(self.draw_codes(stage, real, label, self.generator_batch))
             self._generator_step(stage, real, fakes)
         with torch.set_grad_enabled(self.reuse_fakes and generator_turn):
             fakes = self.make_fakes(self.draw_codes(stage, real, label, len(real)))
         if stage.adversarial:
-            self._discriminator_steps(step, real, label, fakes)
+            self._discriminator_steps(self.steps, real, label, fakes)
         if self.reuse_fakes and generator_turn:
             self._generator_step(stage, real, fakes)
-        self.count(len(real))
-        self.log("images", float(self.images_seen), prog_bar=True)
+        self._looked = {}  # with the graph of gradients that hangs on it
+        return self._report
 
     def draw_labels(self, n: int) -> Tensor:  # -> [n] int64
         """Classes as the training draws them."""
         if n == 0:
             return torch.zeros(0, dtype=torch.int64, device=self.device)
-        return torch.multinomial(self.label_distribution, n, replacement=True).to(self.device)
+        if self._graphs is None:
+            return torch.multinomial(self.label_distribution, n, replacement=True).to(self.device)
+        return torch.searchsorted(self.cumulative, torch.rand(n, device=self.device)).clamp_max(len(self.groups) - 1)
 
     def draw_codes(self, stage: Stage, real: Tensor, label: Tensor, n: int) -> Codes:
         """Latents and classes of n fakes from the stage's sources.
@@ -294,7 +327,7 @@ class GAN(Counting):
         counts = stage.split(n)
         reconstructions = counts["reconstruction"]
         from_photos = reconstructions + counts["translation"]
-        prior = self.generator.sample_latent(counts["prior"]).to(self.device)
+        prior = self._draw_latent(counts["prior"])
         drawn = self.draw_labels(n - reconstructions)
         pairs = self._pair(drawn, reconstructions, counts) if self.weights.diversity else ()
         if not from_photos:
@@ -338,7 +371,7 @@ class GAN(Counting):
             if step % adversary.every:
                 continue
             n = max(1, int(len(real) * adversary.share))
-            pick = slice(0, n) if adversary.share == 1.0 else torch.randperm(len(real))[:n]
+            pick = slice(0, n) if adversary.share == 1.0 else torch.rand(len(real), device=real.device).argsort()[:n]
             seen_real, seen_fake = self._look(adversary, real, fakes.images, augmentation, pick)
             labels, fake_labels = label[pick], fakes.codes.labels[pick]
             self._looked[index] = Looked(seen_real, seen_fake, fake_labels)
@@ -346,14 +379,14 @@ class GAN(Counting):
             terms = adversary.own_loss(seen_real, labels, seen_fake.detach(), fake_labels, wrong)
             self._descend(1 + index, terms)
             name = type(adversary).__name__.removesuffix("Adversary").lower()
-            self.log_dict({f"{name}/{key}": value.detach() for key, value in terms.items()})
+            self._report |= {f"{name}/{key}": value.detach() for key, value in terms.items()}
 
     def _descend(self, index: int, terms: dict[str, Tensor]) -> None:
         """One step of an optimiser on a sum of terms."""
         optimizer = self._all_optimizers()[index]
         optimizer.zero_grad()
         self.manual_backward(torch.stack(list(terms.values())).sum())
-        optimizer.step()
+        (optimizer if self._graphs is None else optimizer.optimizer).step()
 
     def _all_optimizers(self) -> list[LightningOptimizer]:
         return cast(list[LightningOptimizer], self.optimizers())
@@ -362,7 +395,7 @@ class GAN(Counting):
     def _look(
         adversary: Adversary, real: Tensor, fake: Tensor, augmentation: Augmentation, pick: Any
     ) -> tuple[Any, Any]:
-        real, fake = real[pick], fake[pick]
+        real, fake = (x[pick] if isinstance(pick, slice) else x.index_select(0, pick) for x in (real, fake))
         real, fake = (adversary.augmented(x, augmentation[pick]) for x in (real, fake))
         with torch.no_grad():
             seen_real = adversary.look(real)
@@ -404,16 +437,24 @@ class GAN(Counting):
             self._update_ema()
         for _, adversary in listened:
             adversary.set_learning(True)
-        self.log_dict({f"generator/{key}": value.detach() for key, value in terms.items()}, prog_bar=False)
+        self._report |= {f"generator/{key}": value.detach() for key, value in terms.items()}
 
     def _draw_prior(self, n: int) -> tuple[Tensor, Tensor | None]:
         assert self.generator is not None
         label = self.draw_labels(n)
-        return self.generator.sample_latent(n).to(self.device), label if self.generator.num_classes else None
+        return self._draw_latent(n), label if self.generator.num_classes else None
+
+    def _draw_latent(self, n: int) -> Tensor:  # -> [n,latent_dim]
+        assert self.generator is not None
+        if self._graphs is None:
+            return self.generator.sample_latent(n).to(self.device)
+        return torch.randn(n, self.generator.latent_dim, device=self.device)
 
     def _update_ema(self) -> None:
-        # early on the average would be of nothing but the first weights
-        decay = min(self.ema_decay, (1 + self.steps) / (10 + self.steps))
+        # early on the average would be of nothing but the first weights; a graph has one decay for ever
+        decay = self.ema_decay
+        if self._graphs is None:
+            decay = min(decay, (1 + self.steps) / (10 + self.steps))
         for name, average in self.ema.items():
             update_average(average, self.get_submodule(name), decay)
 
@@ -421,7 +462,10 @@ class GAN(Counting):
         factor = linear_decay(self.images_seen, self.decay)
         for optimizer, rates in zip(self._all_optimizers(), self._rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate * factor)
+                else:
+                    group["lr"] = rate * factor
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs to rebuild the networks."""

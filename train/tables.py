@@ -28,7 +28,7 @@ class GroupedTable(nn.Module):
 
     def forward(self, table: Tensor) -> Tensor:  # [K,C] -> [K,C]
         """The whole table."""
-        return table + self.group[self.index]
+        return table + self.group.index_select(0, self.index)
 
 
 def add_group_tables(generator: Generator, group_of_class: Tensor) -> None:

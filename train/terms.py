@@ -135,6 +135,7 @@ class Terms(nn.Module):
                 terms["features"] = weights.feature * _feature_distance(projected, real[:n], fakes.images[:n], looked)
         if weights.saturation:
             terms["saturation"] = weights.saturation * self._saturation
+            del self._saturation  # with the graph of gradients that hangs on it
         if weights.decorrelation and codes.photos is not None:
             penalty = correlation_penalty(codes.photos, self.get_buffer("code_covariance"))
             terms["decorrelation"] = weights.decorrelation * penalty
