@@ -34,7 +34,8 @@ def blur(x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
 
 
 def resize(x: Tensor, resolution: int) -> Tensor:  # [N,3,H,W] -> [N,3,R,R]
-    """Bilinear with antialiasing."""
+    """Bilinear with antialiasing, in float32 (there is no other on a CPU); the dtype stays."""
     if x.shape[-2:] == (resolution, resolution):
         return x
-    return F.interpolate(x, (resolution, resolution), mode="bilinear", align_corners=False, antialias=True)
+    size = (resolution, resolution)
+    return F.interpolate(x.float(), size, mode="bilinear", align_corners=False, antialias=True).to(x.dtype)

@@ -18,7 +18,7 @@ from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.resampling import resize
-from train.adversaries import Adversary, ProjectedAdversary
+from train.adversaries import Adversary, ProjectedAdversary, StyleGAN2Adversary
 from train.augment import Augmentation
 from train.codes import whiten
 from train.counters import Counting
@@ -66,14 +66,14 @@ class GAN(Counting):
             given weights.
         group_tables: add a table per group of classes (species) to the class tables.
         ema: decay of the exponential moving average of generator and encoder, per generator step.
-        graphed: replay steps as CUDA graphs (see `train.graph`); for a CUDA device alone, elsewhere it has no effect.
-            The terms of `path_weight` and StyleGAN2's own adversary, which differ from step to step, do not allow it.
+        graphed: replay steps as CUDA graphs (see `train.graph`). On one CUDA device; elsewhere it has no effect. Not
+            with `path_weight`, `style_mixing` or StyleGAN2's own adversary, which decide anew in every step.
         init_generator, init_encoder: weights files to start from.
 
     Raises:
         PhotograftError: reconstructions, translations or whitening without an encoder, diversity without a projected
-            discriminator; later a term that the generator has no place for, a generator that does not fit the
-            data's resolution, or weights files that do not fit the networks.
+            discriminator, graphs of what is not the same in every step; later a term that the generator has no place
+            for, a generator that does not fit the data's resolution, or weights files that do not fit the networks.
     """
 
     def __init__(
@@ -142,6 +142,8 @@ class GAN(Counting):
         sees_all = self._projected is not None and self._projected.share == 1 and self._projected.every == 1
         if outline_weight and not (sees_all and reuse_fakes):
             raise PhotograftError("outline_weight needs a ProjectedAdversary with share 1 and every 1, and reuse_fakes")
+        if graphed and (path_weight or style_mixing or any(isinstance(a, StyleGAN2Adversary) for a in adversaries)):
+            raise PhotograftError("graphed is not for path_weight, style_mixing or StyleGAN2Adversary: set it to false")
 
     # ------------------------------------------------------------------ networks
 
@@ -185,7 +187,8 @@ class GAN(Counting):
             self.generator.noise = "random"
         elif self.style_mixing:
             raise PhotograftError("style_mixing is for generators with a w, such as stylegan2")
-        self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
+        # Lightning makes tensors on the GPU here, but whoever draws by a seed draws on the host
+        self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32, device="cpu")
         self.register_buffer("cumulative", self.label_distribution.cumsum(0), persistent=False)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
         self.group_names = list(data.group_names)
@@ -211,7 +214,7 @@ class GAN(Counting):
 
     def on_train_start(self) -> None:
         """Record steps from here on, if asked to: optimisers are what a checkpoint has made of them."""
-        if not (self.graphed and self.device.type == "cuda"):
+        if not self.graphed or self.device.type != "cuda" or self.trainer.world_size > 1:
             return
         self._graphs = StepGraphs()
         for optimizer in self._all_optimizers():

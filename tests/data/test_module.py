@@ -124,6 +124,7 @@ def test_cache_and_workers_do_not_change_the_batches(folder: Path, crop: str) ->
     reference = take(make(folder, crop=crop), 10)
     assert same(reference, take(make(folder, crop=crop, cache="none"), 10))
     assert same(reference, take(make(folder, crop=crop, cache="auto"), 10))
+    assert same(reference, take(make(folder, crop=crop, cache="device"), 10))  # the accelerator: without one, the host
     assert same(reference, take(make(folder, crop=crop, cache="none", num_workers=2), 10))
     assert not same(reference, take(make(folder, crop=crop, seed=4), 10))
 

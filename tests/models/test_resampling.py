@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.resampling import pooled_conv, upsampled_conv
+from models.resampling import pooled_conv, resize, upsampled_conv
 
 
 def upsampled_plainly(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -29,3 +29,11 @@ def test_fused_is_the_same_as_two_steps(fused, plain, with_bias: bool) -> None: 
     gradients = [torch.autograd.grad((y * out).sum(), (x, weight)) for y in (first, second)]
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("size", [24, 8])
+def test_pictures_in_bfloat16_are_resized_too(size: int) -> None:
+    x = torch.rand(2, 3, 16, 16)
+    small = resize(x.bfloat16(), size)
+    assert small.dtype == torch.bfloat16
+    torch.testing.assert_close(small.float(), resize(x, size), atol=1e-2, rtol=0)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.errors import PhotograftError
 from tests.train.tiny import CLASSES, adversaries, fit, gan, write_shards
 from train.gan import GAN
 from train.graph import StepGraphs, make_recordable
@@ -96,14 +97,22 @@ def test_recordable_optimiser_keeps_its_rates_as_tensors() -> None:
     weight.sum().backward()
     optimizer.step()
     make_recordable(optimizer, torch.device("cpu"))
-    assert torch.is_tensor(optimizer.param_groups[0]["lr"]) and optimizer.param_groups[0]["capturable"]
-    assert float(optimizer.param_groups[0]["lr"]) == pytest.approx(0.1)
+    group = optimizer.param_groups[0]
+    assert torch.is_tensor(group["lr"])
+    assert float(group["lr"]) == pytest.approx(0.1)
+    assert group["capturable"]
     assert int(optimizer.state[weight]["step"]) == 1
 
 
 def test_training_ends_where_its_rates_do(tmp_path: Path) -> None:
     module = fit(write_shards(tmp_path / "data"), tmp_path, 99, make=lambda: gan(decay=(4, 12)))
     assert (int(module.steps), int(module.images_seen)) == (3, 12)
+
+
+@pytest.mark.parametrize("setting", [{"path_weight": 2.0}, {"style_mixing": 0.5}])
+def test_steps_that_decide_anew_are_not_recorded(setting: dict[str, float]) -> None:
+    with pytest.raises(PhotograftError, match="graphed is not for"):
+        gan(graphed=True, **setting)
 
 
 @pytest.mark.gpu
