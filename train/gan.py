@@ -24,6 +24,7 @@ from train.codes import whiten
 from train.counters import Counting
 from train.graph import StepGraphs, make_recordable
 from train.networks import Network, build_encoder, build_generator, describe, update_average
+from train.prior import Prior
 from train.schedule import linear_decay
 from train.sources import Codes, Fakes, Stage
 from train.style_mixing import mix_styles
@@ -187,9 +188,8 @@ class GAN(Counting):
             self.generator.noise = "random"
         elif self.style_mixing:
             raise PhotograftError("style_mixing is for generators with a w, such as stylegan2")
-        # Lightning makes tensors on the GPU here, but whoever draws by a seed draws on the host
-        self.label_distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32, device="cpu")
-        self.register_buffer("cumulative", self.label_distribution.cumsum(0), persistent=False)
+        distribution = torch.as_tensor(data.class_distribution, dtype=torch.float32)
+        self.prior = Prior(self.generator.sample_latent, self.generator.latent_dim, distribution)
         self.class_names, self.groups = list(data.class_names), list(data.groups)
         self.group_names = list(data.group_names)
         for adversary in self._opponents:
@@ -216,7 +216,7 @@ class GAN(Counting):
         """Record steps from here on, if asked to: optimisers are what a checkpoint has made of them."""
         if not self.graphed or self.device.type != "cuda" or self.trainer.world_size > 1:
             return
-        self._graphs = StepGraphs()
+        self._graphs, self.prior.on_device = StepGraphs(), True
         for optimizer in self._all_optimizers():
             make_recordable(optimizer.optimizer, self.device)
 
@@ -312,14 +312,6 @@ class GAN(Counting):
         self._looked = {}  # with the graph of gradients that hangs on it
         return self._report
 
-    def draw_labels(self, n: int) -> Tensor:  # -> [n] int64
-        """Classes as the training draws them."""
-        if n == 0:
-            return torch.zeros(0, dtype=torch.int64, device=self.device)
-        if self._graphs is None:
-            return torch.multinomial(self.label_distribution, n, replacement=True).to(self.device)
-        return torch.searchsorted(self.cumulative, torch.rand(n, device=self.device)).clamp_max(len(self.groups) - 1)
-
     def draw_codes(self, stage: Stage, real: Tensor, label: Tensor, n: int) -> Codes:
         """Latents and classes of n fakes from the stage's sources.
 
@@ -330,8 +322,8 @@ class GAN(Counting):
         counts = stage.split(n)
         reconstructions = counts["reconstruction"]
         from_photos = reconstructions + counts["translation"]
-        prior = self._draw_latent(counts["prior"])
-        drawn = self.draw_labels(n - reconstructions)
+        prior = self.prior.latent(counts["prior"])
+        drawn = self.prior.labels(n - reconstructions)
         pairs = self._pair(drawn, reconstructions, counts) if self.weights.diversity else ()
         if not from_photos:
             return Codes(prior, drawn, 0, 0, pairs)
@@ -378,7 +370,7 @@ class GAN(Counting):
             seen_real, seen_fake = self._look(adversary, real, fakes.images, augmentation, pick)
             labels, fake_labels = label[pick], fakes.codes.labels[pick]
             self._looked[index] = Looked(seen_real, seen_fake, fake_labels)
-            wrong = self.wrong_labels(labels)
+            wrong = self.prior.wrong_labels(labels)
             terms = adversary.own_loss(seen_real, labels, seen_fake.detach(), fake_labels, wrong)
             self._descend(1 + index, terms)
             name = type(adversary).__name__.removesuffix("Adversary").lower()
@@ -403,11 +395,6 @@ class GAN(Counting):
         with torch.no_grad():
             seen_real = adversary.look(real)
         return seen_real, adversary.look(fake)
-
-    def wrong_labels(self, label: Tensor) -> Tensor:
-        """Classes [N] drawn as ever, moved on by one where they happen to be the right ones [N]."""
-        wrong = self.draw_labels(len(label))
-        return torch.where(wrong == label, (wrong + 1) % len(self.label_distribution), wrong)
 
     def _generator_step(self, stage: Stage, real: Tensor, fakes: Fakes) -> None:
         listened = [(i, a) for i, a in enumerate(self._opponents) if stage.adversarial and a.weight]
@@ -444,14 +431,8 @@ class GAN(Counting):
 
     def _draw_prior(self, n: int) -> tuple[Tensor, Tensor | None]:
         assert self.generator is not None
-        label = self.draw_labels(n)
-        return self._draw_latent(n), label if self.generator.num_classes else None
-
-    def _draw_latent(self, n: int) -> Tensor:  # -> [n,latent_dim]
-        assert self.generator is not None
-        if self._graphs is None:
-            return self.generator.sample_latent(n).to(self.device)
-        return torch.randn(n, self.generator.latent_dim, device=self.device)
+        label = self.prior.labels(n)
+        return self.prior.latent(n), label if self.generator.num_classes else None
 
     def _update_ema(self) -> None:
         # early on the average would be of nothing but the first weights; a graph has one decay for ever
@@ -483,5 +464,5 @@ class GAN(Counting):
             "class_names": self.class_names,
             "groups": self.groups,
             "group_names": self.group_names,
-            "distribution": self.label_distribution.tolist(),
+            "distribution": self.prior.distribution.tolist(),
         }

@@ -60,7 +60,7 @@ class StepGraphs:
 
 
 def make_recordable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Have an Adam read its rates, and count its steps, on the GPU: a graph would repeat the host's for ever. In place."""
+    """Have an Adam read its rates and count its steps on the GPU, in place: a graph would repeat the host's."""
     for group in optimizer.param_groups:
         group |= {"lr": torch.as_tensor(group["lr"], dtype=torch.float32, device=device), "capturable": True}
     for state in optimizer.state.values():

@@ -66,7 +66,7 @@ def test_batch_norm_of_the_average_is_measured_anew(trained: tuple[GAN, Path], t
     plain = folded(module.averaged_generator)
     changed = {key for key, value in plain.state_dict().items() if not torch.equal(value, generator.state_dict()[key])}
     assert {key for key in changed if "running_" not in key and "num_batches" not in key} == set()
-    measure_statistics(plain, module.label_distribution, batches=4)
+    measure_statistics(plain, module.prior.distribution, batches=4)
     torch.testing.assert_close(generator.norm.running_mean, plain.norm.running_mean, rtol=1e-4, atol=1e-5)
     assert "norm.running_mean" in changed
 

@@ -49,7 +49,11 @@ class Watched:
 
 def test_recorded_steps_leave_the_host_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     watched = Watched()
-    monkeypatch.setattr(GAN, "on_train_start", lambda self: setattr(self, "_graphs", watched))
+
+    def start(module: GAN) -> None:
+        module._graphs, module.prior.on_device = watched, True  # type: ignore[assignment]
+
+    monkeypatch.setattr(GAN, "on_train_start", start)
     monkeypatch.setattr("models.base.check_labels", lambda *_: None)  # on a GPU it reads nothing
     monkeypatch.setattr("models.generators.sngan.check_labels", lambda *_: None)
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # a recordable one counts on the GPU
@@ -83,12 +87,12 @@ def test_watch_sees_a_value_read_back() -> None:
 def test_labels_drawn_on_the_device_follow_the_distribution(tmp_path: Path) -> None:
     module = fit(write_shards(tmp_path / "data"), tmp_path, 1)
     assert isinstance(module, GAN)
-    module.cumulative = torch.tensor([0.5, 0.5, 1.0])
-    module._graphs = Watched()  # type: ignore[assignment]
-    share = module.draw_labels(20_000).bincount(minlength=len(CLASSES)) / 20_000
+    prior = module.prior
+    prior.cumulative, prior.on_device = torch.tensor([0.5, 0.5, 1.0]), True
+    share = prior.labels(20_000).bincount(minlength=len(CLASSES)) / 20_000
     torch.testing.assert_close(share, torch.tensor([0.5, 0.0, 0.5]), atol=0.02, rtol=0)
-    module.cumulative = torch.tensor([0.1, 0.2, 0.9])  # rounding may leave the last below 1
-    assert int(module.draw_labels(1000).max()) == 2
+    prior.cumulative = torch.tensor([0.1, 0.2, 0.9])  # rounding may leave the last below 1
+    assert int(prior.labels(1000).max()) == 2
 
 
 def test_recordable_optimiser_keeps_its_rates_as_tensors() -> None:

@@ -162,7 +162,7 @@ def test_wrong_labels_are_wrong_and_drawn_as_the_data_are(folders: Path, tmp_pat
     assert len(seen) == 2  # not in the autoencoder's step
     assert all(bool((label != wrong).all()) for label, wrong in seen)
     label = torch.arange(3).repeat(100)
-    wrong = module.wrong_labels(label)
+    wrong = module.prior.wrong_labels(label)
     assert bool((wrong != label).all())
     assert wrong.unique().tolist() == [0, 1, 2]
 

@@ -65,7 +65,7 @@ class Samples:
         """The same z and labels at every measurement."""
         random_stream = torch.Generator().manual_seed(0)
         z = self.module.averaged_generator.sample_latent(self.n, random_stream)
-        label = torch.multinomial(self.module.label_distribution, self.n, replacement=True, generator=random_stream)
+        label = torch.multinomial(self.module.prior.distribution, self.n, replacement=True, generator=random_stream)
         for pair in zip(z.split(self.batch_size), label.split(self.batch_size), strict=True):
             yield generate(self.module, *pair)
 
