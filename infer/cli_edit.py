@@ -35,7 +35,7 @@ from infer.cli_options import (
     searched,
 )
 from infer.cli_photos import need_photos, new_editor, projected
-from infer.compositing import Method
+from infer.compositing import DEFAULT_METHOD, Method
 from infer.editor import Editor
 from infer.model_projection import check_projects
 from infer.output import check_folder, contact_row, free_name, sheet, tile, write_edits, write_png
@@ -78,7 +78,7 @@ def edit(
     tune: TuneOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
-    method: MethodOption = "poisson",
+    method: MethodOption = DEFAULT_METHOD,
     lossless: LosslessOption = False,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),

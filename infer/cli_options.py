@@ -132,7 +132,10 @@ LayersOption = Annotated[
         rich_help_panel=_EDIT,
     ),
 ]
-MethodOption = Annotated[Method, typer.Option(help="How the edit is blended in.", rich_help_panel=_RESULT)]
+MethodOption = Annotated[
+    Method,
+    typer.Option(help="How the edit is blended in; limited: Poisson without burning out.", rich_help_panel=_RESULT),
+]
 RecipeOption = Annotated[
     Path | None,
     typer.Option(

@@ -1,4 +1,4 @@
-"""Put an edited patch back into a photo: Poisson blending (OpenCV or exact), gradient mixing, plain paste.
+"""Put an edited patch back into a photo: Poisson blending (limited, OpenCV's, exact), gradient mixing, plain paste.
 
 Whatever the method, pixels where the mask is 0 are byte-identical to the photo. Poisson editing: Perez et al. 2003.
 """
@@ -13,14 +13,16 @@ from scipy.sparse import linalg
 
 from models.errors import PhotograftError
 
-Method = Literal["poisson", "mixed", "paste", "poisson-exact"]
+Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 METHODS: tuple[Method, ...] = get_args(Method)
+DEFAULT_METHOD: Method = "limited"
 
 _LEAST = 1 / 510  # less than half a grey level of influence: not part of the region
 _ERODED = 7  # seamlessClone erodes its mask three times by 3x3: what is thinner vanishes
+_LIMIT = 60.0  # grey levels by which "limited" moves a colour at most: more burns heads out, less shows their edges
 _DIRECT_LIMIT = 80_000  # unknowns up to which a direct factorisation takes about a second
 
 
@@ -30,14 +32,16 @@ def composite(
     mask: NDArray[np.floating],
     top_left: tuple[int, int],
     *,
-    method: Method = "poisson",
+    method: Method = DEFAULT_METHOD,
 ) -> NDArray[np.uint8]:
     """Blend `patch` into `photo` where `mask` says so.
 
     photo: uint8 RGB [H,W,3], unchanged. patch: uint8 [h,w,3] at the photo's scale. mask: float [h,w] in [0,1]; a soft
     mask gives a soft transition. top_left: (x, y) of the patch in the photo; it may lie partly outside.
-    method: "poisson" (cv2.seamlessClone), "mixed" (its gradient mixing), "paste" (alpha only) or "poisson-exact" (the
-    5-point equation solved on exactly the masked pixels: no seam at the mask's edge; slower on large masks).
+    method: "poisson" (cv2.seamlessClone, the paper's), "limited" (the same, but no colour moves by more than 60 grey
+    levels: where a bright background meets a dark one, Poisson's equation would burn out the whole head), "mixed" (its
+    gradient mixing), "paste" (alpha only) or "poisson-exact" (the 5-point equation solved on exactly the masked pixels:
+    no seam at the mask's edge; slower on large masks).
     Returns a new uint8 [H,W,3]. Raises `PhotograftError` for a mask that selects nothing of the photo, ValueError for
     arrays of a wrong kind.
     """
@@ -112,6 +116,9 @@ def _bounds(support: Bool) -> tuple[slice, slice]:
 def _blend(target: NDArray[np.uint8], source: NDArray[np.uint8], support: Bool, method: Method) -> Float:
     if method == "paste":
         return source.astype(np.float64)
+    if method == "limited":
+        shift = _blend(target, source, support, "poisson") - source
+        return source + _LIMIT * np.tanh(shift / _LIMIT)
     # Too thin for seamlessClone, which would raise or return the target: the exact equation takes any shape.
     core = cv2.erode(support.astype(np.uint8), np.ones((_ERODED, _ERODED), np.uint8), borderValue=0)
     if method == "poisson-exact" or not core.any():

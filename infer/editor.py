@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer import masks, settling
-from infer.compositing import Method, composite
+from infer.compositing import DEFAULT_METHOD, Method, composite
 from infer.delta import Delta
 from infer.edits.scbn import Region, class_modulations
 from infer.location import locate
@@ -263,7 +263,7 @@ class Editor:
         mask: str | Path | NDArray[Any] = "auto",
         strength: float = 1.0,
         layers: Sequence[int] | None = None,
-        method: Method = "poisson",
+        method: Method = DEFAULT_METHOD,
         settle: int | None = None,
     ) -> Edit:
         """Change the class of regions by sCBN and blend the result into the photo.
@@ -378,7 +378,7 @@ class Editor:
             pasted = masks.fade_to_border(self.box, shape)
         return pasted
 
-    def composite(self, method: Method = "poisson") -> NDArray[np.uint8]:
+    def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:
         """Blend the last edit by another method: uint8 [H,W,3], which is also what `save` will write."""
         if not self.edits:
             raise PhotograftError("nothing was edited yet: call edit first")

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infer.compositing import Method
+from infer.compositing import DEFAULT_METHOD, Method
 from infer.delta import load_delta
 from infer.editor import Edit, Editor
 from infer.photo import Box, Photo, read_photo
@@ -57,7 +57,7 @@ class Recipe:
     settings: dict[str, Any]
     targets: tuple[Target, ...] = ()
     layers: tuple[int, ...] | None = None
-    method: Method = "poisson"
+    method: Method = DEFAULT_METHOD
     settle: int | None = None
     segmenter: str = "deeplab"
     lossless: bool = False
@@ -176,7 +176,7 @@ def _parse(content: dict[str, Any], folder: Path) -> Recipe:
     latent = torch.tensor(found["w+"] if "w+" in found else found["z"])
     if latent.ndim != (2 if "w+" in found else 1) or latent.numel() == 0:
         raise ValueError("its latent has no numbers")
-    method, layers = edit.get("method", "poisson"), edit.get("layers")
+    method, layers = edit.get("method", "poisson"), edit.get("layers")  # the default of old ones
     if method not in get_args(Method):
         raise ValueError(f"unknown method {method!r}")
     targets = [

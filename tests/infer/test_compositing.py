@@ -84,6 +84,21 @@ def test_a_colour_cast_is_taken_out(method: Method) -> None:
     assert np.array_equal(pasted[_disc() > 0], patch[_disc() > 0])
 
 
+def test_limited_blending_burns_nothing_out_and_is_poissons_otherwise() -> None:
+    patch, mask = np.full((200, 200, 3), 90, np.uint8), _disc()
+    inside = mask > 0
+    for level, shift in ((100, 10), (250, 160)):
+        photo = np.full((300, 300, 3), level, np.uint8)
+        blended = {m: composite(photo, patch, mask, (50, 50), method=m)[50:250, 50:250] for m in METHODS[:2]}
+        moved = {m: blended[m][inside].astype(int) - 90 for m in METHODS[:2]}
+        assert np.abs(moved["poisson"] - shift).max() <= 2
+        if shift < 60:
+            assert np.abs(moved["limited"] - moved["poisson"]).max() <= 1
+        else:
+            assert moved["limited"].min() > 50
+            assert moved["limited"].max() <= 60
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 2), (2, 2), (3, 3), (7, 7)])
 def test_thin_masks(method: Method, shape: tuple[int, int]) -> None:

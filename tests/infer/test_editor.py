@@ -122,12 +122,12 @@ def test_a_subset_of_layers_is_another_edit(editor: Editor) -> None:
 
 
 def test_composite_again_by_another_method(editor: Editor) -> None:
-    poisson = editor.edit("lion", mask="box").pixels
+    blended = editor.edit("lion", mask="box").pixels
     pasted = editor.composite("paste")
-    assert (pasted != poisson).any()
+    assert (pasted != blended).any()
     assert editor.edits[-1].method == "paste"
     np.testing.assert_array_equal(editor.edits[-1].pixels, pasted)
-    np.testing.assert_array_equal(editor.composite("poisson"), poisson)
+    np.testing.assert_array_equal(editor.composite(), blended)
 
 
 def test_save_writes_photo_panel_mask_and_recipe_that_replays(editor: Editor, model: Model, tmp_path: Path) -> None:
