@@ -22,7 +22,7 @@ from train.adversaries import Adversary, ProjectedAdversary, StyleGAN2Adversary
 from train.augment import Augmentation
 from train.codes import whiten
 from train.counters import Counting
-from train.graph import StepGraphs, make_recordable
+from train.graph import StepGraphs, set_recordable
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.prior import Prior
 from train.schedule import linear_decay
@@ -213,12 +213,12 @@ class GAN(Counting):
             self.terms.measure(self._projected, pictures, labels)
 
     def on_train_start(self) -> None:
-        """Record steps from here on, if asked to: optimisers are what a checkpoint has made of them."""
-        if not self.graphed or self.device.type != "cuda" or self.trainer.world_size > 1:
-            return
-        self._graphs, self.prior.on_device = StepGraphs(), True
+        """Record steps from here on, if asked to; optimisers are as a checkpoint has left them."""
+        recorded = self.graphed and self.device.type == "cuda" and self.trainer.world_size == 1
+        if recorded:
+            self._graphs, self.prior.on_device = StepGraphs(), True
         for optimizer in self._all_optimizers():
-            make_recordable(optimizer.optimizer, self.device)
+            set_recordable(optimizer.optimizer, self.device if recorded else None)
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""

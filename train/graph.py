@@ -59,9 +59,12 @@ class StepGraphs:
         return report
 
 
-def make_recordable(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Have an Adam read its rates and count its steps on the GPU, in place: a graph would repeat the host's."""
+def set_recordable(optimizer: torch.optim.Optimizer, device: torch.device | None) -> None:
+    """Have an Adam read its rates and count its steps on the GPU, in place: a graph would repeat the host's. None: on
+    the host again, as a checkpoint of recorded steps needs that goes on elsewhere."""
     for group in optimizer.param_groups:
-        group |= {"lr": torch.as_tensor(group["lr"], dtype=torch.float32, device=device), "capturable": True}
+        rate = float(group["lr"])
+        group["lr"] = rate if device is None else torch.tensor(rate, device=device)
+        group["capturable"] = device is not None
     for state in optimizer.state.values():
-        state["step"] = state["step"].to(device)
+        state["step"] = state["step"].to("cpu" if device is None else device)

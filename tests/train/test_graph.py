@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.errors import PhotograftError
-from tests.train.tiny import CLASSES, adversaries, fit, gan, write_shards
+from tests.train.tiny import CLASSES, adversaries, fit, gan, read, write_shards
 from train.gan import GAN
-from train.graph import StepGraphs, make_recordable
+from train.graph import StepGraphs, set_recordable
 
 HOST = ("_local_scalar_dense", "lift_fresh", "randperm", "nonzero", "multinomial")
 
@@ -100,12 +100,30 @@ def test_recordable_optimiser_keeps_its_rates_as_tensors() -> None:
     optimizer = torch.optim.Adam([weight], lr=0.1)
     weight.sum().backward()
     optimizer.step()
-    make_recordable(optimizer, torch.device("cpu"))
+    set_recordable(optimizer, torch.device("cpu"))
     group = optimizer.param_groups[0]
     assert torch.is_tensor(group["lr"])
     assert float(group["lr"]) == pytest.approx(0.1)
     assert group["capturable"]
     assert int(optimizer.state[weight]["step"]) == 1
+    set_recordable(optimizer, None)
+    assert isinstance(group["lr"], float)
+    assert not group["capturable"]
+
+
+def test_recorded_training_goes_on_without_a_gpu(tmp_path: Path) -> None:
+    root = write_shards(tmp_path / "data")
+    fit(root, tmp_path / "whole", 3)
+    fit(root, tmp_path / "recorded", 2)
+    path = tmp_path / "recorded" / "last.ckpt"
+    checkpoint = read(path)
+    for optimizer in checkpoint["optimizer_states"]:  # as recorded steps leave them
+        for group in optimizer["param_groups"]:
+            group |= {"lr": torch.tensor(group["lr"]), "capturable": True}
+    torch.save(checkpoint, path)
+    fit(root, tmp_path / "recorded", 3, resume=path)
+    states = [read(tmp_path / name / "last.ckpt")["state_dict"] for name in ("whole", "recorded")]
+    assert all(torch.equal(states[0][key], value) for key, value in states[1].items())
 
 
 def test_training_ends_where_its_rates_do(tmp_path: Path) -> None:
@@ -124,7 +142,7 @@ def test_steps_that_decide_anew_are_not_recorded(setting: dict[str, float]) -> N
 def test_replays_are_steps() -> None:
     graphs, weight = StepGraphs(), torch.zeros(3, device="cuda", requires_grad=True)
     optimizer = torch.optim.Adam([weight], lr=0.1)
-    make_recordable(optimizer, torch.device("cuda"))
+    set_recordable(optimizer, torch.device("cuda"))
 
     def step(pictures: Tensor, label: Tensor) -> dict[str, Tensor]:
         optimizer.zero_grad()
