@@ -133,7 +133,7 @@ def test_config_is_whole(name: str) -> None:
     assert trainer["logger"]["class_path"] == "pytorch_lightning.loggers.CSVLogger"
     assert trainer["logger"]["init_args"]["name"] == stem
     assert trainer["default_root_dir"] == f"runs/{stem}"
-    if "decay" in model:
+    if "decay" in model and ("max_steps" in trainer or "adversaries" not in model):  # a GAN ends there by itself
         assert math.isclose(model["decay"][1], images_at_the_end(config))
 
 
