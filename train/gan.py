@@ -131,6 +131,7 @@ class GAN(Counting):
         self.graphed = graphed
         self._graphs: StepGraphs | None = None
         self._report: dict[str, Tensor] = {}
+        self._looked: dict[int, Looked] = {}
         self.init_generator, self.init_encoder = init_generator, init_encoder
         self.generator: Generator | None = None
         self.encoder: FeatureEncoder | None = None
@@ -360,7 +361,7 @@ class GAN(Counting):
         return Fakes(self.generator(torch.cat([ws[:start], mixed])), codes)
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:
-        self._looked: dict[int, Looked] = {}
+        self._looked = {}
         augmentation = Augmentation.draw(len(real), real.device)
         for index, adversary in enumerate(self._opponents):
             if step % adversary.every:

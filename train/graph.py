@@ -48,8 +48,9 @@ class StepGraphs:
         if kind not in self._recorded:
             graph, pictures_in, label_in = torch.cuda.CUDAGraph(), pictures.clone(), label.clone()
             # casts must be made anew at every replay: weights have changed
-            casts = {"dtype": torch.get_autocast_dtype("cuda"), "enabled": torch.is_autocast_enabled("cuda")}
-            with torch.cuda.graph(graph, stream=self._stream), torch.autocast("cuda", cache_enabled=False, **casts):
+            dtype, enabled = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
+            casts = torch.autocast("cuda", dtype=dtype, enabled=enabled, cache_enabled=False)
+            with torch.cuda.graph(graph, stream=self._stream), casts:
                 report = step(pictures_in, label_in)
             self._recorded[kind] = graph, pictures_in, label_in, report
         graph, pictures_in, label_in, report = self._recorded[kind]
