@@ -48,7 +48,7 @@ def sample(
     truncation: Annotated[
         float,
         typer.Option(min=0, max=2, help="Less is safer and less varied: a factor on z, for style generators on w."),
-    ] = 0.8,  # by the judge best on the embedded weights: model card
+    ] = 1.0,  # by the judge best on the embedded weights: model card
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),
