@@ -17,6 +17,7 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from models.errors import PhotograftError
+from models.processor import computes_bfloat16
 from train.projection import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -35,12 +36,17 @@ class TrainingCLI(LightningCLI):
             parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{text} (encoder_*, auxiliary_*)")
 
     def before_instantiate_classes(self) -> None:
-        """Lightning's hook: give them to the module.
+        """Lightning's hook: give them to the module, and leave a precision that would only slow the training down.
 
         Raises:
             PhotograftError: the module has no such network.
         """
         config = self.config[self.subcommand] if self.subcommand else self.config
+        trainer = config["trainer"]
+        on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
+        if str(trainer["precision"]).startswith("bf16") and on_cpu and not computes_bfloat16():
+            print("This processor has no instructions for bfloat16: training in float32.", file=sys.stderr)
+            trainer["precision"] = "32-true"
         given = {name: config[name] for name in SHORT if config.get(name) is not None}
         if not given:
             return

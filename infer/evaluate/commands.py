@@ -25,10 +25,11 @@ from infer.evaluate.reconstruction_report import console_rows, write_reconstruct
 from infer.evaluate.tables import Row
 from infer.evaluate.transfers import Evaluation
 from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
-from infer.evaluate.translation import SETTLING, evaluate_translation
+from infer.evaluate.translation import REAL, SETTLING, evaluate_translation
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 from infer.output import check_folder
 from models.errors import PhotograftError
+from models.processor import computes_bfloat16
 from models.projection_step import prepare_once
 from models.zoo import DEFAULT, Model, load_model, with_encoder
 
@@ -76,7 +77,8 @@ def translation(
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
     photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 500,
     steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,40",
-    translations: Annotated[int, typer.Option(min=2, help="Translations, and real pictures, compared.")] = 4000,
+    translations: Annotated[int, typer.Option(min=2, help="Translations compared with real pictures.")] = 4000,
+    real: Annotated[int, typer.Option(min=2, help="Real pictures: compared with, and the probe's.")] = REAL,
     masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 100,
     bf16: Annotated[bool, typer.Option("--bf16", help="Projection in bfloat16.")] = False,
     settle: Annotated[int, typer.Option(min=0, help="Updates of each translation after projection.")] = SETTLING,
@@ -86,6 +88,7 @@ def translation(
     """Photos translated into other classes: is it the class, is it still the photo, does it look real (Table 2)."""
     model, counts = load_model(name), _counts(steps)
     check_folder(out)
+    _check_bf16(bf16)
     with updates() as say:
         report = evaluate_translation(
             model,
@@ -93,6 +96,7 @@ def translation(
             photos=photos,
             steps=counts,
             translations=translations,
+            real=real,
             masks=masks,
             bf16=bf16,
             settling=settle,
@@ -149,6 +153,7 @@ def convergence(
         raise PhotograftError(f"--max-norm is a positive radius, not {max_norm}")
     model = load_model(name)
     check_folder(out)
+    _check_bf16(bf16)
     chosen = validation_photos(data, model, photos, seed)
     with updates() as say:
         options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": say}
@@ -249,6 +254,12 @@ def _counts(text: str) -> list[int]:
     if not all(part.isdecimal() for part in parts):
         raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {text!r}")
     return list(dict.fromkeys(map(int, parts)))
+
+
+def _check_bf16(asked: bool) -> None:
+    """Say so if bfloat16 will only be slower here."""
+    if asked and not computes_bfloat16():
+        typer.echo("warning: this processor has no instructions for bfloat16: leave --bf16 out, it is slower", err=True)
 
 
 def _with_encoders(model: Model, files: list[Path]) -> dict[str, Model]:

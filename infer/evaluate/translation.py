@@ -31,6 +31,7 @@ from models.zoo import Model
 
 SHEET_PHOTOS, SHEET_TARGETS = 16, 5
 SETTLING = PRESETS["balanced"].settling
+REAL = 4000  # pictures: a probe fitted to fewer errs more, on translations and on real ones
 SETTLED = 32  # translations that are settled at once
 
 
@@ -71,7 +72,7 @@ class Found:
     Attributes:
         steps, settling: updates of projection, and of each translation's latent after it.
         pairs: every pair of groups.
-        frechet: of translations into classes drawn as in training, to as many real pictures.
+        frechet: of translations into classes drawn as in training, to the real pictures.
         reconstruction: the same of reconstructions of the photos, to the photos.
         overlap: [M] IoU of the animal in a photo and in a translation; NaN where neither shows one.
         sheet: some of the pictures.
@@ -93,14 +94,15 @@ class TranslationReport:
     Attributes:
         found: in the order of steps.
         photos: number of validation photos.
-        translations: number behind a Fréchet distance.
-        floor: the distance between two halves of the real pictures.
+        translations, real: numbers of pictures behind a Fréchet distance.
+        floor: the distance of as many real pictures as there are translations, at most half of them, to the others.
         seed: of the targets and the choice of real pictures.
     """
 
     found: list[Found]
     photos: int
     translations: int
+    real: int
     floor: float
     seed: int
 
@@ -275,6 +277,7 @@ def evaluate_translation(
     photos: int = 500,
     steps: Sequence[int] = (0, 40),
     translations: int = 4000,
+    real: int = REAL,
     masks: int = 100,
     bf16: bool = False,
     settling: int = SETTLING,
@@ -288,7 +291,8 @@ def evaluate_translation(
         root: its data: class folders or tar shards.
         photos: so many, evenly spaced over the validation split; all if there are fewer.
         steps: numbers of updates of projection; 0 is E's answer as it is.
-        translations: behind a Fréchet distance, and real pictures; some thousands, or distances are too large.
+        translations: behind a Fréchet distance; with few, distances are too large.
+        real: real pictures: what distances are to, and what the probe is fitted to. Some thousands.
         masks: translations whose animal is segmented.
         bf16: projection, and the generator while settling, in bfloat16.
         settling: updates of each translation's latent after projection, if the model can; none after E alone.
@@ -306,7 +310,7 @@ def evaluate_translation(
         raise PhotograftError(f"model {model.name} has no encoder: leave 0 out of --steps")
     chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
     per_photo = max(1, round(translations / len(chosen)))
-    references = References(model, root, per_photo * len(chosen), seed, say)
+    references = References(model, root, real, seed, say)
     segmenter, dtype, outline = create_segmenter(), torch.bfloat16 if bf16 else torch.float32, None
     if settling and any(steps) and settles(model):
         say("segmenting photos", 0, len(chosen))
@@ -317,8 +321,10 @@ def evaluate_translation(
         advance = _counter(say, f"projecting, {t} updates", len(chosen))
         z = find_codes(model, chosen, t, advance, dtype=dtype)
         found.append(translator.found(t, z, masks, segmenter, settling if t and outline is not None else 0))
-    floor = frechet(references.real[0::2], references.real[1::2])
-    return TranslationReport(found, len(chosen), len(references.real), floor, seed)
+    drawn = per_photo * len(chosen)
+    part = min(drawn, real // 2)
+    floor = frechet(references.real[:part], references.real[part:])
+    return TranslationReport(found, len(chosen), drawn, real, floor, seed)
 
 
 def _counter(say: Say, what: str, total: int) -> Callable[[int], None]:

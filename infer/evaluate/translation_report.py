@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
 from infer.evaluate.translation import Found, Sheet, TranslationReport
 from infer.output import sheet, tile
+from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT
 from models.zoo import Model
 
 PAIR_HEADER = ("from", "to", "photos", "updates", "top-5 error", "real pictures", "photo unchanged")
@@ -16,7 +17,7 @@ HEADER = (
     "updates",
     "settled by",
     "Fréchet of translations",
-    "real halves",
+    "real pictures",
     "IoU of the animal, median",
     "below 0.7",
     "reconstruction",
@@ -26,10 +27,11 @@ Top-5 error: share of translations whose target class is not among the first fiv
 features (fitted to real training pictures; no training here looked through SqueezeNet); beside it the same of real
 validation pictures of the target group, and of the photos left as they are. One random target class per photo, all
 classes of the target group as likely. Fréchet: SqueezeNet features of translations into classes drawn as in training,
-against as many real pictures; reconstruction: of the photos' reconstructions against the photos (few: compare values of
-one number only). IoU: of the animal's DeepLab mask (p > 0.5) in photo and translation. 0 updates: the encoder alone.
-Settled by: updates of each translation's latent after projection, towards the photo's DeepLab mask and the class, both
-as small layers on MobileNet features read them in the translation."""
+against real pictures; beside it of as many real ones (at most half of them) against the others; reconstruction: of the
+photos' reconstructions against the photos (few: compare values of one number only). IoU: of the animal's DeepLab mask
+(p > 0.5) in photo and translation. 0 updates: the encoder alone. Settled by: updates of each translation's latent after
+projection, towards the photo's DeepLab mask and the class, both as small layers on MobileNet features read them in the
+translation."""
 TILE = 128
 
 
@@ -53,8 +55,8 @@ def _summary(found: Found, floor: float) -> Row:
     median = f"{float(seen.median()):.3f} (n = {len(seen)})" if len(seen) else "-"
     low = f"{100 * float((seen < 0.7).float().mean()):.0f} %" if len(seen) else "-"
     settled, distances = str(found.settling or "-"), (found.frechet, floor, found.reconstruction)
-    translated, halves, rebuilt = (f"{value:.1f}" for value in distances)
-    return (str(found.steps), settled, translated, halves, median, low, rebuilt)
+    translated, least, rebuilt = (f"{value:.1f}" for value in distances)
+    return (str(found.steps), settled, translated, least, median, low, rebuilt)
 
 
 def contact_sheet(shown: Sheet, names: list[str]) -> NDArray[np.uint8]:
@@ -86,7 +88,8 @@ def write_translation(report: TranslationReport, model: Model, data: str, out: P
     """
     stem = f"{file_stem(model.name)}_translation"
     text = (
-        f"{report.photos} validation photos of `{data}`, true classes; {report.translations} translations;"
+        f"{report.photos} validation photos of `{data}`, true classes; {report.translations} translations,"
+        f" {report.real} real pictures; settling weighs outline {SHAPE_WEIGHT:g} and class {CLASS_WEIGHT:g};"
         f" seed {report.seed}; {hashes_text(model.hashes)}."
     )
     title = f"# Translation of photos: {model.stem}"

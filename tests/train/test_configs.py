@@ -110,6 +110,18 @@ def test_config_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert {"val/feature", "val/pixel"} < set(module.trainer.callback_metrics)
 
 
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_bfloat16_only_where_the_processor_has_it(
+    native: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("train.cli.computes_bfloat16", lambda: native)
+    root = write_folders(tmp_path / "data")
+    small = arguments("sngan_flowers_128.yaml", root, tmp_path / "run")
+    assert run([*small, "--trainer.precision=bf16-mixed", "--trainer.fast_dev_run=1"]).trainer.precision == expected
+    assert ("no instructions for bfloat16" in capsys.readouterr().err) is not native
+
+
 @pytest.mark.skipif(LOCATOR not in CONFIGS, reason="there is no config for the locator")
 def test_locator_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

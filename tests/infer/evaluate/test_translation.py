@@ -62,8 +62,8 @@ def test_report_of_a_random_model(
     model: Model, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
-    report = evaluate_translation(model, pictures, photos=12, steps=(0, 1), translations=48, masks=3)
-    assert (report.photos, report.translations) == (12, 48)
+    report = evaluate_translation(model, pictures, photos=12, steps=(0, 1), translations=48, real=60, masks=3)
+    assert (report.photos, report.translations, report.real) == (12, 48, 60)
     assert [found.steps for found in report.found] == [0, 1]
     pairs = {(p.source, p.target): p for p in report.found[0].pairs}
     assert ("cat", "cat") in pairs
@@ -98,7 +98,7 @@ def test_translations_after_projection_are_settled(
         return torch.zeros_like(latent)
 
     monkeypatch.setattr(translation, "settle", settle)
-    options = {"photos": 12, "steps": (0, 1), "translations": 24, "masks": 1, "settling": 3}
+    options = {"photos": 12, "steps": (0, 1), "translations": 24, "real": 40, "masks": 1, "settling": 3}
     report = evaluate_translation(reading, pictures, **options)  # type: ignore[arg-type]
     assert [found.settling for found in report.found] == [0, 3]
     counts = [len(outline) for outline, _, _ in asked]
@@ -138,7 +138,7 @@ def test_photos_left_as_they_are_keep_their_class_and_their_place(
 
     monkeypatch.setattr(translation, "find_codes", find_and_keep)
     monkeypatch.setattr(translation.Translator, "make", give_back)
-    found = evaluate_translation(model, pictures, photos=12, steps=[0], translations=12, masks=12).found[0]
+    found = evaluate_translation(model, pictures, photos=12, steps=[0], translations=12, real=40, masks=12).found[0]
     assert all(pair.error == pair.unchanged for pair in found.pairs)
     seen_iou = found.overlap[~found.overlap.isnan()]
     assert len(seen_iou)
@@ -153,8 +153,12 @@ def test_command_and_its_errors(
 ) -> None:
     monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
     command = ["evaluate", "translation", str(tiny), "--data", str(pictures), "--out", str(tmp_path)]
-    assert main([*command, "--photos", "4", "--steps", "0", "--translations", "8", "--masks", "1"]) == 0
+    assert main([*command, "--photos", "4", "--steps", "0", "--translations", "8", "--real", "40", "--masks", "1"]) == 0
     assert "tiny_translation_0.png" in capsys.readouterr().out
+    monkeypatch.setattr("infer.evaluate.commands.computes_bfloat16", lambda: False)
+    few = ["--photos", "4", "--steps", "0", "--translations", "8", "--real", "40", "--masks", "1", "--settle", "0"]
+    assert main([*command, *few, "--bf16"]) == 0
+    assert "leave --bf16 out" in capsys.readouterr().err
     assert main([*command, "--steps", "x"]) == 2
     assert "--steps" in capsys.readouterr().err
 
