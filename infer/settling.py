@@ -20,7 +20,7 @@ from models.projection_step import Adam, prepare_once
 from models.zoo import Model
 
 LEARNING_RATE = 0.1  # of Adam on z; it falls to zero
-SHAPE_WEIGHT, CLASS_WEIGHT = 2.0, 1.0  # of 1 - soft IoU, and of the cross-entropy of the classes
+SHAPE_WEIGHT, CLASS_WEIGHT = 2.0, 3.0  # of 1 - soft IoU, and of the cross-entropy of the classes
 
 
 @dataclass(frozen=True)

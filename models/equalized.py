@@ -89,7 +89,8 @@ class Mapping(nn.Module):
         check_labels(label, self.num_classes, len(z))
         parts = [unit_moment(z)] if z.shape[1] else []
         if self.embed is not None and label is not None:
-            weights = F.one_hot(label, self.num_classes) if label.ndim == 1 else label
+            classes = torch.arange(self.num_classes, device=label.device)  # one_hot would read labels back
+            weights = label[:, None] == classes if label.ndim == 1 else label
             parts.append(unit_moment(self.embed(weights.to(z.dtype))))
         x = torch.cat(parts, dim=1)
         for layer in self.layers:

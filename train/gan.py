@@ -68,7 +68,7 @@ class GAN(Counting):
         group_tables: add a table per group of classes (species) to the class tables.
         ema: decay of the exponential moving average of generator and encoder, per generator step.
         graphed: replay steps as CUDA graphs (see `train.graph`). On one CUDA device; elsewhere it has no effect. Not
-            with `path_weight`, `style_mixing` or StyleGAN2's own adversary, which decide anew in every step.
+            with `path_weight` or StyleGAN2's own adversary, which decide anew in every step.
         init_generator, init_encoder: weights files to start from.
 
     Raises:
@@ -144,8 +144,8 @@ class GAN(Counting):
         sees_all = self._projected is not None and self._projected.share == 1 and self._projected.every == 1
         if outline_weight and not (sees_all and reuse_fakes):
             raise PhotograftError("outline_weight needs a ProjectedAdversary with share 1 and every 1, and reuse_fakes")
-        if graphed and (path_weight or style_mixing or any(isinstance(a, StyleGAN2Adversary) for a in adversaries)):
-            raise PhotograftError("graphed is not for path_weight, style_mixing or StyleGAN2Adversary: set it to false")
+        if graphed and (path_weight or any(isinstance(a, StyleGAN2Adversary) for a in adversaries)):
+            raise PhotograftError("graphed is not for path_weight or StyleGAN2Adversary: set it to false")
 
     # ------------------------------------------------------------------ networks
 
@@ -357,7 +357,8 @@ class GAN(Counting):
         if not (self.style_mixing and isinstance(self.generator, StyleGenerator)):
             return Fakes(self.generator(codes.latent, label), codes)
         ws, start = self.generator.mapping(codes.latent, label), codes.from_photos
-        mixed = mix_styles(self.generator, ws[start:], None if label is None else label[start:], self.style_mixing)
+        others, label = self.prior.latent(len(ws) - start), None if label is None else label[start:]
+        mixed = mix_styles(self.generator, ws[start:], others, label, self.style_mixing)
         return Fakes(self.generator(torch.cat([ws[:start], mixed])), codes)
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:

@@ -6,12 +6,15 @@ from torch import Tensor
 from models.base import StyleGenerator
 
 
-def mix_styles(generator: StyleGenerator, ws: Tensor, label: Tensor | None, share: float) -> Tensor:
+def mix_styles(
+    generator: StyleGenerator, ws: Tensor, others: Tensor, label: Tensor | None, share: float
+) -> Tensor:
     """w+ of prior samples, some of which take their styles from a layer drawn at random on from another z.
 
     Args:
-        generator: whose prior and mapping the other styles come from.
+        generator: whose mapping the other styles come from.
         ws: [N,num_ws,w_dim].
+        others: z [N,latent_dim] of the other styles.
         label: [N] classes, which the other z share; None if there are none.
         share: chance of each sample.
 
@@ -19,8 +22,7 @@ def mix_styles(generator: StyleGenerator, ws: Tensor, label: Tensor | None, shar
         [N,num_ws,w_dim].
     """
     n, layers, device = len(ws), generator.num_ws, ws.device
-    others = generator.mapping(generator.sample_latent(n).to(device), label)
     cut = torch.randint(1, layers, (n,), device=device)
     cut = cut.masked_fill(torch.rand(n, device=device) >= share, layers)
     own = torch.arange(layers, device=device) < cut[:, None]  # [N,num_ws]
-    return torch.where(own[:, :, None], ws, others)
+    return torch.where(own[:, :, None], ws, generator.mapping(others, label))

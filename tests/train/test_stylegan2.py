@@ -181,11 +181,12 @@ def test_only_prior_samples_mix_styles(tmp_path: Path) -> None:
     z, label = torch.randn(40, 16), torch.arange(40) % 3
     codes = Codes(z, label, 5, 10)
     ws = generator.mapping(z, label)
-    same = (mix_styles(generator, ws, label, 1.0) == ws).all(2)  # [N,num_ws]
+    others = torch.randn(40, 16)
+    same = (mix_styles(generator, ws, others, label, 1.0) == ws).all(2)  # [N,num_ws]
     counts = same.sum(1, keepdim=True)
     assert bool((same == (torch.arange(generator.num_ws) < counts)).all())  # one cut each
     assert counts.unique().tolist() == list(range(1, generator.num_ws))
-    assert 0.2 < float((mix_styles(generator, ws, label, 0.5) != ws).any(2).any(1).float().mean()) < 0.8
+    assert 0.2 < float((mix_styles(generator, ws, others, label, 0.5) != ws).any(2).any(1).float().mean()) < 0.8
     with torch.no_grad():
         whole = generator(z, label)
         images = module.make_fakes(codes).images
