@@ -6,9 +6,7 @@ from torch import Tensor
 from models.base import StyleGenerator
 
 
-def mix_styles(
-    generator: StyleGenerator, ws: Tensor, others: Tensor, label: Tensor | None, share: float
-) -> Tensor:
+def mix_styles(generator: StyleGenerator, ws: Tensor, others: Tensor, label: Tensor | None, share: float) -> Tensor:
     """w+ of prior samples, some of which take their styles from a layer drawn at random on from another z.
 
     Args:
