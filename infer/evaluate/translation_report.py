@@ -87,10 +87,11 @@ def write_translation(report: TranslationReport, model: Model, data: str, out: P
         Markdown, two CSVs (class errors, the rest), and a PNG per number of updates.
     """
     stem = f"{file_stem(model.name)}_translation"
+    settled = any(found.settling for found in report.found)
+    weights = f" settling weighs outline {SHAPE_WEIGHT:g} and class {CLASS_WEIGHT:g};" if settled else ""
     text = (
         f"{report.photos} validation photos of `{data}`, true classes; {report.translations} translations,"
-        f" {report.real} real pictures; settling weighs outline {SHAPE_WEIGHT:g} and class {CLASS_WEIGHT:g};"
-        f" seed {report.seed}; {hashes_text(model.hashes)}."
+        f" {report.real} real pictures;{weights} seed {report.seed}; {hashes_text(model.hashes)}."
     )
     title = f"# Translation of photos: {model.stem}"
     pairs, summary = pair_rows(report), summary_rows(report)

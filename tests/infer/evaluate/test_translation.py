@@ -13,7 +13,7 @@ from infer.evaluate import translation
 from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
-from infer.settling import Wanted
+from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted
 from models.discriminators import ProjectedDiscriminator
 from models.errors import PhotograftError
 from models.judges import to_uint8
@@ -80,6 +80,10 @@ def test_report_of_a_random_model(
     text = written[0].read_text()
     assert next(iter(model.hashes.values()))[:12] in text
     assert f"{report.found[1].frechet:.1f}" in text
+    assert "settling weighs" not in text
+    settled = replace(report, found=[replace(report.found[1], settling=3)])
+    text = write_translation(settled, model, "data", tmp_path)[0].read_text()
+    assert f"settling weighs outline {SHAPE_WEIGHT:g} and class {CLASS_WEIGHT:g}" in text
     assert len(pair_rows(report)) == 1 + sum(len(found.pairs) for found in report.found)
     assert len(summary_rows(report)) == 3
 
