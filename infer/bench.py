@@ -1,8 +1,10 @@
-"""How long projection takes: in the original's 256 px configuration, on z and on zeta, and by preset."""
+"""How long things take: projection in the original's 256 px configuration, on z and on zeta, and by preset; catalogs
+and transfers of parts.
+"""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,10 +12,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from infer.catalog.catalog import Catalog, Settings
+from infer.catalog.kmeans import spherical_kmeans
+from infer.edits.query_transfer import Query
 from infer.model_projection import PRESETS, project_pictures
+from infer.samples import Samples
+from infer.transfer import PartTransfer, stream_of, transfer_parts
 from models.auxiliary import AuxiliaryNetworks
 from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
+from models.generators import stylegan2
 from models.generators.sngan import SNGANGenerator, layout
+from models.generators.stylegan2 import StyleGAN2Generator
 from models.projection_step import Adam, Objective, prepare
 from models.zoo import DEFAULT, Model, is_installed, load_model
 
@@ -22,6 +31,12 @@ ORIGINAL_SECONDS = (4.75, 5.4)  # of an iteration of the original code on two co
 MAX_SHARE = 0.2  # of the original's
 MAX_OVERHEAD = 0.01  # B's share of an iteration, as the paper says
 PAPER_AUXILIARY = {"latent_dim": 128, "zeta_dim": 10000, "hidden_a": 1000, "hidden_b": 1000}
+CATALOG_ROWS, CATALOG_CHANNELS, CATALOG_CLUSTERS = 200 * 32 * 32, 512, 20
+ORIGINAL_CATALOG_SECONDS = 24.9  # the released code on such random rows, on two cores
+MIN_SPEEDUP = 20.0  # of the catalog
+STYLE_CHANNELS = stylegan2.layout(256, 16384)
+ORIGINAL_STYLE_SECONDS = 0.7  # w -> image by the public code on two cores, its fastest
+MAX_EDIT_FORWARDS = 1.2  # a transfer, source and reference at hand, may cost so many generator forwards
 LAYOUTS_256 = ("resnet_256", "snresnet_256")
 
 
@@ -171,6 +186,72 @@ def measure_overhead(
     return Overhead(*(statistics.median(each) for each in times))
 
 
+@dataclass(frozen=True)
+class StyleTiming:
+    """Medians in seconds.
+
+    Attributes:
+        catalog: k-means of random rows.
+        image: StyleGAN2, w -> one picture.
+        edit: a transfer of a part in it, in forwards z -> picture: the median of the ratios of neighbours.
+    """
+
+    catalog: float
+    image: float
+    edit: float
+
+    @property
+    def passed(self) -> tuple[bool, bool, bool]:
+        """Whether the bars of catalog, image and edit are met."""
+        faster = ORIGINAL_CATALOG_SECONDS / self.catalog >= MIN_SPEEDUP
+        return faster, self.image <= ORIGINAL_STYLE_SECONDS, self.edit <= MAX_EDIT_FORWARDS
+
+
+def measure_styles(
+    *,
+    rows: int = CATALOG_ROWS,
+    row_channels: int = CATALOG_CHANNELS,
+    clusters: int = CATALOG_CLUSTERS,
+    channels: Sequence[int] = STYLE_CHANNELS,
+    repeats: int = 7,
+    device: str = "cpu",
+) -> StyleTiming:
+    """Time *Editing in Style* on random numbers and a random StyleGAN2.
+
+    Args:
+        rows, row_channels, clusters: of k-means with all its restarts.
+        channels: of the generator, at 4, 8, 16, ... px.
+        repeats: measurements that medians are of, for k-means half as many.
+        device: where.
+    """
+    x = torch.randn(rows, row_channels, generator=torch.Generator().manual_seed(0)).to(device)
+    catalogs = _in_turns([partial(spherical_kmeans, x, clusters)], (repeats + 1) // 2, device, warm=False)[0]
+    torch.manual_seed(0)
+    generator: StyleGAN2Generator = prepare(StyleGAN2Generator(channels)).to(device)
+    names = [(layer.name, layer.channels) for layer in generator.modulated_layers]
+    contributions = {name: torch.rand(1, c, device=device) for name, c in names}
+    settings = Settings("random", "", names[0][0], 1, 0, 1.0, 0, "bilinear")
+    nothing = torch.empty(0)
+    catalog = Catalog(settings, nothing, nothing, nothing, contributions, nothing, {"part": (0,)})
+    z = torch.randn(2, 1, generator.latent_dim, device=device)
+    source, reference = (stream_of(generator, Samples(latent, None)) for latent in z)
+    ask = PartTransfer("part", reference, Query())
+
+    @torch.no_grad()
+    def forward() -> None:
+        generator(generator.mapping(z[0]))
+
+    @torch.no_grad()
+    def image() -> None:
+        generator(source.latent)
+
+    images, forwards, edits = _in_turns(
+        [image, forward, lambda: transfer_parts(generator, catalog, source, [ask])], repeats, device
+    )
+    ratio = statistics.median(e / f for e, f in zip(edits, forwards, strict=True))
+    return StyleTiming(statistics.median(catalogs), statistics.median(images), ratio)
+
+
 def measure_presets(model: Model, repeats: int = 5) -> dict[str, tuple[float, float]]:
     """Seconds per photo of a loaded model by preset, of one photo at a time: (class given, class found).
 
@@ -209,7 +290,7 @@ def _time(f: Callable[[], object], device: str) -> float:
 
 
 def bench(*, repeats: int = 7, device: str = "cpu", console: Console | None = None) -> dict[str, Timing]:
-    """Measure and print tables: precisions, what zeta costs, and the presets of the default model.
+    """Measure and print tables: precisions, what zeta costs, parts and styles, and the presets of the default model.
 
     Returns:
         The timings by precision. The first is the exact default, for which the bars count.
@@ -218,6 +299,7 @@ def bench(*, repeats: int = 7, device: str = "cpu", console: Console | None = No
     model = load_model(DEFAULT) if is_installed(DEFAULT) else None
     timings = _bench_precisions(repeats, device, console)
     _bench_overhead(model, repeats, device, console)
+    _bench_styles(repeats, device, console)
     if model is not None:
         _bench_presets(model, console)
     return timings
@@ -264,6 +346,27 @@ def _bench_overhead(model: Model | None, repeats: int, device: str, console: Con
         sizes = "-".join(str(c[k]) for k in ("latent_dim", "hidden_a", "zeta_dim", "hidden_b", "latent_dim"))
         share = f"{t.share:.2%} (paper: below {MAX_OVERHEAD:.0%})"
         table.add_row(name, sizes, f"{t.z:.3f} s", f"{t.zeta:.3f} s", f"{t.auxiliary * 1e3:.1f} ms", share)
+    console.print(table)
+
+
+def _bench_styles(repeats: int, device: str, console: Console) -> None:
+    """The catalog of 200 samples, StyleGAN2 at 256 px, and a transfer in it."""
+    t = measure_styles(repeats=repeats, device=device)
+    table = Table(title=f"Parts and styles, {torch.get_num_threads()} threads on {device}")
+    for column in ("what", "measured", "goal", "bar"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    rows = (
+        (f"catalog: {CATALOG_ROWS:,} x {CATALOG_CHANNELS}, {CATALOG_CLUSTERS} clusters", f"{t.catalog:.2f} s"),
+        ("StyleGAN2 at 256 px, w to one picture", f"{t.image:.3f} s"),
+        ("transfer of a part there, in forwards of G", f"{t.edit:.2f}"),
+    )
+    goals = (
+        f"{ORIGINAL_CATALOG_SECONDS / MIN_SPEEDUP:.2f} s",
+        f"{ORIGINAL_STYLE_SECONDS:g} s",
+        f"{MAX_EDIT_FORWARDS:g}",
+    )
+    for row, goal, passed in zip(rows, goals, t.passed, strict=True):
+        table.add_row(*row, f"at most {goal}", "met" if passed else "missed")
     console.print(table)
 
 

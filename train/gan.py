@@ -6,6 +6,7 @@ photos, which is what makes training feasible on small machines: see docs/traini
 """
 
 import copy
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -30,6 +31,8 @@ from train.sources import Codes, Fakes, Stage
 from train.style_mixing import mix_styles
 from train.tables import table_parameters
 from train.terms import Looked, Terms, Weights
+
+PAIRED = ("translation", "prior")  # sources whose fakes can be compared within their class, in the order of a batch
 
 
 class GAN(Counting):
@@ -60,6 +63,7 @@ class GAN(Counting):
             and of the translations, then share their classes with the other half, and a projected discriminator must
             be among the adversaries.
         diversity_target: the scatter asked for; 1 is that of real pictures in the frozen features.
+        diversity_sources: whose pairs are compared: some of `PAIRED`.
         outline_weight: of 1 - IoU between the animal's outline in a photo and in what is made of its code (see
             `models.outline`); needs a projected discriminator that looks at whole batches.
         spectrum_weight: of the distance between the power spectra of fakes and real pictures (see `train.spectrum`).
@@ -99,6 +103,7 @@ class GAN(Counting):
         decorrelation_weight: float = 0.0,
         diversity_weight: float = 0.0,
         diversity_target: float = 1.0,
+        diversity_sources: Sequence[str] = PAIRED,
         outline_weight: float = 0.0,
         spectrum_weight: float = 0.0,
         whiten_codes: bool = False,
@@ -126,7 +131,8 @@ class GAN(Counting):
             spectrum=spectrum_weight,
         )
         self.encoder_learning_rate, self.betas = encoder_learning_rate, betas
-        self.diversity_target, self.whiten_codes = diversity_target, whiten_codes
+        self.diversity_target, self.diversity_sources = diversity_target, tuple(diversity_sources)
+        self.whiten_codes = whiten_codes
         self.group_tables, self.ema_decay, self.style_mixing = group_tables, ema, style_mixing
         self.graphed = graphed
         self._graphs: StepGraphs | None = None
@@ -139,6 +145,8 @@ class GAN(Counting):
             raise PhotograftError("reconstructions and translations need an encoder in the config")
         if encoder is None and (whiten_codes or decorrelation_weight):
             raise PhotograftError("whiten_codes and decorrelation_weight need an encoder in the config")
+        if not set(self.diversity_sources) <= set(PAIRED):
+            raise PhotograftError(f"diversity_sources must be among {', '.join(PAIRED)}, not {list(diversity_sources)}")
         if diversity_weight and self._projected is None:
             raise PhotograftError("diversity_weight needs a ProjectedAdversary in the config")
         sees_all = self._projected is not None and self._projected.share == 1 and self._projected.every == 1
@@ -337,12 +345,11 @@ class GAN(Counting):
         latent = torch.cat([self.encoder.noisy(codes)[:from_photos], prior])
         return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions, from_photos, pairs, codes)
 
-    @staticmethod
-    def _pair(drawn: Tensor, start: int, counts: dict[str, int]) -> tuple[Tensor, ...]:
+    def _pair(self, drawn: Tensor, start: int, counts: dict[str, int]) -> tuple[Tensor, ...]:
         """Give the second half of the translations, and of the prior samples, the classes of the first; which ones."""
         pairs = []
-        for source in ("translation", "prior"):
-            half = counts[source] // 2
+        for source in PAIRED:
+            half = counts[source] // 2 if source in self.diversity_sources else 0
             first = torch.arange(half, device=drawn.device) + start
             start += counts[source]
             if half:

@@ -4,7 +4,7 @@ In- and Out-MSE are the squared errors of pixels inside and outside of the part 
 divided by those of the whole style of the reference (global, lambda 1): that one is (1, 1), and no edit is (0, 0).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,8 @@ from infer.transfer import PartTransfer, stream_of, transfer_parts
 from models.errors import PhotograftError
 from models.zoo import Model
 
-POINTS = 9  # of a curve
+POINTS = 25  # of a curve
+DENSER = 1.5  # power of the evenly spaced: points are closer at the local end
 GLOBAL, SIMULTANEOUS, SEQUENTIAL = "global", "simultaneous", "sequential"
 
 
@@ -61,17 +62,40 @@ def draw_pairs(
 
 
 def sweeps(contributions: Sequence[Tensor], *, rho: float = RHO, per_layer: bool = False) -> dict[str, list[Query]]:
-    """Queries of each mode from no change to all that the mode can do for a part with these contributions."""
+    """Queries of each mode from no change to all that the mode can do for a part with these contributions.
+
+    Their strengths are such that every mode takes the same shares of its most (the mean of q over channels): lambda and
+    epsilon themselves would put most points where hardly anything changes any more.
+    """
     costs = [float((1 - m).clamp_min(0)[m > rho / (1 + rho)].sum()) for m in contributions]
     most = max(costs) if per_layer else sum(costs)  # the budget that buys every channel
     least = min(float(m[m > 0].min()) for m in contributions if bool((m > 0).any()))
     top = min(1 / least, 1000.0)  # the lambda that takes every channel whole
-    steps = [i / (POINTS - 1) for i in range(POINTS)]
-    return {
-        GLOBAL: [Query("global", lam=t) for t in steps],
-        SIMULTANEOUS: [Query("simultaneous", lam=0.0 if t == 0 else 0.5 * (2 * top) ** t) for t in steps],
-        SEQUENTIAL: [Query(epsilon=most * t**2, rho=rho, per_layer=per_layer) for t in steps],
+    modes: dict[str, tuple[Callable[[float], Query], float]] = {
+        GLOBAL: (lambda strength: Query("global", lam=strength), 1.0),
+        SIMULTANEOUS: (lambda strength: Query("simultaneous", lam=strength), top),
+        SEQUENTIAL: (lambda strength: Query(epsilon=strength, rho=rho, per_layer=per_layer), most),
     }
+    shares = [(i / (POINTS - 1)) ** DENSER for i in range(POINTS)]
+    return {
+        mode: [query(_strength(query, contributions, share, full)) for share in shares]
+        for mode, (query, full) in modes.items()
+    }
+
+
+def _strength(query: Callable[[float], Query], contributions: Sequence[Tensor], share: float, full: float) -> float:
+    """The strength in 0..full that takes this share of what `full` takes, by bisection: q grows with it."""
+
+    def taken(strength: float) -> float:
+        return float(torch.cat(query(strength).of(contributions)).double().sum())
+
+    if share in (0, 1):
+        return share * full
+    goal, low, high = share * taken(full), 0.0, full
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if taken(middle) < goal else (low, middle)
+    return high
 
 
 @dataclass(frozen=True)

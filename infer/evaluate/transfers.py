@@ -27,7 +27,7 @@ from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import Model
 
-FORMAT = 1  # of what is kept
+FORMAT = 2  # of what is kept
 BATCH = 64  # pictures that the judge sees at once
 
 

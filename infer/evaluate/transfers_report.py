@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from infer.evaluate.tables import Row, csv_table, figure_png, file_stem, hashes_text, markdown_table, write_files
 from infer.evaluate.transfers import TransferReport
 
-LEVELS = (0.1, 0.2, 0.4, 0.6)  # of In-MSE at which modes are compared
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of In-MSE at which modes are compared
 COLOURS = {"global": "tab:gray", "simultaneous": "tab:orange", "sequential": "tab:blue"}
 NOTES = """\
 In- and Out-MSE: squared error of pixels inside and outside of the part's clusters in the source, divided by those of

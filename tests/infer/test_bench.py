@@ -7,12 +7,20 @@ import pytest
 from rich.console import Console
 
 from infer import bench as module
-from infer.bench import PAPER_AUXILIARY, bench, measure, measure_overhead, measure_presets
+from infer.bench import (
+    MAX_EDIT_FORWARDS,
+    PAPER_AUXILIARY,
+    bench,
+    measure,
+    measure_overhead,
+    measure_presets,
+    measure_styles,
+)
 from infer.model_projection import PRESETS
 from models.auxiliary import AuxiliaryNetworks
 from models.zoo import load_model
 
-SMALL = {"ch": 2, "layouts": ("resnet_32", "snresnet_64"), "num_classes": 3, "repeats": 5}
+SMALL: dict[str, object] = {"ch": 2, "layouts": ("resnet_32", "snresnet_64"), "num_classes": 3, "repeats": 5}
 
 
 def test_iteration_is_more_than_a_forward() -> None:
@@ -29,6 +37,14 @@ def test_share_of_b_grows_with_it() -> None:
     assert paper.share == pytest.approx(paper.auxiliary / paper.z)
 
 
+def test_styles_are_timed() -> None:
+    small = measure_styles(rows=4096, row_channels=8, clusters=2, channels=(16, 16, 16), repeats=5)
+    large = measure_styles(rows=4096, row_channels=64, clusters=40, channels=(64, 64, 64, 64), repeats=5)
+    assert large.catalog > small.catalog
+    assert large.image > small.image
+    assert small.passed == (True, True, small.edit <= MAX_EDIT_FORWARDS)
+
+
 def test_presets_take_ever_longer(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "balanced", dataclasses.replace(PRESETS["balanced"], steps=5))
     monkeypatch.setitem(PRESETS, "best", dataclasses.replace(PRESETS["best"], steps=60, tuning=5))
@@ -40,11 +56,15 @@ def test_presets_take_ever_longer(tiny: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_tables(tiny_zeta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(str(tiny_zeta))
     monkeypatch.setattr(module, "load_model", lambda name: model)
-    for name in ("measure", "measure_overhead"):
+    styles = {"rows": 64, "row_channels": 4, "clusters": 2, "channels": (8, 8), "repeats": 1}
+    for name in ("measure", "measure_overhead", "measure_styles"):
+        small_options = styles if name == "measure_styles" else SMALL
         whole = getattr(module, name)
 
-        def small(*arguments: object, whole: object = whole, **options: object) -> object:
-            return whole(*arguments, **(options | SMALL))  # type: ignore[operator]
+        def small(
+            *arguments: object, whole: object = whole, less: dict[str, object] = small_options, **options: object
+        ) -> object:
+            return whole(*arguments, **(options | less))  # type: ignore[operator]
 
         monkeypatch.setattr(module, name, small)
     monkeypatch.setattr(module, "measure_presets", lambda model: dict.fromkeys(PRESETS, (0.5, 0.75)))
@@ -52,5 +72,5 @@ def test_tables(tiny_zeta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timings = bench(repeats=1, console=console)
     text = console.export_text()
     assert len(timings) == 3
-    for words in ("128-1000-10000-1000-128", "8-20-40-20-8", "of tiny", *PRESETS, "0.750 s"):
+    for words in ("128-1000-10000-1000-128", "8-20-40-20-8", "of tiny", "StyleGAN2 at 256 px", *PRESETS, "0.750 s"):
         assert words in text

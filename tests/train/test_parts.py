@@ -289,6 +289,16 @@ def test_pairs_share_their_class(folders: Path, tmp_path: Path) -> None:
     assert not bool((module.terms.diversity.get_buffer("scatter_0") == 1).all())  # measured on real pictures
 
 
+def test_pairs_of_the_sources_asked_for() -> None:
+    module = gan(stages=[Stage(sources={"prior": 0.5, "translation": 0.5})], diversity_sources=["prior"])
+    drawn = torch.arange(8)
+    (prior,) = module._pair(drawn, 0, {"reconstruction": 0, "translation": 4, "prior": 4})
+    assert prior.tolist() == [[4, 6], [5, 7]]
+    assert drawn.tolist() == [0, 1, 2, 3, 4, 5, 4, 5]
+    with pytest.raises(PhotograftError, match="must be among translation, prior"):
+        gan(diversity_sources=["photos"])
+
+
 @pytest.mark.parametrize("weight", ["decorrelation_weight", "diversity_weight", "outline_weight", "spectrum_weight"])
 def test_terms_reach_what_they_are_for(
     folders: Path, tmp_path: Path, weight: str, monkeypatch: pytest.MonkeyPatch

@@ -12,7 +12,7 @@ from infer.catalog.catalog import Catalog, build_catalog, save_catalog
 from infer.cli import main
 from infer.edits.query_transfer import Query
 from infer.evaluate import transfers
-from infer.evaluate.locality import Curve, sweeps
+from infer.evaluate.locality import POINTS, Curve, sweeps
 from infer.evaluate.transfers import Evaluation
 from models.errors import PhotograftError
 from models.zoo import Model, load_model
@@ -100,7 +100,7 @@ def test_command(tiny: Path, catalog: Catalog, tmp_path: Path, capsys: pytest.Ca
     assert main(command) == 0, capsys.readouterr().err
     with (tmp_path / "tiny_transfer_curves.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 27
+    assert len(rows) == 3 * POINTS
     assert {row["mode"] for row in rows} == {"global", "simultaneous", "sequential"}
     for name in ("curves.png", "heat.png", "heat.csv", "frechet.csv"):
         assert (tmp_path / f"tiny_transfer_{name}").is_file()
