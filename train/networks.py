@@ -13,6 +13,7 @@ from models.base import Configurable, Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.files import load_network, load_state
+from models.generators.stylegan2 import StyleGAN2Generator
 from models.registry import KINDS, create_generator, encoders
 from train.tables import add_group_tables
 
@@ -29,6 +30,8 @@ def build_generator(
     network: Network, data: ImageDataModule, group_tables: bool, weights: str | None = None
 ) -> Generator:
     """A generator for the data's classes, in channels_last, from given or fresh weights.
+
+    A StyleGAN2 also takes those of a lower resolution and grows from them.
 
     Raises:
         PhotograftError: unknown family or config, a resolution that is not the data's, weights that do not fit.
@@ -59,7 +62,11 @@ def _start_from(network: Configurable, path: str | None, kind: str) -> None:
     """Take the weights of a file, if one is given; gradients on."""
     if path is not None:
         source, _ = load_network(Path(path), kind)
-        load_state(network, source.state_dict(), Path(path))
+        both = isinstance(network, StyleGAN2Generator) and isinstance(source, StyleGAN2Generator)
+        if both and source.resolution < network.resolution:
+            cast(StyleGAN2Generator, network).grow_from(source)
+        else:
+            load_state(network, source.state_dict(), Path(path))
     network.requires_grad_(True)
 
 

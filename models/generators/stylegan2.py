@@ -179,6 +179,29 @@ class StyleGAN2Generator(StyleGenerator):
         self.layers = tuple(self._describe())
         self._by_name = {layer.name: layer for layer in self.layers}
 
+    @torch.no_grad()
+    def grow_from(self, smaller: "StyleGAN2Generator") -> None:
+        """Take the weights of one of a lower resolution. What is above it adds nothing yet, so the pictures are the
+        smaller one's, enlarged, and training goes on from there.
+
+        Raises:
+            PhotograftError: not the "skip" architecture, or another one of the resolutions that both have.
+        """
+        count = len(smaller.blocks)
+        above = self.config["channels"][count:]
+        grown = {**smaller.config, "channels": [*smaller.config["channels"], *above]}
+        if self.architecture != "skip" or not above or grown != self.config:
+            differ = sorted(key for key, value in grown.items() if value != self.config[key])
+            what = f"they differ in {', '.join(differ)}" if differ else "only skip architectures grow, to more channels"
+            raise PhotograftError(f"a generator of {smaller.resolution} px cannot grow into this one: {what}")
+        state = self.state_dict()
+        self.load_state_dict(state | smaller.state_dict())
+        for block in self._blocks()[count:]:
+            assert block.to_rgb is not None
+            nn.init.zeros_(block.to_rgb.conv.weight)
+            assert block.to_rgb.conv.bias is not None
+            nn.init.zeros_(block.to_rgb.conv.bias)
+
     def _describe(self) -> Iterator[Layer]:
         for i, block in enumerate(self._blocks()):
             size, width = BASE * 2**i, block.conv1.weight.shape[0]

@@ -52,6 +52,34 @@ def test_spatial_style_against_loops(up: bool) -> None:
     assert torch.allclose(layer(x, Modulation(s), "const"), expected, atol=1e-5)
 
 
+def test_grows_from_a_smaller_one() -> None:
+    small = shaken(StyleGAN2Generator(**TINY))
+    large = StyleGAN2Generator(**TINY | {"channels": (6, 4, 5, 3, 2)})
+    large.grow_from(small)
+    z = small.sample_latent(3)
+    expected = small.fir.up(small.fir.up(small(small.mapping(z))))
+    assert torch.allclose(large(large.mapping(z)), expected, atol=1e-5)
+    assert torch.equal(large.w_mean, small.w_mean)
+    large(large.mapping(z)).square().sum().backward()
+    grown = large.get_submodule("blocks.4.to_rgb.conv").weight.grad
+    assert grown is not None
+    assert bool((grown != 0).all())  # it will learn to add detail
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"channels": (6, 5, 5, 3)}, "differ in channels"),
+        ({"channels": (6, 4, 5, 3), "mapping": (7, 7)}, "differ in mapping"),
+        ({"channels": (6, 4, 5, 3), "architecture": "resnet"}, "differ in architecture"),
+        ({"channels": (6, 4, 5)}, "only skip architectures grow"),
+    ],
+)
+def test_does_not_grow_from_another(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PhotograftError, match=f"16 px cannot grow into this one: .*{reason}"):
+        StyleGAN2Generator(**TINY | change).grow_from(StyleGAN2Generator(**TINY))
+
+
 def test_kinds_of_noise() -> None:
     network = shaken(StyleGAN2Generator(**TINY))
     z = network.sample_latent(1).repeat(2, 1)

@@ -10,12 +10,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.module import ImageDataModule
 from models.errors import PhotograftError
+from models.files import save_network
 from models.generators.sngan import SNGANGenerator
+from models.generators.stylegan2 import StyleGAN2Generator
 from models.losses import hinge_discriminator
 from tests.train.tiny import MIXED, SIDE, adversaries, fit, gan, write_folders
 from train.adversaries import ProjectedAdversary, SNProjectionAdversary
 from train.augment import LEAST_ZOOM, MOST_ZOOM, PARTS, Augmentation
+from train.networks import Network, build_generator
 from train.sources import SOURCES, Codes, Stage
 from train.tables import GroupedTable, add_group_tables, folded, table_parameters
 
@@ -64,12 +68,25 @@ def test_generator_must_fit_the_data(folders: Path, tmp_path: Path) -> None:
 
 
 def test_start_from_weights_of_another_shape_is_one_line(folders: Path, tmp_path: Path) -> None:
-    from models.files import save_network
-
     path = tmp_path / "other.safetensors"
     save_network(path, SNGANGenerator([4, 4, 4, 4], 16, 3), "generator")
     with pytest.raises(PhotograftError, match=r"other\.safetensors does not fit"):
         fit(folders, tmp_path, 1, module=gan(init_generator=str(path)))
+
+
+def test_stylegan2_starts_from_a_smaller_one(folders: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    small = StyleGAN2Generator((6, 5, 4), 16, (8,), 3)
+    save_network(path, small, "generator")
+    network = Network("stylegan2", {"channels": [6, 5, 4, 3], "latent_dim": 16, "mapping": [8]})
+    data = ImageDataModule(root=str(folders), resolution=32, batch_size=4)
+    data.setup("fit")
+    grown = build_generator(network, data, True, str(path))
+    assert torch.equal(grown.get_parameter("blocks.2.conv1.weight"), small.get_parameter("blocks.2.conv1.weight"))
+    assert not bool(grown.get_parameter("blocks.3.to_rgb.conv.weight").any())
+    network.config["latent_dim"] = 8
+    with pytest.raises(PhotograftError, match="they differ in latent_dim"):
+        build_generator(network, data, True, str(path))
 
 
 # --- class tables ---
