@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from infer.evaluate.tables import Row, csv_table, figure_png, file_stem, hashes_text, markdown_table, write_files
 from infer.evaluate.transfers import TransferReport
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of In-MSE at which modes are compared
+COLUMNS = 3  # panels of a figure side by side
 COLOURS = {"global": "tab:gray", "simultaneous": "tab:orange", "sequential": "tab:blue"}
 NOTES = """\
 In- and Out-MSE: squared error of pixels inside and outside of the part's clusters in the source, divided by those of
@@ -49,11 +51,17 @@ def distance_rows(report: TransferReport) -> list[Row]:
     return [("pictures", "Fréchet distance"), *((what, f"{value:.1f}") for what, value in report.distances.items())]
 
 
+def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels of a size in inches, at most `COLUMNS` in a row."""
+    columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
+
+
 def curves_figure(report: TransferReport) -> Figure:
     """Out-MSE over In-MSE, a panel for each part."""
-    figure = Figure(figsize=(4.2 * len(report.curves), 4), layout="constrained")
-    for i, (part, modes) in enumerate(report.curves.items(), start=1):
-        axes = figure.add_subplot(1, len(report.curves), i)
+    figure, panels = _panels(len(report.curves), 4.2, 4)
+    for axes, (part, modes) in zip(panels, report.curves.items(), strict=True):
         for mode, curve in modes.items():
             axes.plot(curve.inside, curve.outside, "o-", ms=3, color=COLOURS[mode], label=mode)
         axes.set(title=part, xlabel="In-MSE (high is good)", ylabel="Out-MSE (low is good)")
@@ -63,9 +71,8 @@ def curves_figure(report: TransferReport) -> Figure:
 
 def heat_figure(report: TransferReport) -> Figure:
     """Averaged heat maps side by side."""
-    figure = Figure(figsize=(3.4 * len(report.heat), 3.2), layout="constrained")
-    for i, (part, error) in enumerate(report.heat.items(), start=1):
-        axes = figure.add_subplot(1, len(report.heat), i)
+    figure, panels = _panels(len(report.heat), 3.4, 3.2)
+    for axes, (part, error) in zip(panels, report.heat.items(), strict=True):
         figure.colorbar(axes.imshow(error.cpu(), cmap="inferno"), ax=axes)
         axes.set(title=part, xticks=[], yticks=[])
     return figure
