@@ -20,7 +20,16 @@ from infer.catalog.catalog import Catalog, Settings
 from infer.edits.query_transfer import BUDGET, Query
 from infer.evaluate.curves import digest
 from infer.evaluate.judging import Say, real_pictures
-from infer.evaluate.locality import GLOBAL, SEQUENTIAL, SIMULTANEOUS, Curve, draw_pairs, mean_heat, measure_curves
+from infer.evaluate.locality import (
+    GLOBAL,
+    POINTS,
+    SEQUENTIAL,
+    SIMULTANEOUS,
+    Curve,
+    draw_pairs,
+    mean_heat,
+    measure_curves,
+)
 from infer.photo import atomic_write
 from infer.transfer import PartTransfer, transfer_parts
 from models.errors import PhotograftError
@@ -130,7 +139,7 @@ class Evaluation:
             }
 
         query = {"rho": self.query.rho, "per_layer": self.query.per_layer}
-        kept = self._kept({"what": "curves", "pairs": self.pairs, "query": query}, part, compute)
+        kept = self._kept({"what": "curves", "points": POINTS, "pairs": self.pairs, "query": query}, part, compute)
         return {
             mode: Curve(kept[f"{mode}.values"].tolist(), kept[f"{mode}.inside"], kept[f"{mode}.outside"])
             for mode in (GLOBAL, SIMULTANEOUS, SEQUENTIAL)

@@ -12,7 +12,7 @@ from infer.catalog.catalog import Catalog, build_catalog, save_catalog
 from infer.cli import main
 from infer.edits.query_transfer import Query
 from infer.evaluate import transfers
-from infer.evaluate.locality import POINTS, Curve, sweeps
+from infer.evaluate.locality import DENSER, POINTS, Curve, sweeps
 from infer.evaluate.transfers import Evaluation
 from models.errors import PhotograftError
 from models.zoo import Model, load_model
@@ -80,6 +80,14 @@ def test_sweeps_go_from_nothing_to_everything() -> None:
         assert torch.cat(found["global"][-1].of(m)).tolist() == [1] * 5
         assert torch.cat(found["simultaneous"][-1].of(m)).tolist() == pytest.approx([1, 1, 1, 1, 0])
         assert torch.cat(found["sequential"][-1].of(m)).tolist() == pytest.approx([0, 1, 1, 1, 0])
+
+
+def test_sweeps_take_the_same_shares_in_every_mode() -> None:
+    m = [torch.tensor([0.05, 0.5, 0.9]), torch.tensor([0.2, 0.3])]
+    wanted = [(i / (POINTS - 1)) ** DENSER for i in range(POINTS)]
+    for mode, queries in sweeps(m, rho=0.0).items():
+        shares = [float(torch.cat(q.of(m)).mean()) for q in queries]
+        assert shares == pytest.approx(wanted, abs=1e-4), mode
 
 
 def test_levels_between_points() -> None:
