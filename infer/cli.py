@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from infer import cli_edit, cli_models, cli_photos, cli_transfer
+from infer import cli_blend, cli_edit, cli_models, cli_photos, cli_transfer
 from infer.cli_catalog import catalog_app
 from infer.cli_common import complain
 from infer.evaluate.commands import evaluate_app
@@ -23,6 +23,7 @@ PHOTOS, MODELS = "Photos", "Models"
 
 app.command(rich_help_panel=PHOTOS)(cli_edit.edit)
 app.command(rich_help_panel=PHOTOS)(cli_transfer.transfer)
+app.command(rich_help_panel=PHOTOS)(cli_blend.blend)
 app.command(rich_help_panel=PHOTOS)(cli_photos.project)
 app.command(rich_help_panel=PHOTOS)(cli_photos.demo)
 app.command(rich_help_panel=MODELS)(cli_models.models)

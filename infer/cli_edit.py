@@ -1,10 +1,9 @@
 """The edit command, and how its options and a recipe together say what to do."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import numpy as np
 import typer
@@ -32,6 +31,8 @@ from infer.cli_options import (
     TogetherOption,
     ToOption,
     TuneOption,
+    fitted,
+    parse_layers,
     searched,
 )
 from infer.cli_photos import need_photos, new_editor, projected
@@ -43,9 +44,7 @@ from infer.photo import Box
 from infer.recipe import Recipe, read_recipe, restore
 from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
-from models.zoo import DEFAULT, Model, load_model
-
-T = TypeVar("T")
+from models.zoo import DEFAULT, load_model
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,9 @@ def edit(
     groups = edit_groups(to or [], mask or [], strength or [], together, known.targets if known else ())
     where = None if box is None else Box.parse(box)
     networks = load_model(how.model)
-    chosen = known.layers if known and layers is None else parse_layers(layers, networks)
+    chosen = (
+        known.layers if known and layers is None else parse_layers(layers, len(networks.generator.modulated_layers))
+    )
     for name in [*(target.to for group in groups for target in group), *([source] if source else [])]:
         networks.class_index(name)
     check_folder(out)
@@ -206,8 +207,8 @@ def edit_groups(
         raise PhotograftError("say what to change to: --to CLASS (infer.py classes lists them)")
     again, to = not to, to or [target.to for target in known]
     where: list[Any] = [mask if mask in WHOLE_MASKS else Path(mask) for mask in masks]
-    regions = _fit("--mask", where or [target.mask for target in known] or ["auto"], len(to))
-    amounts = _fit("--strength", list(strengths) or [target.strength for target in known] or [1.0], len(to))
+    regions = fitted("--mask", where or [target.mask for target in known], "auto", len(to), "--to")
+    amounts = fitted("--strength", strengths or [target.strength for target in known], 1.0, len(to), "--to")
     targets = [Target(*parts) for parts in zip(to, regions, amounts, strict=True)]
     if again:
         return [targets]
@@ -221,30 +222,3 @@ def edit_groups(
                     " or the later ones a --strength below 1"
                 )
     return [targets]
-
-
-def _fit(option: str, values: list[T], count: int) -> list[T]:
-    if len(values) not in (1, count):
-        raise PhotograftError(f"{len(values)} {option} for {count} --to: give one for all, or one for each")
-    return values * count if len(values) == 1 else values
-
-
-def parse_layers(text: str | None, model: Model) -> list[int] | None:
-    """Indices of modulated layers from "0-3", "2", "0,2-4" or "all"; None means all.
-
-    Raises:
-        PhotograftError: another form, or layers that the model does not have.
-    """
-    if text is None or text == "all":
-        return None
-    count = len(model.generator.modulated_layers)
-    chosen: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part)
-        if match is None:
-            raise PhotograftError(f"--layers takes A-B, A,B,C or all, not {text!r}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < count:
-            raise PhotograftError(f"--layers must lie in 0-{count - 1} for model {model.stem}, first to last: {text!r}")
-        chosen += range(first, last + 1)
-    return sorted(set(chosen))

@@ -314,31 +314,34 @@ class Editor:
 
     def samples(self) -> Samples:
         """Latent and class of the crop, for edits of the caller's own with `generator`; give what they make to
-        `paste_change`."""
+        `paste`."""
         projection = self._need_projection()
         return Samples(projection.latent, projection.label, projection.origin)
 
-    def paste_change(
-        self, image: Tensor, area: NDArray[np.float32], *, method: Method = "paste"
+    def paste(
+        self, image: Tensor, area: NDArray[np.float32], *, change: bool = False, method: Method = DEFAULT_METHOD
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Add to the photo what an edit changes in the reconstruction: where it changes nothing, nor does the photo.
-
-        A reconstruction does not line up with the photo to the pixel, so a small part of it, pasted, would be out of
-        place beside the photo's own.
+        """Put an edit of the caller's own into the photo.
 
         Args:
             image: [1,3,R,R] in [-1,1], the edited reconstruction.
             area: where in it, [r,r] of any size in [0,1].
+            change: add to the photo what the edit changes in the reconstruction, instead of pasting the picture: where
+                it changes nothing, nor does the photo. A reconstruction does not line up with the photo to the pixel,
+                so a small part of it, pasted, would be out of place beside the photo's own.
             method: of compositing, see `infer.compositing.composite`; Poisson takes changes of brightness out again.
 
         Returns:
             The photo, uint8 [H,W,3], and the mask on the square, float32 [S,S].
         """
         photo = self._need_photo()
-        shape = photo.pixels.shape
-        change = to_pixels(image).astype(np.float32) - self.reconstruction()
-        own = crop_square(photo.pixels, self.box, self.box.square().w)
-        patch = (own + uncrop(change, self.box, shape)[0]).round().clip(0, 255).astype(np.uint8)
+        shape, patch = photo.pixels.shape, to_pixels(image)
+        if change:
+            own = crop_square(photo.pixels, self.box, self.box.square().w)
+            moved = own + uncrop(patch.astype(np.float32) - self.reconstruction(), self.box, shape)[0]
+            patch = moved.round().clip(0, 255).astype(np.uint8)
+        else:
+            patch = uncrop(patch, self.box, shape)[0]
         mask = uncrop(area, self.box, shape)[0].clip(0, 1) * masks.fade_to_border(self.box, shape)
         return composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method), mask
 

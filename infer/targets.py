@@ -56,11 +56,20 @@ def resolve(targets: Sequence[Target], model: Model, photo_shape: tuple[int, ...
         name = model.class_names[model.class_index(target.to)]
         mask = target.mask
         if not (isinstance(mask, str) and mask in WHOLE_MASKS):
-            given = mask if isinstance(mask, np.ndarray) else read_mask(mask, (photo_shape[0], photo_shape[1]))
-            whole = masks.painted(given, photo_shape)
-            if not masks.cut(whole, box).any():
-                what = "the mask" if isinstance(mask, np.ndarray) else f"mask {mask}"
-                raise PhotograftError(f"{what} lies outside the edited square {box}: choose that with --box x,y,w,h")
-            mask = whole
+            mask = given_mask(mask, photo_shape, box)
         resolved.append(replace(target, to=name, mask=mask))
     return tuple(resolved)
+
+
+def given_mask(mask: str | Path | NDArray[Any], photo_shape: tuple[int, ...], box: Box) -> masks.Mask:  # -> [H,W]
+    """A painted mask of a photo, a file or an array, checked.
+
+    Raises:
+        PhotograftError: a mask that is unreadable, empty, of another size, or outside of the box.
+    """
+    given = mask if isinstance(mask, np.ndarray) else read_mask(mask, (photo_shape[0], photo_shape[1]))
+    whole = masks.painted(given, photo_shape)
+    if not masks.cut(whole, box).any():
+        what = "the mask" if isinstance(mask, np.ndarray) else f"mask {mask}"
+        raise PhotograftError(f"{what} lies outside the edited square {box}: choose that with --box x,y,w,h")
+    return whole

@@ -21,6 +21,7 @@ from models.base import Generator, Layer, Modulation
 from models.errors import PhotograftError, UnsupportedEdit
 
 Shift = tuple[float, float]
+DEFAULT_SIZE = 32  # px, of the last layer that is blended if nobody chooses layers
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Stream:
     Attributes:
         latent: [N,latent_dim], or w+ [N,num_ws,w_dim]; of one kind in all pictures that go through together.
         modulations: one per modulated layer, of the picture's own class (or edited).
+        generator: that makes the picture, where it is a copy tuned to it; None: that of the other pictures.
     """
 
     latent: Tensor
     modulations: Sequence[Modulation]
+    generator: Generator | None = None
 
 
 def shift_features(features: Tensor, dx: float, dy: float) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
@@ -126,10 +129,22 @@ class _Enough(Exception):
 def record_features(
     generator: Generator, streams: Sequence[Stream], names: Sequence[str]
 ) -> dict[str, tuple[Tensor, ...]]:
-    """Features of pictures at named layers: name -> [N,C,H,W] per stream, in one batched pass.
+    """Features of pictures at named layers: name -> [N,C,H,W] per stream.
 
-    The pass ends at the last of the layers, so early layers cost little.
+    One batched pass, and one for each stream with a generator of its own. A pass ends at the last of the layers, so
+    early layers cost little.
     """
+    shared = [stream for stream in streams if stream.generator is None]
+    batches = [(generator, shared)] if shared else []
+    batches += [(stream.generator, [stream]) for stream in streams if stream.generator is not None]
+    of: dict[int, dict[str, Tensor]] = {}  # by the stream's id
+    for network, batch in batches:
+        recorded = _record(network, batch, names)
+        of |= {id(stream): {name: found[i] for name, found in recorded.items()} for i, stream in enumerate(batch)}
+    return {name: tuple(of[id(stream)][name] for stream in streams) for name in names}
+
+
+def _record(generator: Generator, streams: Sequence[Stream], names: Sequence[str]) -> dict[str, tuple[Tensor, ...]]:
     recorded: dict[str, tuple[Tensor, ...]] = {}
     sizes = [len(stream.latent) for stream in streams]
 
@@ -170,7 +185,7 @@ def blend_regions(
     masks: Sequence[Tensor],
     *,
     strengths: Sequence[float] | None = None,
-    layers: Sequence[int] = (0, 1, 2, 3),
+    layers: Sequence[int] | None = None,
     shifts: Sequence[Shift] | None = None,
     mode: str = "area",
 ) -> Tensor:
@@ -181,8 +196,8 @@ def blend_regions(
         masks: one [H,W] or [N,H,W] per reference in [0,1], at any one size, where in the *base* its features go; later
             ones lie over earlier ones (see `infer.edits.scbn.region_weights`).
         strengths: one number in [0,1] per reference; 1 if not given.
-        layers: indices into `generator.feature_layers`; the first four (up to 32 px) as in the original's demo. Those
-            that the generator does not have are an error.
+        layers: indices into `generator.feature_layers`; None: those up to 32 px, as in the original's
+            demo. Those that the generator does not have are an error.
         mode: how masks are resized: "area" or "nearest".
 
     Returns:
@@ -192,6 +207,7 @@ def blend_regions(
         raise PhotograftError(f"{len(masks)} masks for {len(references)} references")
     full = region_weights(masks, strengths).to(base.latent.device)
     sizes = [layer.resolution for layer in generator.feature_layers]
+    layers = [i for i, size in enumerate(sizes) if size <= DEFAULT_SIZE] if layers is None else layers
     wrong = [i for i in layers if not 0 <= i < len(sizes)]
     if wrong:
         raise PhotograftError(f"there is no feature layer {wrong[0]}: the generator has 0..{len(sizes) - 1}")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from infer.cli import main
 from infer.cli_catalog import parse_part
-from infer.cli_transfer import fitted
+from infer.cli_options import fitted
 from models.errors import PhotograftError
 from tests.infer.conftest import CAT, HEAD
 
@@ -142,6 +142,6 @@ def test_the_photo_is_never_written_over(tiny: Path, out: Path, capsys: Capture)
 
 
 def test_fitted() -> None:
-    assert fitted("--x", None, 1, 2) == [1, 1]
-    assert fitted("--x", ["a"], None, 2) == ["a", "a"]
-    assert fitted("--x", ["a", "b"], None, 2) == ["a", "b"]
+    assert fitted("--x", None, 1, 2, "--part") == [1, 1]
+    assert fitted("--x", ["a"], None, 2, "--part") == ["a", "a"]
+    assert fitted("--x", ["a", "b"], None, 2, "--part") == ["a", "b"]

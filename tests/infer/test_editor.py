@@ -281,10 +281,10 @@ def test_what_an_edit_does_not_change_stays_the_photos(tiny: Path) -> None:
     image = editor.model.generator(samples.latent, samples.label).detach()
     area = np.zeros((16, 16), np.float32)
     area[4:12, 4:12] = 1
-    same, mask = editor.paste_change(image, area)
+    same, mask = editor.paste(image, area, change=True, method="paste")
     assert np.array_equal(same, CAT)
     assert mask.shape == (80, 80)
-    brighter, _ = editor.paste_change((image + 0.2).clamp(-1, 1), area)
+    brighter, _ = editor.paste((image + 0.2).clamp(-1, 1), area, change=True, method="paste")
     change = brighter.astype(int) - CAT
     assert change.min() >= 0
     assert change[50:90, 60:100].mean() > 5  # in the area, and nowhere else

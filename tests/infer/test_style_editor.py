@@ -167,7 +167,7 @@ def test_unconditional_models_edit_what_needs_no_class(plain: Path) -> None:
     assert editor.class_name is None
     assert editor.samples().label is None
     image = editor.generator(editor.samples().latent).detach()
-    changed, _ = editor.paste_change((image + 0.3).clamp(-1, 1), np.ones((8, 8), np.float32))
+    changed, _ = editor.paste((image + 0.3).clamp(-1, 1), np.ones((8, 8), np.float32), change=True, method="paste")
     assert (changed != CAT).any()
     with pytest.raises(UnsupportedEdit, match="unconditional: changing a class needs classes"):
         editor.edit("lion")

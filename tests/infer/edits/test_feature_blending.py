@@ -1,5 +1,8 @@
 """Feature blending: the original's numbers and demo recipes, and what must hold for any generator."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -131,6 +134,24 @@ def test_batch_of_references_is_one_by_one(generator: SNGANGenerator) -> None:
         alone = [Stream(s.latent[i : i + 1], [m.map(lambda t, i=i: t[i : i + 1]) for m in s.modulations])
                  for s in (base, *others)]  # fmt: skip
         assert torch.allclose(together[i : i + 1], blend_regions(generator, alone[0], alone[1:], masks), atol=1e-5)
+
+
+def test_a_reference_goes_through_its_own_generator(generator: SNGANGenerator) -> None:
+    tuned = copy.deepcopy(generator)
+    with torch.no_grad():
+        for weight in tuned.parameters():
+            weight.mul_(1.1)
+    base, other, third = streams(generator, [0, 1, 2])
+    own = replace(other, generator=tuned)
+    full = torch.ones(32, 32)
+    expected = blend_regions(tuned, other, [other], [full], layers=[0])  # the whole picture, by the copy
+    recorded = record_features(generator, [third, own, other], ["linear", "blocks.2"])
+    alone = {g: record_features(g, [other], ["blocks.2"])["blocks.2"][0] for g in (generator, tuned)}
+    assert torch.equal(recorded["blocks.2"][1], alone[tuned])
+    assert torch.allclose(recorded["blocks.2"][2], alone[generator], atol=1e-5)
+    assert not torch.allclose(alone[tuned], alone[generator], atol=1e-2)
+    last = blend_regions(tuned, replace(base, generator=generator), [own], [full], layers=[3])
+    assert torch.allclose(last, expected, atol=1e-5)
 
 
 def test_blending_is_local_and_recursive(generator: SNGANGenerator) -> None:
