@@ -10,6 +10,7 @@ import argparse
 import importlib
 import inspect
 import sys
+import warnings
 from pathlib import Path
 
 import torch
@@ -25,6 +26,14 @@ SHORT = {  # of --model.init_args.X -> help
     "discriminator": "file whose features are Psi; default: the discriminator beside the generator",
     "encoder": "file of the encoder that A and B start from; default: the one beside the generator",
 }
+
+
+EXPECTED = (  # Lightning's warnings of what is meant so: GANs are judged by infer.py evaluate, frozen features stay so
+    r"You passed in a `val_dataloader` but have no `validation_step`",
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"Experiment logs directory .* exists and is not empty",  # a resumed run's
+)
 
 
 class TrainingCLI(LightningCLI):
@@ -80,6 +89,8 @@ class TrainingCLI(LightningCLI):
 
 def run(args: list[str] | None = None) -> LightningCLI:
     """Build trainer, module and data from configs and run the subcommand."""
+    for text in EXPECTED:
+        warnings.filterwarnings("ignore", message=text)
     torch.set_float32_matmul_precision("high")
     return TrainingCLI(
         LightningModule,

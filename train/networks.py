@@ -64,7 +64,10 @@ def _start_from(network: Configurable, path: str | None, kind: str) -> None:
         source, _ = load_network(Path(path), kind)
         both = isinstance(network, StyleGAN2Generator) and isinstance(source, StyleGAN2Generator)
         if both and source.resolution < network.resolution:
-            cast(StyleGAN2Generator, network).grow_from(source)
+            try:
+                cast(StyleGAN2Generator, network).grow_from(source)
+            except PhotograftError as error:
+                raise PhotograftError(f"{path}: {error}") from error
         else:
             load_state(network, source.state_dict(), Path(path))
     network.requires_grad_(True)

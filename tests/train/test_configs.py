@@ -142,7 +142,7 @@ def test_config_is_whole(name: str) -> None:
     assert callbacks[0] == "train.callbacks.RandomState"  # before anything that draws
     grid = "SampleGrid" if "adversaries" in model else "ReconstructionGrid"
     assert {"train.callbacks.TimedCheckpoint", f"train.callbacks.{grid}"} < set(callbacks)
-    assert trainer["logger"]["class_path"] == "pytorch_lightning.loggers.CSVLogger"
+    assert trainer["logger"]["class_path"] == "train.loggers.CSVLog"
     assert trainer["logger"]["init_args"]["name"] == stem
     assert trainer["default_root_dir"] == f"runs/{stem}"
     if "decay" in model and ("max_steps" in trainer or "adversaries" not in model):  # a GAN ends there by itself
