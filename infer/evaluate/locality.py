@@ -21,9 +21,9 @@ from infer.transfer import PartTransfer, stream_of, transfer_parts
 from models.errors import PhotograftError
 from models.zoo import Model
 
-POINTS = 25  # of a curve
-DENSER = 1.5  # power of the evenly spaced: points are closer at the local end
 GLOBAL, SIMULTANEOUS, SEQUENTIAL = "global", "simultaneous", "sequential"
+POINTS = {GLOBAL: 9, SIMULTANEOUS: 25, SEQUENTIAL: 25}  # of a curve; that of the global mode is nearly straight
+DENSER = 1.5  # power of the evenly spaced: points are closer at the local end
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,15 @@ def sweeps(contributions: Sequence[Tensor], *, rho: float = RHO, per_layer: bool
         SIMULTANEOUS: (lambda strength: Query("simultaneous", lam=strength), top),
         SEQUENTIAL: (lambda strength: Query(epsilon=strength, rho=rho, per_layer=per_layer), most),
     }
-    shares = [(i / (POINTS - 1)) ** DENSER for i in range(POINTS)]
     return {
-        mode: [query(_strength(query, contributions, share, full)) for share in shares]
+        mode: [query(_strength(query, contributions, share, full)) for share in spaced(POINTS[mode])]
         for mode, (query, full) in modes.items()
     }
+
+
+def spaced(points: int) -> list[float]:
+    """Shares from 0 to 1, closer to each other at 0."""
+    return [(i / (points - 1)) ** DENSER for i in range(points)]
 
 
 def _strength(query: Callable[[float], Query], contributions: Sequence[Tensor], share: float, full: float) -> float:
@@ -144,7 +148,8 @@ def measure_curves(
         PhotograftError: a part that none of the sources has.
     """
     queries = sweeps(catalog.part(part), rho=rho, per_layer=per_layer)
-    every = [Query("global", lam=1.0), *(query for mode in queries.values() for query in mode)]
+    whole = queries[GLOBAL][-1]  # lambda 1
+    every = [query for mode in queries.values() for query in mode]
     sums = torch.zeros(len(every), 2, dtype=torch.float64)
     area = torch.zeros(2, dtype=torch.float64)
     for drawn in draw_pairs(model, catalog, [part], pairs, seed=seed, truncation=truncation, say=say):
@@ -158,7 +163,7 @@ def measure_curves(
     if not bool((area > 0).all()):
         raise PhotograftError(f"part {part!r} is nowhere or everywhere in {pairs} samples: its locality has no measure")
     mse = sums / area
-    shares = (mse[1:] / mse[0]).nan_to_num(0)  # 0 where even the whole style changes nothing
+    shares = (mse / mse[every.index(whole)]).nan_to_num(0)  # 0 where even the whole style changes nothing
     found, at = {}, 0
     for mode, chosen in queries.items():
         values = [query.lam if query.epsilon is None else query.epsilon for query in chosen]

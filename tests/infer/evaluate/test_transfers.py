@@ -12,7 +12,7 @@ from infer.catalog.catalog import Catalog, build_catalog, save_catalog
 from infer.cli import main
 from infer.edits.query_transfer import Query
 from infer.evaluate import transfers
-from infer.evaluate.locality import DENSER, POINTS, Curve, sweeps
+from infer.evaluate.locality import POINTS, Curve, spaced, sweeps
 from infer.evaluate.transfers import Evaluation
 from models.errors import PhotograftError
 from models.zoo import Model, load_model
@@ -84,10 +84,10 @@ def test_sweeps_go_from_nothing_to_everything() -> None:
 
 def test_sweeps_take_the_same_shares_in_every_mode() -> None:
     m = [torch.tensor([0.05, 0.5, 0.9]), torch.tensor([0.2, 0.3])]
-    wanted = [(i / (POINTS - 1)) ** DENSER for i in range(POINTS)]
     for mode, queries in sweeps(m, rho=0.0).items():
         shares = [float(torch.cat(q.of(m)).mean()) for q in queries]
-        assert shares == pytest.approx(wanted, abs=1e-4), mode
+        assert shares == pytest.approx(spaced(POINTS[mode]), abs=1e-4), mode
+    assert spaced(5) == pytest.approx([0, 0.125, 0.3535534, 0.6495191, 1])
 
 
 def test_levels_between_points() -> None:
@@ -108,7 +108,7 @@ def test_command(tiny: Path, catalog: Catalog, tmp_path: Path, capsys: pytest.Ca
     assert main(command) == 0, capsys.readouterr().err
     with (tmp_path / "tiny_transfer_curves.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 3 * POINTS
+    assert len(rows) == sum(POINTS.values())
     assert {row["mode"] for row in rows} == {"global", "simultaneous", "sequential"}
     for name in ("curves.png", "heat.png", "heat.csv", "frechet.csv"):
         assert (tmp_path / f"tiny_transfer_{name}").is_file()
