@@ -73,7 +73,7 @@ def transfer(
 
     Writes the result, a panel of source, references, result and heat map (.panel.png), and a recipe (.json) with all
     that it depends on. A photo gets, where the parts are, what the transfer changes in its reconstruction: with the
-    embedded model that is little.
+    embedded model that is modest.
     """
     query = Query(mode, lam, epsilon, rho, per_layer, released)
     networks = load_model(model)

@@ -44,9 +44,9 @@ ZOO: dict[str, ZooEntry] = {
         "SNGAN, 128 px, heads of cats, dogs, wild dogs and big cats in 79 classes",
         NON_COMMERCIAL,
     ),
-    "stylegan2-heads-64": ZooEntry(
-        WEIGHTS / "stylegan2-heads-64",
-        "StyleGAN2, 64 px, the same heads and classes, with a catalog of parts",
+    "stylegan2-heads-128": ZooEntry(
+        WEIGHTS / "stylegan2-heads-128",
+        "StyleGAN2, 128 px, the same heads and classes, with a catalog of parts",
         NON_COMMERCIAL,
     ),
 }
