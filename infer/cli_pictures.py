@@ -176,10 +176,11 @@ class Result:
             write_photo(editor.photo, self.pasted, result)
         panel, text = folder / f"{stem}.panel.png", folder / f"{stem}.json"
         write_png(self._panel(), panel)
-        files = {"result": result.name, "panel": panel.name}
+        files, written = {"result": result.name, "panel": panel.name}, [result, panel, text]
         if editor is not None and editor.delta is not None:
             files["delta"] = stem + DELTA
-            editor.delta.save(folder / files["delta"], self.model.fingerprint)
+            written.append(folder / files["delta"])
+            editor.delta.save(written[-1], self.model.fingerprint)
         whole = {
             f"photograft_{self.command}": RECIPE_VERSION,
             "model": {"name": self.model.name, "sha256": self.model.fingerprint},
@@ -188,13 +189,14 @@ class Result:
             "files": files,
         }
         write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", text)
-        yield from (result, panel, text)
+        yield from written
 
     def _panel(self) -> NDArray[np.uint8]:
         before = self.source.image()
-        row = [to_pixels(before), *(to_pixels(one.image()) for one in self.references)]
+        references = {id(one): one for one in self.references}.values()  # one may serve several regions
+        row = [to_pixels(before), *(to_pixels(one.image()) for one in references)]
         titles = [f"source: {self.source.name or self.source.seed}"]
-        titles += [f"reference: {one.name or one.seed}" for one in self.references]
+        titles += [f"reference: {one.name or one.seed}" for one in references]
         row += [to_pixels(self.image), heat_picture(squared_error(before, self.image)[0])]
         titles += ["result", "change (CIELAB)"]
         if self.pasted is not None and self.source.editor is not None and self.source.editor.photo is not None:

@@ -67,6 +67,10 @@ def test_each_region_has_its_reference(tiny: Path, tmp_path: Path) -> None:
     where = ("--mask", masks[0], "--mask", masks[1])
     assert run(tiny, tmp_path, *where, "--reference-seed", 1, "--reference-seed", 2) == 0
     one = pixels_of(tmp_path / "tiny_0_blend_0_1.png")
+    panel = pixels_of(tmp_path / "tiny_0_blend_0_1.panel.png")
+    assert run(tiny, tmp_path, *where, "--reference-seed", 1) == 0
+    narrower = panel.shape[1] - pixels_of(tmp_path / "tiny_0_blend_0_1.panel.png").shape[1]
+    assert narrower == panel.shape[0] + 4 - 22  # a picture that serves both is shown once
     assert run(tiny, tmp_path, *where, "--reference-seed", 2, "--reference-seed", 1) == 0
     assert not np.array_equal(pixels_of(tmp_path / "tiny_0_blend_0_1.png"), one)
 

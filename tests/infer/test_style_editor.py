@@ -230,10 +230,13 @@ def test_edit_and_project_commands(
     assert "is missing" in capsys.readouterr().err
 
 
-def test_transfer_between_photos_without_classes(plain: Path, cat: Path, tmp_path: Path) -> None:
+def test_transfer_and_blend_between_photos_without_classes(
+    plain: Path, cat: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     build = ["catalog", "build", "-k", "3", "--samples", "8", "--no-segment", "--model", str(plain), "--out", str(out)]
     assert main(build) == 0
+    capsys.readouterr()
     other = cat.with_name("other.png")
     Image.fromarray(np.ascontiguousarray(CAT[:, ::-1])).save(other)
     asked = ("-p", "0,1,2", "--box", HEAD, "--mode", "global", "--shift")
@@ -245,7 +248,23 @@ def test_transfer_between_photos_without_classes(plain: Path, cat: Path, tmp_pat
     assert recipe["source"]["projection"]["source"] is None
     assert recipe["source"]["projection"]["settings"]["space"] == "w+"
     assert (out / recipe["files"]["delta"]).is_file()
+    assert capsys.readouterr().out.split() == [str(path) for path in _files(out, recipe, "cat_0-1-2.json")]
     assert run("transfer", plain, out, cat, *asked, "--preset", "fast", "--space", "w") == 0
+    capsys.readouterr()
+    where = ("--mask", "box", "--box", HEAD, "--reference", other, "--method", "paste")
+    assert run("blend", plain, out, cat, *where, "--layers", "all") == 0
+    recipe = json.loads((out / "cat_blend_box.json").read_text())
+    assert capsys.readouterr().out.split() == [str(path) for path in _files(out, recipe, "cat_blend_box.json")]
+    with Image.open(out / "cat_blend_box.png") as result:
+        assert (np.asarray(result) != CAT).any()
+
+
+def _files(folder: Path, recipe: Any, name: str) -> list[Path]:
+    """What was written, in the order in which it is told; all of it is there."""
+    files = recipe["files"]
+    paths = [folder / file for file in (files["result"], files["panel"], name, files["delta"])]
+    assert all(path.is_file() for path in paths)
+    return paths
 
 
 def test_edit_without_classes_is_refused(plain: Path, cat: Path, tmp_path: Path, capsys: Any) -> None:
