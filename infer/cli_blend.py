@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -121,12 +121,12 @@ def blend(
     chosen = list(range(count)) if layers == "all" else parse_layers(layers, count)
     path = None if mask else catalog or default_path(networks, out)
     known = None if path is None else load_catalog(path, networks)
-    for name in part or []:
-        assert known is not None
-        known.clusters(name)
+    if known is not None:
+        for name in names:
+            known.clusters(name)
     check_folder(out)
-    pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
     size = networks.generator.resolution
+    pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
 
     def check(editor: Editor) -> None:
         for name in mask or []:
@@ -138,16 +138,11 @@ def blend(
         if not area.any():
             raise PhotograftError(f"the source has no {name}: choose another part, or paint the region (--mask FILE)")
     references = pictures.references(reference, reference_seed, reference_class, len(names), of)
+    areas = [torch.from_numpy(_resized(area, size)) for area in regions]
+    streams = [one.stream() for one in references]
+    how: dict[str, Any] = {"strengths": strengths, "layers": chosen, "shifts": shifts}
     with torch.no_grad():
-        image = blend_regions(
-            source.generator,
-            source.stream(),
-            [one.stream() for one in references],
-            [torch.from_numpy(_resized(area, size)) for area in regions],
-            strengths=strengths,
-            layers=chosen,
-            shifts=shifts,
-        )
+        image = blend_regions(source.generator, source.stream(), streams, areas, **how)
     result = Result("blend", networks, source, references, image)
     if source.editor is not None:
         result.pasted, _ = source.editor.paste(image, _union(regions), method=method)
