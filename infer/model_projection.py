@@ -1,5 +1,6 @@
 """Projection with everything that a model has: its encoder, its auxiliary networks, its way to tell classes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,7 +106,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
 def project_pictures(
     model: Model,
     target: Tensor,
-    source: str | None = None,
+    source: str | Sequence[str] | None = None,
     *,
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
@@ -118,7 +119,7 @@ def project_pictures(
     Args:
         model: with a discriminator.
         target: [N,3,R,R] in [-1,1].
-        source: class of what is in all pictures; None finds each picture's own (see `choose_classes`).
+        source: class of what is in all pictures, or each one's; None finds each picture's own (see `choose_classes`).
         preset: name in PRESETS.
         steps: updates at most, instead of the preset's; 0 takes the encoder's answer as it is, and its loss, which
             nobody has looked at then, is NaN.
@@ -138,7 +139,8 @@ def project_pictures(
     chosen = projection_options(model, preset, steps=steps, **options)
     psi, tuning = _psi_network(model, chosen.pop("psi")), chosen.pop("tuning")
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
-    label = None if source is None else torch.tensor([model.class_index(source)] * len(target))
+    names = [source] * len(target) if isinstance(source, str) else source
+    label = None if names is None else torch.tensor([model.class_index(name) for name in names])
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
         z, label = _encoded(model, target, label, trials, layout)
         found = _unrefined(model, z, label, in_w=chosen["space"] in W_SPACES)

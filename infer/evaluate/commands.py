@@ -82,10 +82,18 @@ def translation(
     masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 100,
     bf16: Annotated[bool, typer.Option("--bf16", help="Projection in bfloat16.")] = False,
     settle: Annotated[int, typer.Option(min=0, help="Updates of each translation after projection.")] = SETTLING,
+    into: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="Groups of the class errors; default: all.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of targets and real pictures.")] = 1,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables and contact sheets.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for tables, contact sheets and kept latents.")
+    ] = Path("out"),
 ) -> None:
-    """Photos translated into other classes: is it the class, is it still the photo, does it look real (Table 2)."""
+    """Photos translated into other classes: is it the class, is it still the photo, does it look real (Table 2).
+
+    Latents are kept in FOLDER/translation as they are found: after an interruption the same command goes on.
+    """
     model, counts = load_model(name), _counts(steps)
     check_folder(out)
     _check_bf16(bf16)
@@ -101,6 +109,8 @@ def translation(
             bf16=bf16,
             settling=settle,
             seed=seed,
+            into=into or (),
+            folder=out / "translation",
             say=say,
         )
     _print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
@@ -118,12 +128,18 @@ def history(
     masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Seed of random draws.")] = 1,
     name: Annotated[str, typer.Option(help="Of the files.")] = "training",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and curve.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table, curve and kept points.")] = Path("out"),
 ) -> None:
-    """How a training got better: samples and translations over the pictures seen, as CSV and PNG."""
+    """How a training got better: samples and translations over the pictures seen, as CSV and PNG.
+
+    Each point is kept in FOLDER/history as soon as it is done: after an interruption, or with one more export, the same
+    command goes on.
+    """
     check_folder(out)
     with updates() as say:
-        points = measure_history(names, data, samples=samples, photos=photos, masks=masks, seed=seed, say=say)
+        points = measure_history(
+            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", say=say
+        )
     _print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
     for path in write_history(points, name, out):
         typer.echo(path)

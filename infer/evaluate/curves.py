@@ -1,29 +1,22 @@
 """Loss curves of projection on z and on zeta, from E and from random starts, kept in a folder as they are done.
 
-A curve is a space and a start: [steps+1,N] losses of N photos before every update and after the last. A kept curve's
-name is the hash of all it depends on, so that it is computed again only when something has changed.
+A curve is a space and a start: [steps+1,N] losses of N photos before every update and after the last.
 """
 
-import hashlib
-import json
 import math
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from data import images_to_float
 from data.loaders import PictureStore
 from data.sources import open_splits
 from infer.evaluate.judging import Say
-from infer.photo import atomic_write
+from infer.evaluate.kept import Kept, digest, digests
 from infer.projection import project
 from models.errors import PhotograftError
 from models.projection_step import prepare_once
@@ -139,32 +132,19 @@ class Runner:
     ) -> None:
         if model.discriminator is None:
             raise PhotograftError(f"model {model.name} has no discriminator beside its generator: there is no loss")
-        self.model, self.folder, self.max_norm, self.bf16, self.batch_size = model, folder, max_norm, bf16, batch_size
+        self.model, self.max_norm, self.bf16, self.batch_size = model, max_norm, bf16, batch_size
         self.say: Say = say or (lambda what, done, total: None)
         self.done, self.total = 0, 0
-        self._digests = {
-            part: digest(network.state_dict().values())
-            for part in ("generator", "discriminator", "auxiliary")
-            if isinstance(network := getattr(model, part), nn.Module)
-        }
+        self._kept, self._digests = Kept(folder), digests(model)
 
     def run(self, photos: Photos, curve: Curve, rate: float, steps: int) -> Tensor:  # -> [steps+1,N]
         """Losses of a curve at a learning rate; infinite from where they are no numbers."""
-        settings = self._settings(photos, curve, rate, steps)
-        text = json.dumps(settings, sort_keys=True)
-        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
-        kept = read_losses(path, text, (steps + 1, len(photos)))
-        what = f"{curve.name}, rate {rate:.4g}"
+        settings, what = self._settings(photos, curve, rate, steps), f"{curve.name}, rate {rate:.4g}"
         work, before = len(photos) * steps, self.done
-        if kept is None:
-            began = time.perf_counter()
-            kept = self._compute(photos, curve, rate, steps, what)
-            meta = {"settings": text, "seconds": f"{time.perf_counter() - began:.1f}"}
-            content = save({"losses": kept.contiguous()}, meta)
-            atomic_write(path, lambda stream: stream.write(content))
+        found = self._kept(lambda: {"losses": self._compute(photos, curve, rate, steps, what)}, **settings)
         self.done = before + work
         self.say(what, self.done, self.total)
-        return kept
+        return found["losses"]
 
     def _compute(self, photos: Photos, curve: Curve, rate: float, steps: int, what: str) -> Tensor:
         dtype = torch.bfloat16 if self.bf16 else torch.float32
@@ -215,26 +195,3 @@ class Runner:
             "start": digest([photos.start[curve.start]]),  # so E and the seed are in it
             **{part: self._digests[part] for part in parts},
         }
-
-
-def digest(tensors: Iterable[Tensor]) -> str:
-    """sha256 of shapes, types and values."""
-    found = hashlib.sha256()
-    for tensor in tensors:
-        found.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
-def read_losses(path: Path, settings: str, shape: tuple[int, int]) -> Tensor | None:
-    """A kept curve, or None if there is none, a damaged one, or one of other settings: it is computed again then."""
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("settings") != settings:
-                return None
-            losses: Tensor = file.get_tensor("losses")
-    except SafetensorError:
-        return None
-    return losses if tuple(losses.shape) == shape else None

@@ -16,6 +16,7 @@ from infer.evaluate.classifiers import Classifier
 from infer.evaluate.judging import BATCH, Hits, Probe, Say, judge_features, real_pictures
 from infer.evaluate.manifold import Manifold, manifold
 from models.judges import FLATTERING, JUDGES, frechet, resize_bicubic, to_uint8
+from models.projection_step import prepare_once
 from models.zoo import Model
 
 SMALL = 64  # pixels, of the distance that does not look at fine detail
@@ -68,9 +69,9 @@ def draw_samples(model: Model, n: int, seed: int, truncation: float, say: Say) -
     random = torch.Generator().manual_seed(seed)
     labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
     z = model.generator.sample_latent(n, random) * truncation
-    images = []
+    generator, images = prepare_once(model.generator, channels_last=True), []
     for i in range(0, n, BATCH):
-        images.append(to_uint8(model.generator(z[i : i + BATCH], labels[i : i + BATCH])))
+        images.append(to_uint8(generator(z[i : i + BATCH], labels[i : i + BATCH])))
         say("sampling", min(i + BATCH, n), n)
     return torch.cat(images), labels
 

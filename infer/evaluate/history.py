@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import torch
 from matplotlib.figure import Figure
 
-from infer.evaluate.curves import validation_photos
+from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.generator import draw_samples
 from infer.evaluate.judging import Say
+from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.manifold import manifold
 from infer.evaluate.reconstruction import find_codes
 from infer.evaluate.tables import Row, csv_table, figure_png, write_files
@@ -17,8 +20,9 @@ from models.errors import PhotograftError
 from models.files import read_header
 from models.judges import frechet
 from models.segmentation import create_segmenter
-from models.zoo import load_model, model_files, model_stem
+from models.zoo import Model, load_model, model_files, model_stem
 
+FORMAT = 1  # of the kept points
 HEADER = (
     "model",
     "pictures seen",
@@ -37,7 +41,7 @@ class Point:
 
     Attributes:
         name: of the model.
-        images: real pictures that its training had seen.
+        images: real pictures that its training, and those that it started from, had seen.
         frechet, precision, recall: of prior samples.
         translated: Fréchet distance of translations.
         error: top-5 error of the target class, over all pairs of groups.
@@ -62,6 +66,7 @@ def measure_history(
     photos: int = 200,
     masks: int = 40,
     seed: int = 1,
+    folder: Path | None = None,
     say: Say | None = None,
 ) -> list[Point]:
     """Judge several exports of one training.
@@ -73,6 +78,7 @@ def measure_history(
         photos: validation photos that are translated.
         masks: translations that are segmented.
         seed: of samples, targets and real pictures.
+        folder: where points are kept as they are done.
         say: told of progress.
 
     Returns:
@@ -82,34 +88,50 @@ def measure_history(
         PhotograftError: a model without an encoder, or of other classes.
     """
     say = say or (lambda what, done, total: None)
-    per_photo, segment, points = max(1, samples // photos), create_segmenter(), []
-    references: References | None = None
+    judge, points = _Judge(root, samples, photos, masks, seed, say), []
+    kept = Kept(folder, format=FORMAT, samples=samples, masks=masks, seed=seed)
     for done, name in enumerate(names):
         say(f"model {done + 1} of {len(names)}", done, len(names))
         model = load_model(name)
         if model.encoder is None:
             raise PhotograftError(f"model {name} has no encoder: it cannot translate photos")
         chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
-        references = references or References(model, root, samples, seed, say)
-        translator = Translator(model, chosen, references, per_photo, seed)
+        assert chosen.label is not None
+        networks = {part: text for part, text in digests(model).items() if part in ("generator", "encoder")}
+        found = kept(partial(judge, model, chosen), photos=digest([chosen.target, chosen.label]), **networks)
+        images = int(read_header(model_files(model_stem(name))["generator"]).info.get("images_seen", 0))
+        points.append(Point(model.stem, images, **{key: float(value) for key, value in found.items()}))
+    return sorted(points, key=lambda point: point.images)
+
+
+class _Judge:
+    """Judges models of one set of classes; arguments as of `measure_history`."""
+
+    def __init__(self, root: Path, samples: int, photos: int, masks: int, seed: int, say: Say) -> None:
+        self.root, self.samples, self.masks, self.seed, self.say = root, samples, masks, seed, say
+        self.per_photo, self.segment = max(1, samples // photos), create_segmenter()
+        self.references: References | None = None
+
+    def __call__(self, model: Model, chosen: Photos) -> Results:
+        """A point's numbers by name."""
+        self.references = references = self.references or References(
+            model, self.root, self.samples, self.seed, self.say
+        )
+        translator = Translator(model, chosen, references, self.per_photo, self.seed)
         z = find_codes(model, chosen, 0, lambda n: None)
-        found = translator.found(0, z, masks, segment)
-        features = references.features(draw_samples(model, samples, seed, 1.0, say)[0], "samples")
+        found = translator.found(0, z, self.masks, self.segment)
+        features = references.features(draw_samples(model, self.samples, self.seed, 1.0, self.say)[0], "samples")
         shape = manifold(references.real, features)
         seen = found.overlap[~found.overlap.isnan()]
-        total = sum(pair.photos for pair in found.pairs)
-        point = Point(
-            name=model.stem,
-            images=int(read_header(model_files(model_stem(name))["generator"]).info.get("images_seen", 0)),
-            frechet=frechet(features, references.real),
-            precision=shape.precision,
-            recall=shape.recall,
-            translated=found.frechet,
-            error=sum(pair.error * pair.photos for pair in found.pairs) / total,
-            overlap=float(seen.median()) if len(seen) else float("nan"),
-        )
-        points.append(point)
-    return sorted(points, key=lambda point: point.images)
+        numbers = {
+            "frechet": frechet(features, references.real),
+            "precision": shape.precision,
+            "recall": shape.recall,
+            "translated": found.frechet,
+            "error": sum(pair.error * pair.photos for pair in found.pairs) / sum(pair.photos for pair in found.pairs),
+            "overlap": float(seen.median()) if len(seen) else float("nan"),
+        }
+        return {key: torch.tensor(value, dtype=torch.float64) for key, value in numbers.items()}
 
 
 def history_rows(points: Sequence[Point]) -> list[Row]:
@@ -140,7 +162,7 @@ def draw_history(points: Sequence[Point]) -> Figure:
         axes.set(xlabel="real pictures seen", ylabel=what)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2, frameon=False)  # off the lines
     return figure
 
 

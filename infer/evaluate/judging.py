@@ -12,6 +12,7 @@ from data.loaders import EvalLoader, PictureStore
 from data.sampling import ClassBalancedSampler
 from data.sources import open_splits
 from models.errors import PhotograftError
+from models.projection_step import prepare_once
 from models.zoo import Model
 
 BATCH = 64
@@ -72,7 +73,7 @@ class Probe:
 @torch.no_grad()
 def judge_features(judge: nn.Module, images: Tensor, say: Say, what: str) -> Tensor:  # uint8 [N,3,R,R] -> [N,D]
     """Features of pictures, in batches."""
-    parts = []
+    judge, parts = prepare_once(judge, channels_last=True), []
     for i in range(0, len(images), BATCH):
         parts.append(judge(images[i : i + BATCH]).float())
         say(what, min(i + BATCH, len(images)), len(images))

@@ -20,6 +20,7 @@ from data.loaders import PictureStore
 from data.sources import open_splits
 from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
 from infer.evaluate.judging import Say, judge_features
+from infer.evaluate.kept import Kept, Results, digest
 from infer.model_projection import check_projects, project_pictures
 from models.base import StyleGenerator
 from models.errors import PhotograftError
@@ -105,7 +106,14 @@ def classmates(root: Path, model: Model, label: Tensor, seed: int) -> Tensor:  #
     return images_to_float(store.many(np.array(numbers, np.int64))[0])
 
 
-def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int], None], **options: Any) -> Tensor:
+def find_codes(
+    model: Model,
+    photos: Photos,
+    steps: int,
+    advance: Callable[[int], None],
+    kept: Kept | None = None,
+    **options: Any,
+) -> Tensor:
     """z [N,latent_dim] as the editor finds it for photos whose class is known; of style generators in z too, which goes
     with any class.
 
@@ -114,16 +122,24 @@ def find_codes(model: Model, photos: Photos, steps: int, advance: Callable[[int]
         photos: with labels.
         steps: updates of projection; 0 is E's answer.
         advance: told of every group of photos that is done, by their number.
+        kept: where codes are kept as they are found; it knows what else they depend on.
         options: of `infer.projection.project`, instead of the model's.
     """
     assert photos.label is not None
     options = {"space": "z"} | options if isinstance(model.generator, StyleGenerator) else options
     z = torch.empty(len(photos), model.generator.latent_dim)
-    for k in photos.label.unique().tolist():  # the editor takes one class at a time
-        for rows in (photos.label == k).nonzero()[:, 0].split(BATCH):
-            found = project_pictures(model, photos.target[rows], model.class_names[k], steps=steps, **options)
-            z[rows] = torch.cat([row.latent for row in found])
-            advance(len(rows))
+    for rows in torch.arange(len(photos)).split(BATCH):
+        target, label = photos.target[rows], photos.label[rows]
+
+        def project(target: Tensor = target, label: Tensor = label) -> Results:
+            names = [model.class_names[k] for k in label.tolist()]
+            found = project_pictures(model, target, names, steps=steps, **options)
+            return {"z": torch.cat([row.latent for row in found])}
+
+        # E's answers are quicker found than kept
+        found = kept(project, steps=steps, photos=digest([target, label])) if kept and steps else project()
+        z[rows] = found["z"]
+        advance(len(rows))
     return z
 
 
@@ -141,7 +157,7 @@ class Judge:
         self.generator, self.discriminator = (
             prepare_once(network, channels_last=True) for network in (model.generator, model.discriminator)
         )
-        self.network = SqueezeNetFeatures().to(memory_format=torch.channels_last)
+        self.network = SqueezeNetFeatures()
         self.features, self.psi = self._features(photos.target), self._psi(photos.target)
 
     def _features(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,512]

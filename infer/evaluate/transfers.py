@@ -1,25 +1,17 @@
-"""Transfers of parts measured: locality (Collins et al., Fig. 7) and realism (Table 1), kept as they are done.
+"""Transfers of parts measured: locality (Collins et al., Fig. 7) and realism (Table 1), kept as they are done."""
 
-What is measured of each part is kept in a folder under the hash of all it depends on, so an interrupted evaluation goes
-on where it was.
-"""
-
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from infer.catalog.catalog import Catalog, Settings
 from infer.edits.query_transfer import BUDGET, Query
-from infer.evaluate.curves import digest
 from infer.evaluate.judging import Say, real_pictures
+from infer.evaluate.kept import Kept, Results, digest
 from infer.evaluate.locality import (
     GLOBAL,
     POINTS,
@@ -30,7 +22,6 @@ from infer.evaluate.locality import (
     mean_heat,
     measure_curves,
 )
-from infer.photo import atomic_write
 from infer.transfer import PartTransfer, transfer_parts
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
@@ -129,7 +120,7 @@ class Evaluation:
     def curves(self, part: str) -> dict[str, Curve]:
         """Curves of all modes for a part."""
 
-        def compute() -> dict[str, Tensor]:
+        def compute() -> Results:
             how: dict[str, Any] = {"rho": self.query.rho, "per_layer": self.query.per_layer, "shift": self.shift}
             found = measure_curves(self.model, self.catalog, part, pairs=self.pairs, **how, **self._sampling())
             return {
@@ -148,7 +139,7 @@ class Evaluation:
     def heat(self, part: str) -> Tensor:  # -> [R,R]
         """Averaged heat map of a part."""
 
-        def compute() -> dict[str, Tensor]:
+        def compute() -> Results:
             how: dict[str, Any] = {"pairs": self.pairs, "shift": self.shift}
             return {"heat": mean_heat(self.model, self.catalog, {part: self.query}, **how, **self._sampling())[part]}
 
@@ -194,39 +185,15 @@ class Evaluation:
             self.say(what, done, total)
         return torch.cat(parts)
 
-    def _kept(
-        self, settings: dict[str, Any], part: str | None, compute: Callable[[], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
+    def _kept(self, settings: dict[str, Any], part: str | None, compute: Callable[[], Results]) -> Results:
         """What was computed under these settings before, else what is computed now."""
-        clusters = [] if part is None else list(self.catalog.clusters(part))
-        whole = {
-            "format": FORMAT,
-            "generator": digest(self.model.generator.state_dict().values()),
-            "catalog": digest([self.catalog.centres, *self.catalog.contributions.values()]),
-            "clusters": clusters,
-            "shift": self.shift,
-            "truncation": self.truncation,
-            "seed": self.seed,
-        }
-        text = json.dumps(whole | settings, sort_keys=True)
-        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
-        found = read_kept(path, text)
-        if found is None:
-            found = compute()
-            content = save({key: t.cpu().contiguous() for key, t in found.items()}, {"settings": text})
-            self.folder.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, lambda stream: stream.write(content))
-        return found
-
-
-def read_kept(path: Path, settings: str) -> dict[str, Tensor] | None:
-    """What was kept, or None if there is nothing, a damaged file, or one of other settings."""
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("settings") != settings:
-                return None
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError:
-        return None
+        kept = Kept(
+            self.folder,
+            format=FORMAT,
+            generator=digest(self.model.generator.state_dict().values()),
+            catalog=digest([self.catalog.centres, *self.catalog.contributions.values()]),
+            shift=self.shift,
+            truncation=self.truncation,
+            seed=self.seed,
+        )
+        return kept(compute, **settings, clusters=[] if part is None else list(self.catalog.clusters(part)))

@@ -19,9 +19,10 @@ from torch import Tensor
 from infer.evaluate.curves import Photos, evenly, validation_photos
 from infer.evaluate.generator import INDEPENDENT
 from infer.evaluate.judging import Probe, Say, judge_features, real_pictures, share
+from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.reconstruction import BATCH, find_codes
 from infer.model_projection import PRESETS, check_projects
-from infer.settling import Wanted, settle, settles
+from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted, settle, settles
 from models.errors import PhotograftError
 from models.judges import JUDGES, frechet, to_uint8
 from models.outline import OUTLINE, segment
@@ -29,10 +30,14 @@ from models.projection_step import prepare_once
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import Model
 
+Show = Callable[[Tensor], Tensor]
+"""Pictures [n,3,R,R] of latents [n,D]."""
+
 SHEET_PHOTOS, SHEET_TARGETS = 16, 5
 SETTLING = PRESETS["balanced"].settling
 REAL = 4000  # pictures: a probe fitted to fewer errs more, on translations and on real ones
 SETTLED = 32  # translations that are settled at once
+FORMAT = 1  # of kept latents
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Found:
 
     Attributes:
         steps, settling: updates of projection, and of each translation's latent after it.
-        pairs: every pair of groups.
+        pairs: every group's photos into the groups asked for.
         frechet: of translations into classes drawn as in training, to the real pictures.
         reconstruction: the same of reconstructions of the photos, to the photos.
         overlap: [M] IoU of the animal in a photo and in a translation; NaN where neither shows one.
@@ -149,7 +154,7 @@ class References:
     """
 
     def __init__(self, model: Model, root: Path, n: int, seed: int, say: Say) -> None:
-        self.judge = JUDGES[INDEPENDENT]().to(memory_format=torch.channels_last)
+        self.judge = JUDGES[INDEPENDENT]()
         self.say, groups = say, torch.tensor(model.groups)
         real, real_label, val, val_label = real_pictures(root, model, n, seed)
         self.real = self.features(real, "real pictures")
@@ -173,6 +178,11 @@ class Translator:
         seed: of target classes.
         outline: [N,h,w], where the animal is in the photos, for settling; None: nothing is settled.
         dtype: of the generator while settling.
+        kept: where settled latents are kept as they are done; None: nowhere.
+        into: names of the groups into which pairs are formed; empty: all.
+
+    Raises:
+        PhotograftError: a group that the model does not have.
     """
 
     def __init__(
@@ -184,10 +194,17 @@ class Translator:
         seed: int,
         outline: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
+        kept: Kept | None = None,
+        into: Sequence[str] = (),
     ) -> None:
         assert photos.label is not None
+        self.kept = kept or Kept(None)
         self.model, self.label, self.references, self.seed = model, photos.label, references, seed
         self.groups, self.per_photo, self.outline, self.dtype = torch.tensor(model.groups), per_photo, outline, dtype
+        unknown = set(into) - set(model.group_names)
+        if unknown:
+            raise PhotograftError(f"no group {sorted(unknown)}: choose among {', '.join(model.group_names)}")
+        self.into = [k for k in self.groups.unique().tolist() if not into or model.group_names[k] in into]
         self.generator = prepare_once(model.generator, channels_last=True)
         self.pictures = to_uint8(photos.target)
         self.own = references.features(self.pictures, "photos")
@@ -214,14 +231,18 @@ class Translator:
                 image: Tensor = generator(latent.to(self.dtype), k)
                 return image
 
-            parts.append(settle(self.model, z[part], wanted, show, steps=steps))
+            def compute(latent: Tensor = z[part], wanted: Wanted = wanted, show: Show = show) -> Results:
+                return {"z": settle(self.model, latent, wanted, show, steps=steps)}
+
+            start = digest([z[part], wanted.classes, wanted.outline])
+            parts.append(self.kept(compute, settling=steps, start=start)["z"])
             self.references.say(f"settling {what}", i + len(parts[-1]), len(z))
         return torch.cat(parts)
 
     def pairs(self, z: Tensor, settling: int) -> list[Pair]:
-        """Every group's photos into every group."""
+        """Every group's photos into the groups asked for."""
         names, found = self.model.group_names, []
-        for target in self.groups.unique().tolist():
+        for target in self.into:
             wanted = draw_in_group(self.groups, self.label, target, self.seed)
             for source in self.groups.unique().tolist():
                 rows = ((self.groups[self.label] == source) & (wanted >= 0)).nonzero()[:, 0]
@@ -282,6 +303,8 @@ def evaluate_translation(
     bf16: bool = False,
     settling: int = SETTLING,
     seed: int = 1,
+    into: Sequence[str] = (),
+    folder: Path | None = None,
     say: Say | None = None,
 ) -> TranslationReport:
     """Translate validation photos of known class into other classes and judge the pictures.
@@ -297,10 +320,12 @@ def evaluate_translation(
         bf16: projection, and the generator while settling, in bfloat16.
         settling: updates of each translation's latent after projection, if the model can; none after E alone.
         seed: of the target classes and of the choice of real pictures.
+        into: names of the groups into which class errors are measured; empty: all.
+        folder: where latents are kept as they are found; None: nowhere.
         say: told of progress.
 
     Raises:
-        PhotograftError: networks that are missing, an unconditional model, data of other classes.
+        PhotograftError: networks that are missing, an unconditional model, data of other classes, an unknown group.
     """
     say = say or (lambda what, done, total: None)
     check_projects(model)
@@ -315,11 +340,12 @@ def evaluate_translation(
     if settling and any(steps) and settles(model):
         say("segmenting photos", 0, len(chosen))
         outline = segment(segmenter, chosen.target, OUTLINE)
-    translator = Translator(model, chosen, references, per_photo, seed, outline, dtype)
+    kept = Kept(folder, format=FORMAT, bf16=bf16, weights=[SHAPE_WEIGHT, CLASS_WEIGHT], **digests(model))
+    translator = Translator(model, chosen, references, per_photo, seed, outline, dtype, kept, into)
     found = []
     for t in steps:
         advance = _counter(say, f"projecting, {t} updates", len(chosen))
-        z = find_codes(model, chosen, t, advance, dtype=dtype)
+        z = find_codes(model, chosen, t, advance, kept, dtype=dtype)
         found.append(translator.found(t, z, masks, segmenter, settling if t and outline is not None else 0))
     drawn = per_photo * len(chosen)
     part = min(drawn, real // 2)

@@ -37,6 +37,19 @@ def test_points_are_in_order_and_whole(exports: list[str], pictures: Path) -> No
     assert len(history_rows(points)) == 3
 
 
+def test_what_is_done_is_not_done_again(
+    exports: list[str], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"samples": 48, "photos": 12, "masks": 2, "folder": tmp_path / "kept"}
+    (first,) = measure_history(exports[:1], pictures, **options)  # type: ignore[arg-type]
+    both = measure_history(exports, pictures, **options)  # type: ignore[arg-type]
+    monkeypatch.setattr(history, "Translator", None)
+    assert measure_history(exports, pictures, **options) == both  # type: ignore[arg-type]
+    assert both[1] == first
+    with pytest.raises(TypeError):
+        measure_history(exports, pictures, **options | {"seed": 2})  # type: ignore[arg-type]
+
+
 def test_command(exports: list[str], pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     command = ["evaluate", "history", *exports, "--data", str(pictures), "--out", str(out)]

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from infer.cli import main
-from infer.evaluate import translation
+from infer.evaluate import reconstruction, translation
 from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
@@ -86,6 +86,17 @@ def test_report_of_a_random_model(
     assert f"settling weighs outline {SHAPE_WEIGHT:g} and class {CLASS_WEIGHT:g}" in text
     assert len(pair_rows(report)) == 1 + sum(len(found.pairs) for found in report.found)
     assert len(summary_rows(report)) == 3
+
+
+def test_pairs_into_some_groups(model: Model, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    options = {"photos": 12, "steps": (0,), "translations": 12, "real": 40, "masks": 1}
+    everything = evaluate_translation(model, pictures, **options).found[0].pairs  # type: ignore[arg-type]
+    some = evaluate_translation(model, pictures, **options, into=["big cat"]).found[0].pairs  # type: ignore[arg-type]
+    assert some == [pair for pair in everything if pair.target == "big cat"]
+    assert some
+    with pytest.raises(PhotograftError, match=r"\['bird'\].*big cat"):
+        evaluate_translation(model, pictures, **options, into=["bird"])  # type: ignore[arg-type]
 
 
 def test_translations_after_projection_are_settled(
@@ -170,3 +181,32 @@ def test_command_and_its_errors(
 def test_encoder_is_needed_for_zero_updates(model: Model, pictures: Path) -> None:
     with pytest.raises(PhotograftError, match="no encoder"):
         evaluate_translation(replace(model, encoder=None), pictures, steps=[0])
+
+
+def test_latents_are_not_searched_again(
+    model: Model, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    network = ProjectedDiscriminator(4, model.generator.resolution, mixed_channels=4, head_channels=4)
+    network.outline.last.weight.normal_()
+    reading = replace(model, projected=network.freeze())
+    options = {"photos": 8, "steps": (0, 1), "translations": 8, "real": 40, "masks": 1, "settling": 1}
+    options["folder"] = tmp_path / "kept"
+    first = evaluate_translation(reading, pictures, **options)  # type: ignore[arg-type]
+    searched: list[int] = []
+
+    def project_pictures(
+        model: Model, target: torch.Tensor, names: list[str], *, steps: int, **_: object
+    ) -> list[object]:
+        searched.append(steps)
+        return original(model, target, names, steps=steps)
+
+    original = reconstruction.project_pictures
+    monkeypatch.setattr(reconstruction, "project_pictures", project_pictures)
+    monkeypatch.setattr(translation, "settle", None)
+    again = evaluate_translation(reading, pictures, **options)  # type: ignore[arg-type]
+    assert set(searched) == {0}  # E alone
+    assert [found.frechet for found in again.found] == [found.frechet for found in first.found]
+    assert torch.equal(again.found[1].sheet.translations, first.found[1].sheet.translations)
+    with pytest.raises(TypeError):
+        evaluate_translation(reading, pictures, **options | {"settling": 2})  # type: ignore[arg-type]
