@@ -7,6 +7,7 @@ photos, which is what makes training feasible on small machines: see docs/traini
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -18,6 +19,7 @@ from data.module import ImageDataModule
 from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
+from models.files import read_header
 from models.resampling import resize
 from train.adversaries import Adversary, ProjectedAdversary, StyleGAN2Adversary
 from train.augment import Augmentation
@@ -74,6 +76,9 @@ class GAN(Counting):
         graphed: replay steps as CUDA graphs (see `train.graph`). On one CUDA device; elsewhere it has no effect. Not
             with `path_weight` or StyleGAN2's own adversary, which decide anew in every step.
         init_generator, init_encoder: weights files to start from.
+
+    Attributes:
+        images_before: real pictures that the trainings behind `init_generator` had seen.
 
     Raises:
         PhotograftError: reconstructions, translations or whitening without an encoder, diversity without a projected
@@ -139,6 +144,7 @@ class GAN(Counting):
         self._report: dict[str, Tensor] = {}
         self._looked: dict[int, Looked] = {}
         self.init_generator, self.init_encoder = init_generator, init_encoder
+        self.images_before = 0
         self.generator: Generator | None = None
         self.encoder: FeatureEncoder | None = None
         if encoder is None and any(stage.needs_encoder for stage in self.stages):
@@ -187,6 +193,8 @@ class GAN(Counting):
             return
         data = self._data
         self.generator = build_generator(self.specification, data, self.group_tables, self.init_generator)
+        if self.init_generator is not None:
+            self.images_before = int(read_header(Path(self.init_generator)).info.get("images_seen", 0))
         if self.encoder_specification is not None:
             self.encoder = cast(FeatureEncoder, build_encoder(self.encoder_specification, self.init_encoder))
         self.ema = nn.ModuleDict({"generator": copy.deepcopy(self.generator)})
@@ -469,6 +477,7 @@ class GAN(Counting):
         for index, adversary in enumerate(self._opponents):
             roles[f"adversaries.{index}.network"] = ("discriminator", adversary.network)
         checkpoint["networks"] = describe(roles)
+        checkpoint["images_before"] = self.images_before
         checkpoint["classes"] = {
             "class_names": self.class_names,
             "groups": self.groups,

@@ -27,6 +27,7 @@ from models.locator import (
     locator_loss,
     network_picture,
 )
+from models.processor import computes_bfloat16
 from models.registry import KINDS
 
 MAX_HEADS = 4  # per picture
@@ -145,7 +146,7 @@ class SceneFeatures(pl.LightningDataModule):
         views: random windows (`random_view`) beside the photos themselves, as a share of their number.
         balance: a picture is drawn with weight (count of its species) ** -balance.
         seed: of the views and the order.
-        half_precision: compute the features in bfloat16 (faster on most CPUs).
+        half_precision: compute the features in bfloat16 on CPUs that have instructions for it.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class SceneFeatures(pl.LightningDataModule):
         parts = []
         for start in range(0, len(scenes), 16):
             chunk = np.stack([network_picture(scene.pixels) for scene in scenes[start : start + 16]])
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.half_precision):
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.half_precision and computes_bfloat16()):
                 parts.append(backbone(images_to_input(torch.from_numpy(chunk))).half())
         boxes = torch.zeros(len(scenes), MAX_HEADS, 4)
         for row, scene in zip(boxes, scenes, strict=True):

@@ -14,6 +14,7 @@ from models.base import Configurable, Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.files import load_network
+from models.processor import computes_bfloat16
 from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
 from models.zoo import Model, load_model
 from train.classes import generator_labels
@@ -53,7 +54,8 @@ class ProjectionTraining(Counting):
         learning_rate: of Adam (betas 0.0 and 0.9).
         decay: (from, to) images over which the learning rate goes linearly to zero.
         weight_decay: times the weights is added to the gradient, before it is clipped as in the original.
-        half_precision: the frozen networks in bfloat16 and channels_last (2-3x faster on CPUs that have it).
+        half_precision: the frozen networks in channels_last and, but on CPUs without instructions for it, in bfloat16
+            (2-3x faster).
 
     Raises:
         PhotograftError: unknown names, missing or damaged files, networks that do not fit together; at the start of
@@ -124,7 +126,8 @@ class ProjectionTraining(Counting):
     def frozen(self) -> Frozen:
         """Copies of the networks that are not trained, on this module's device."""
         if self._frozen is None:
-            dtype = torch.bfloat16 if self.half_precision else torch.float32
+            half = self.half_precision and (self.device.type != "cpu" or computes_bfloat16())
+            dtype = torch.bfloat16 if half else torch.float32
             generator, discriminator = (
                 prepare(network, dtype, self.half_precision)
                 for network in (self.model.generator, self._discriminator[0])

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.errors import PhotograftError
+from models.files import read_header
 from models.zoo import load_model
 from tests.train.tiny import fit, gan, read, write_shards
 from train.cli import run_export
@@ -100,6 +101,10 @@ def test_a_new_training_starts_from_an_export(trained: tuple[GAN, Path], tmp_pat
     export(checkpoint, tmp_path / "mine", half=False)
     files = {f"init_{kind}": str(tmp_path / f"mine.{kind}.safetensors") for kind in ("generator", "encoder")}
     new = fit(checkpoint.parent / "data", tmp_path, 0, module=gan(**files, learning_rate=0.0, table_learning_rate=0.0))
+    again = fit(checkpoint.parent / "data", tmp_path / "again", 1, module=gan(**files))
+    export(tmp_path / "again" / "last.ckpt", tmp_path / "again" / "mine", standing=0)
+    seen = read_header(tmp_path / "again" / "mine.generator.safetensors").info["images_seen"]
+    assert seen == module.images_seen + again.images_seen > again.images_seen > 0
     expected = folded(module.averaged_generator)
     for name, value in folded(new.averaged_generator).named_parameters():
         assert torch.equal(value, expected.get_parameter(name)), name
