@@ -6,20 +6,21 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-COUNTS = ("images_seen", "steps")
+COUNTS = ("images_before", "images_seen", "steps")
 
 
 class Counting(pl.LightningModule):
     """A module that counts. Not buffers: reading one at every step would make the host wait for the GPU.
 
     Attributes:
+        images_before: real pictures that the trainings behind its first weights had seen.
         images_seen: real pictures that the training has seen, on all devices together.
         steps: of the training.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.images_seen, self.steps = 0, 0
+        self.images_before, self.images_seen, self.steps = 0, 0, 0
 
     def count(self, images: int) -> None:
         """One more step, on so many real pictures of this device."""

@@ -101,8 +101,8 @@ def _info(content: dict[str, Any], learning_rate: float | None, checkpoint: Path
     """What a checkpoint's files say about themselves."""
     state: dict[str, Tensor] = content["state_dict"]
     info = dict(content.get("classes", {})) | {k: int(state[k]) for k in ("images_seen", "steps") if k in state}
-    if "images_before" in content:  # the trainings that this one started from belong to the weights' history
-        info["images_seen"] += content["images_before"]
+    if "images_before" in state:  # the trainings that this one started from belong to the weights' history
+        info["images_seen"] += int(state["images_before"])
     if "generator" in content:  # sha256 of the file that E, or A and B, belong to
         info["generator"] = content["generator"]
     if "projection_rate" in content:

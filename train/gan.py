@@ -77,9 +77,6 @@ class GAN(Counting):
             with `path_weight` or StyleGAN2's own adversary, which decide anew in every step.
         init_generator, init_encoder: weights files to start from.
 
-    Attributes:
-        images_before: real pictures that the trainings behind `init_generator` had seen.
-
     Raises:
         PhotograftError: reconstructions, translations or whitening without an encoder, diversity without a projected
             discriminator, graphs of what is not the same in every step; later a term that the generator has no place
@@ -144,7 +141,6 @@ class GAN(Counting):
         self._report: dict[str, Tensor] = {}
         self._looked: dict[int, Looked] = {}
         self.init_generator, self.init_encoder = init_generator, init_encoder
-        self.images_before = 0
         self.generator: Generator | None = None
         self.encoder: FeatureEncoder | None = None
         if encoder is None and any(stage.needs_encoder for stage in self.stages):
@@ -477,7 +473,6 @@ class GAN(Counting):
         for index, adversary in enumerate(self._opponents):
             roles[f"adversaries.{index}.network"] = ("discriminator", adversary.network)
         checkpoint["networks"] = describe(roles)
-        checkpoint["images_before"] = self.images_before
         checkpoint["classes"] = {
             "class_names": self.class_names,
             "groups": self.groups,

@@ -36,7 +36,7 @@ def measure_statistics(generator: Generator, distribution: Tensor, batches: int 
         mean, deviation = (
             t.double() for t in torch.native_batch_norm(x, None, None, None, None, True, 0.0, EPSILON)[1:]
         )
-        variance = deviation.pow(-2) - EPSILON
+        variance = (deviation.pow(-2) - EPSILON).clamp_min(0)
         sums[norm] += torch.stack([mean, variance + mean.square()]).cpu()
 
     hooks = [norm.register_forward_pre_hook(add) for norm in running]

@@ -88,7 +88,7 @@ def validation_photos(root: Path, model: Model, n: int, seed: int) -> Photos:
     Raises:
         PhotograftError: data of other classes, or without validation pictures.
     """
-    train, val = open_splits(root, classes=None, min_images=0, val_root=None, val_fraction=0.05)
+    train, val = open_splits(root)
     if model.class_names and train.class_names != model.class_names:
         raise PhotograftError(f"the classes in {root} are not those of model {model.name}: evaluate on its own data")
     if len(val) == 0:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
+from data.sources import open_splits
 from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.generator import draw_samples
 from infer.evaluate.judging import Say
@@ -89,7 +90,8 @@ def measure_history(
     """
     say = say or (lambda what, done, total: None)
     judge, points = _Judge(root, samples, photos, masks, seed, say), []
-    kept = Kept(folder, format=FORMAT, samples=samples, masks=masks, seed=seed)
+    compared = digest([torch.as_tensor(open_splits(root)[0].labels)])  # other training pictures are another reference
+    kept = Kept(folder, format=FORMAT, samples=samples, masks=masks, seed=seed, train=compared)
     for done, name in enumerate(names):
         say(f"model {done + 1} of {len(names)}", done, len(names))
         model = load_model(name)

@@ -86,7 +86,7 @@ def real_pictures(root: Path, model: Model, n: int, seed: int) -> tuple[Tensor, 
     Raises:
         PhotograftError: data whose classes are not the model's.
     """
-    train, val = open_splits(root, classes=None, min_images=0, val_root=None, val_fraction=0.05)
+    train, val = open_splits(root)
     if train.class_names != model.class_names:
         raise PhotograftError(f"the classes in {root} are not those of model {model.name}: evaluate on its own data")
     resolution = model.generator.resolution

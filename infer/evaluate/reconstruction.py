@@ -94,7 +94,7 @@ def classmates(root: Path, model: Model, label: Tensor, seed: int) -> Tensor:  #
     Raises:
         PhotograftError: a class without training photos.
     """
-    train, _ = open_splits(root, classes=None, min_images=0, val_root=None, val_fraction=0.05)
+    train, _ = open_splits(root)
     random, labels = np.random.default_rng(seed), np.asarray(train.labels)
     numbers = []
     for k in label.tolist():

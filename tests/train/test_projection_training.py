@@ -94,6 +94,15 @@ def test_looking_changes_nothing(kind: str, changes: dict[str, Any], model: Path
         assert grid.size == (4 * 34 + 2, 4 * 34 + 2)  # photos, start, after 1 and 3 steps
 
 
+@pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_half_precision_only_where_the_processor_has_it(
+    native: bool, expected: torch.dtype, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.projection.computes_bfloat16", lambda: native)
+    frozen = MAKE["encoder"](model, half_precision=True).frozen
+    assert {p.dtype for p in (*frozen.generator.parameters(), *frozen.discriminator.parameters())} == {expected}
+
+
 @KINDS
 def test_grid_and_validation_show_projection(kind: str, model: Path, shards: Path, tmp_path: Path) -> None:
     module = train(kind, model, shards, tmp_path)

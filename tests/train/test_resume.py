@@ -105,7 +105,7 @@ def test_everything_that_learns_has_learnt_and_is_kept(shards: Path, tmp_path: P
     moments = [len(optimizer["state"]) for optimizer in content["optimizer_states"]]
     assert all(moments)
     prefixes = {key.split(".")[0] for key in content["state_dict"]}
-    assert prefixes == {"images_seen", "steps", "generator", "encoder", "ema", "adversaries"}
+    assert prefixes == {"images_before", "images_seen", "steps", "generator", "encoder", "ema", "adversaries"}
 
 
 def kill(name: str, shards: Path, folder: Path, root: Path) -> None:

@@ -32,3 +32,17 @@ def test_it_does_not_depend_on_the_global_stream() -> None:
         measure_statistics(generator, torch.zeros(0), batches=2, batch_size=4)
         found.append({k: v.clone() for k, v in generator.state_dict().items()})
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0] if "num_batches" not in key)
+
+
+def test_they_are_those_of_the_samples() -> None:
+    torch.manual_seed(0)
+    generator = SNGANGenerator([8, 8, 4], 6, 0).eval()
+    seen: list[torch.Tensor] = []
+    hook = generator.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].double()))
+    measure_statistics(generator, torch.zeros(0), batches=3, batch_size=16)
+    hook.remove()
+    x = torch.cat(seen)
+    assert len(x) == 48
+    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    torch.testing.assert_close(generator.norm.running_mean.double(), mean, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(generator.norm.running_var.double(), variance, rtol=1e-4, atol=1e-6)

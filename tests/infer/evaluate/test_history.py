@@ -1,5 +1,6 @@
 """A training's history: one point per export, in the order of pictures seen."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,11 @@ def test_what_is_done_is_not_done_again(
     assert both[1] == first
     with pytest.raises(TypeError):
         measure_history(exports, pictures, **options | {"seed": 2})  # type: ignore[arg-type]
+    more = shutil.copytree(pictures, tmp_path / "more")
+    picture = next(path for path in sorted((more / "train").rglob("*")) if path.is_file())
+    shutil.copy(picture, picture.with_name(f"another{picture.suffix}"))
+    with pytest.raises(TypeError):  # compared with other pictures
+        measure_history(exports, more, **options)  # type: ignore[arg-type]
 
 
 def test_command(exports: list[str], pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
