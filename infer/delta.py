@@ -15,10 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from infer.photo import atomic_write
 from models.base import Generator
 from models.errors import PhotograftError
 from models.files import check_finite
+from models.writing import write_file
 
 FORMAT = "1"
 _LEFT, _RIGHT = ":left", ":right"  # ends of keys in a file; no name of a tensor has a colon
@@ -110,7 +110,7 @@ class Delta:
         """
         metadata = {"photograft_delta": FORMAT, "generator": fingerprint}
         content = save({name: t.contiguous() for name, t in self._tensors().items()}, metadata)
-        atomic_write(path, lambda stream: stream.write(content))
+        write_file(path, lambda stream: stream.write(content))
 
 
 def load_delta(path: Path, fingerprint: str) -> Delta:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from infer.editor import Edit, Editor
-from infer.photo import Box, atomic_write, write_photo
+from infer.photo import Box, write_photo
 from infer.recipe import Recipe
 from infer.samples import to_pixels
 from infer.targets import Target
 from models.errors import PhotograftError
+from models.writing import write_file
 
 TILE = 256
 DELTA = ".delta.safetensors"
@@ -116,12 +117,12 @@ def _described(target: Target) -> str:
 
 def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
     """Write a picture, uint8 [H,W,3] or [H,W], whole or not at all. Raises PhotograftError if it cannot be written."""
-    atomic_write(path, lambda stream: Image.fromarray(pixels).save(stream, "PNG"))
+    write_file(path, lambda stream: Image.fromarray(pixels).save(stream, "PNG"))
 
 
 def write_text(text: str, path: Path) -> None:
     """Write UTF-8 text whole or not at all. Raises PhotograftError if it cannot be written."""
-    atomic_write(path, lambda stream: stream.write(text.encode()))
+    write_file(path, lambda stream: stream.write(text.encode()))
 
 
 # ---------------------------------------------------------------------- files

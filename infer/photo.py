@@ -4,13 +4,9 @@ Pixels are uint8 RGB [H,W,3] everywhere in this module; the photo that was read 
 Every bad input raises `PhotograftError` with one clear line.
 """
 
-import contextlib
 import logging
-import os
 import re
-import uuid
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from models.errors import PhotograftError
+from models.writing import write_file
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -176,29 +173,7 @@ def write_photo(photo: Photo, pixels: Pixels, path: str | Path) -> None:
         except (ValueError, SystemError) as error:  # e.g. a side over the format's limit
             raise PhotograftError(f"{path}: cannot be written as {file_format} ({error}): write a .png") from error
 
-    atomic_write(path, save)
-
-
-def atomic_write(path: str | Path, writer: Callable[[BinaryIO], Any]) -> None:
-    """Call `writer` with a binary stream and give the result the name `path` only when it is complete.
-
-    Folders that are missing are made. Any failure of the file system raises `PhotograftError` and leaves no file.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".photograft-{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
-            writer(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise PhotograftError(f"{path}: cannot be written ({reason}): choose a writable folder with space") from error
-    finally:
-        with contextlib.suppress(OSError):  # a parent that is no folder: the first error says so
-            temporary.unlink(missing_ok=True)
+    write_file(path, save)
 
 
 def crop_square(pixels: Pixels, box: Box, resolution: int) -> Pixels:

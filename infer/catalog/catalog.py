@@ -21,12 +21,12 @@ from torch import Tensor
 from infer.catalog.activations import Resize, cluster_maps, collect, contributions, features_at, find_layer
 from infer.catalog.kmeans import spherical_kmeans
 from infer.evaluate.judging import Say
-from infer.photo import atomic_write
 from infer.samples import Samples, draw
 from models.base import Generator, Layer
 from models.errors import PhotograftError
 from models.files import check_finite
 from models.registry import suggest
+from models.writing import write_file
 from models.zoo import Model, model_stem
 
 FORMAT = "1"
@@ -195,7 +195,7 @@ def save_catalog(catalog: Catalog, path: Path) -> list[Path]:
         {key: t.cpu().contiguous() for key, t in tensors.items()},
         {"photograft_catalog": FORMAT, "settings": json.dumps(described)},
     )
-    atomic_write(path, lambda stream: stream.write(content))
+    write_file(path, lambda stream: stream.write(content))
     return [path, save_names(catalog, path)]
 
 
@@ -205,7 +205,7 @@ def save_names(catalog: Catalog, path: Path) -> Path:
     for name, clusters in catalog.names.items():
         lines.append(yaml.safe_dump({name: list(clusters)}, default_flow_style=None, allow_unicode=True))
     text = "".join(lines)
-    atomic_write(names_path(path), lambda stream: stream.write(text.encode()))
+    write_file(names_path(path), lambda stream: stream.write(text.encode()))
     return names_path(path)
 
 

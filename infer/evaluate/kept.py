@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from infer.photo import atomic_write
+from models.writing import write_file
 from models.zoo import Model
 
 NETWORKS = ("generator", "encoder", "discriminator", "auxiliary", "projected")
@@ -47,7 +47,7 @@ class Kept:
         if found is None:
             found = compute()
             content = save({key: t.cpu().contiguous() for key, t in found.items()}, {"settings": text})
-            atomic_write(path, lambda stream: stream.write(content))
+            write_file(path, lambda stream: stream.write(content))
         return found
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from infer.photo import atomic_write
+from models.writing import write_file
 
 Row = Sequence[str]
 
@@ -63,5 +63,5 @@ def write_files(contents: Mapping[str, str | bytes], out: Path) -> list[Path]:
     """
     for file, content in contents.items():
         data = content.encode() if isinstance(content, str) else content
-        atomic_write(out / file, lambda stream, data=data: stream.write(data))  # type: ignore[misc]
+        write_file(out / file, lambda stream, data=data: stream.write(data))  # type: ignore[misc]
     return [out / file for file in contents]

@@ -28,23 +28,13 @@ from models.segmentation import SEGMENTERS
 from models.zoo import load_model
 from tests.infer.conftest import HEAD, ellipse
 from tests.infer.tiny_model import CLASSES, LAYERS, RESOLUTION, write_tiny_model
+from tests.refusals import refused
 
 CAT = data.cat()
 COMMANDS = ("edit", "project", "demo", "models", "classes", "sample", "inspect", "convert", "bench")
 
 Edit = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
-
-
-def refused(code: int, capture: Capture, words: str, folder: Path | None = None) -> None:
-    """Exit code 2, one line that says what is wrong, and nothing written."""
-    err = capture.readouterr().err
-    assert code == 2, err
-    assert "Traceback" not in err
-    errors = [line for line in err.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1, err
-    assert words in errors[0], err
-    assert folder is None or not folder.exists() or list(folder.iterdir()) == []
 
 
 def size_of(path: Path) -> tuple[int, int]:

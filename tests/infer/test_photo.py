@@ -8,8 +8,9 @@ import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 from skimage import data
 
-from infer.photo import Box, Photo, atomic_write, crop_square, read_mask, read_photo, uncrop, write_photo
+from infer.photo import Box, Photo, crop_square, read_mask, read_photo, uncrop, write_photo
 from models.errors import PhotograftError
+from models.writing import write_file
 
 CAT = data.cat()  # [300,451,3] uint8
 
@@ -232,7 +233,7 @@ def test_nothing_is_half_written(tmp_path: Path, cat_png: Path, monkeypatch: pyt
     with pytest.raises(PhotograftError, match="cannot be written as WEBP"):
         write_photo(Photo(None, wide, "PNG"), wide, out.with_suffix(".webp"))
     with pytest.raises(RuntimeError):  # a bug in a writer must not leave a file either
-        atomic_write(out.with_suffix(".txt"), lambda stream: (_ for _ in ()).throw(RuntimeError()).__next__())
+        write_file(out.with_suffix(".txt"), lambda stream: (_ for _ in ()).throw(RuntimeError()).__next__())
     assert [p.name for p in out.parent.iterdir()] == ["out.png"]
 
 
