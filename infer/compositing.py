@@ -28,7 +28,7 @@ _ERODED = 7  # seamlessClone erodes its mask three times by 3x3: what is thinner
 _THIN, _THICK = 13, 37  # px across: below, seamlessClone is not asked; between, the more the thicker a part is
 _LIMIT = 60.0  # grey levels by which "limited" moves a colour at most: more burns heads out, less shows their edges
 _DIRECT_LIMIT = 80_000  # unknowns up to which a direct factorisation takes about a second
-_LARGEST = 1 << 20  # pixels of a region whose equations are solved at its own size
+_LARGEST, _SOLVED = 1 << 20, 1 << 19  # pixels up to which a region is solved at its own size, and beyond
 _STRIP = 64  # rows that are blended at a time
 
 
@@ -49,8 +49,8 @@ def composite(
     Poisson's equation would burn out the whole head), "mixed" (its gradient mixing), "paste" (alpha only) or
     "poisson-exact" (the 5-point equation solved on exactly the masked pixels: no seam at the mask's edge; slower on
     large masks).
-    A region beyond a megapixel is solved at that size: what the equations add to the patch is smooth, and is enlarged;
-    of fine detail "mixed" then takes at every pixel the photo's or the patch's, whichever is stronger.
+    A region beyond a megapixel is solved at half of one, as what the equations add to the patch is smooth, and that is
+    enlarged; of fine detail "mixed" then takes at every pixel the photo's or the patch's, whichever is stronger.
     Returns a new uint8 [H,W,3]. Raises `PhotograftError` for a mask that selects nothing of the photo, ValueError for
     arrays of a wrong kind.
     """
@@ -198,10 +198,10 @@ def _solve(
     support = np.pad(mask[_moved(bounds[0], -y), _moved(bounds[1], -x)] > _LEAST, margins)
     large = support.size > _LARGEST
     if large:
-        size = [max(round(side * (_LARGEST / support.size) ** 0.5), 1) for side in support.shape]
+        size = [max(round(side * (_SOLVED / support.size) ** 0.5), 1) for side in support.shape]
         target, source = resize_pixels(target, *size), resize_pixels(source, *size)
         support = resize_pixels(support.view(np.uint8) * np.uint8(255), *size) > 0
-    precision = np.float32 if large else np.float64
+    precision: type[np.floating[Any]] = np.float32 if large else np.float64
     change = (_blend(target, source, support, method) - source).astype(precision)
     return _Solution(region, target.astype(precision), source.astype(precision), change, method == "mixed")
 
