@@ -1,4 +1,4 @@
-"""What a close-up costs by its size: seconds beyond projection, and memory.
+"""What a close-up costs by its size: seconds beyond the search for latents, and memory.
 
 Every size is measured in a process of its own, `python -m infer.bench_photos MEGAPIXELS`, as the most memory that a
 process ever had cannot be taken back.
@@ -38,8 +38,8 @@ class Cost:
 
     Attributes:
         megapixels: of the photo.
-        seconds: without projection.
-        settling: how many of these the latent settles, which no photo's size changes.
+        seconds: without projection and settling.
+        settling: seconds that its latent settles; no photo's size changes them.
         bytes_per_pixel: most memory beyond that of a small photo's edit.
     """
 
@@ -59,9 +59,9 @@ def measure_here(megapixels: float, model: str = DEFAULT) -> Cost:
         _edit(editor, small, None)
         settling = _edit(editor, small, None) - _edit(editor, small, 0)
         before = _most_memory()
-        seconds = _edit(editor, large, None)
-        grown = _most_memory() - before
-    return Cost(megapixels, seconds, max(settling, 0.0), grown / (megapixels * 1e6))
+        seconds = _edit(editor, large, 0)
+        more = _most_memory() - before
+    return Cost(megapixels, seconds, max(settling, 0.0), more / (megapixels * 1e6))
 
 
 def measure(megapixels: float, model: str = DEFAULT) -> Cost:
@@ -79,24 +79,18 @@ def bench_photos(sizes: Sequence[float] = SIZES, console: Console | None = None)
     if not is_installed(DEFAULT):
         return []
     costs = [measure(megapixels) for megapixels in sizes]
-    table = Table(title=f"Edit of a close-up beyond projection, defaults, {torch.get_num_threads()} threads")
-    for column in ("megapixels", "seconds", "of these settling", "per megapixel, rest", "bytes per pixel", "bar"):
+    table = Table(title=f"Edit of a close-up, without projection, {torch.get_num_threads()} threads")
+    for column in ("megapixels", "seconds", "settling", "bytes per pixel", "bar"):
         table.add_column(column, justify="right")
     for cost in costs:
-        table.add_row(
-            f"{cost.megapixels:g}",
-            f"{cost.seconds:.2f} s",
-            f"{cost.settling:.2f} s",
-            f"{(cost.seconds - cost.settling) / cost.megapixels:.3f} s",
-            f"{cost.bytes_per_pixel:.1f}",
-            _bar(cost),
-        )
+        numbers = f"{cost.megapixels:g}", f"{cost.seconds:.2f} s", f"{cost.settling:.2f} s"
+        table.add_row(*numbers, f"{cost.bytes_per_pixel:.1f}", _bar(cost))
     (console or Console()).print(table)
     return costs
 
 
 def _bar(cost: Cost) -> str:
-    bars = {12.0: (cost.seconds, MAX_SECONDS, "s"), 48.0: (cost.bytes_per_pixel, MAX_BYTES, "bytes per pixel")}
+    bars = {12.0: (cost.seconds, MAX_SECONDS, "s"), 48.0: (cost.bytes_per_pixel, MAX_BYTES, "bytes")}
     if cost.megapixels not in bars:
         return ""
     value, most, unit = bars[cost.megapixels]
@@ -116,7 +110,7 @@ def _close_up(name: str, megapixels: float, path: Path) -> None:
 
 
 def _edit(editor: Editor, photo: Path, settle: int | None) -> float:
-    """Seconds beyond projection."""
+    """Seconds of everything but projection."""
     start = time.perf_counter()
     editor.set_photo(photo)
     found = time.perf_counter()
