@@ -6,19 +6,19 @@ Metadata keys: `photograft` (format version), `kind` and `family` (registry), `c
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from models.base import Configurable
 from models.errors import PhotograftError
 from models.registry import KINDS
+from models.writing import Writer, write_file
 
 FORMAT = "1"
 
@@ -117,12 +117,18 @@ def _is_frozen_part(network: Configurable, key: str) -> bool:
 def save_network(
     path: Path, network: Configurable, kind: str, info: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Write a network whole or not at all (beside, then rename). Frozen feature networks are left out."""
-    state = {
-        key: value.detach().to(dtype if value.is_floating_point() else value.dtype).contiguous().clone()
-        for key, value in network.state_dict().items()
-        if not _is_frozen_part(network, key)
-    }
+    """Write a network whole or not at all. Frozen feature networks are left out.
+
+    Raises:
+        PhotograftError: it cannot be written.
+    """
+    write_file(path, network_writer(network, kind, info, dtype))
+
+
+def network_writer(
+    network: Configurable, kind: str, info: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
+) -> Writer:
+    """Writes what `save_network` does, for a set of files."""
     metadata = {
         "photograft": FORMAT,
         "kind": kind,
@@ -130,13 +136,13 @@ def save_network(
         "config": json.dumps(network.config),
         "info": json.dumps(info or {}),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    try:
-        save_file(state, beside, metadata)
-        beside.chmod(0o644)  # safetensors makes it private
-        os.replace(beside, path)
-    except (OSError, SafetensorError) as error:
-        raise PhotograftError(f"cannot write {path}: {error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
+
+    def write(stream: BinaryIO) -> None:
+        state = {
+            key: value.detach().to(dtype if value.is_floating_point() else value.dtype).contiguous().clone()
+            for key, value in network.state_dict().items()
+            if not _is_frozen_part(network, key)
+        }
+        stream.write(save(state, metadata))
+
+    return write
