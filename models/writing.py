@@ -118,9 +118,10 @@ def written_beside(path: Path) -> Iterator[Path]:
     try:
         with _telling(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch()  # not every library says that a folder is not writable
+            temporary.unlink()
             yield temporary
-            if temporary.exists():  # of several processes of a training one writes
-                os.replace(temporary, path)
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
-from models.files import load_state, save_network
+from models.files import load_state, network_writer
 from models.registry import KINDS
+from models.writing import Writer, write_files
 from train.codes import widen
 from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
@@ -45,7 +46,7 @@ def export(
     half: bool = True,
     learning_rate: float | None = None,
 ) -> list[Path]:
-    """Write one file per network: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
+    """Write one file per network, all or none: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
 
     Args:
         checkpoint: a `.ckpt` of `train.py fit`.
@@ -70,7 +71,7 @@ def export(
     info = _info(content, learning_rate, checkpoint)
     if not 0 < spread < math.inf or (spread != 1 and "generator" not in content["networks"]):
         raise PhotograftError(f"--spread is {spread}: give a positive number, and a checkpoint with a generator")
-    written = []
+    jobs: dict[Path, Writer] = {}
     for role, description in content["networks"].items():
         kind, family = description["kind"], description["family"]
         network = KINDS[kind].create(family, **description["config"])
@@ -92,9 +93,13 @@ def export(
             widen(network, spread)
         name = "projected" if family == "projected" else kind
         path = out.with_name(f"{out.name}.{name}.safetensors")
-        save_network(path, network, kind, info, torch.float16 if half else torch.float32)
-        written.append(path)
-    return written
+        if path in jobs:
+            raise PhotograftError(f"{checkpoint} holds two networks for {path.name}: it is damaged")
+        if path.exists() and path.samefile(checkpoint):
+            raise PhotograftError(f"{path} is the checkpoint itself: choose another name")
+        jobs[path] = network_writer(network, kind, info, torch.float16 if half else torch.float32)
+    write_files(jobs)
+    return list(jobs)
 
 
 def _info(content: dict[str, Any], learning_rate: float | None, checkpoint: Path) -> dict[str, Any]:

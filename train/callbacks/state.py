@@ -8,6 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from models.writing import written_beside
 from train.callbacks.run import images_seen, run_folder
 
 
@@ -101,8 +102,10 @@ class TimedCheckpoint(pl.Callback):
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         folder = run_folder(trainer, self.folder)
-        beside, path = folder / f"{name}.ckpt.part", folder / f"{name}.ckpt"
-        trainer.save_checkpoint(beside)
+        path = folder / f"{name}.ckpt"
         if trainer.is_global_zero:
-            beside.replace(path)
+            with written_beside(path) as beside:
+                trainer.save_checkpoint(beside)
+        else:
+            trainer.save_checkpoint(path)  # takes part and writes nothing
         self._saved = time.monotonic()
