@@ -61,7 +61,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except PhotograftError as error:
         complain(str(error))
         return 2
-    except BrokenPipeError:
+    except SystemExit as end:  # how typer and rich end at a closed pipe
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
         return reader_gone()
     except OSError as error:  # of the user's files and disks, where nothing nearer has said more
         where = f"{error.filename}: " if error.filename else ""

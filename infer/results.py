@@ -26,8 +26,10 @@ def identity(path: str | Path) -> Identity:
     """What a path names, however it is spelt: a file's device and number, or where it will be if there is none."""
     try:
         found = os.stat(path)
-    except (OSError, ValueError):
+    except OSError:
         return Path(os.path.realpath(path))
+    except ValueError:  # no name of a file at all
+        return Path(path)
     return found.st_dev, found.st_ino
 
 
