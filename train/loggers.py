@@ -35,7 +35,7 @@ class CSVLog(CSVLogger):
             earlier = path.read_bytes() if path.is_file() else b""
             writer: ExperimentWriter = super().experiment  # deletes the file
             if earlier:
-                path.write_bytes(earlier)
+                write_file(path, lambda stream: stream.write(earlier))
                 writer.metrics_keys = earlier.decode().splitlines()[0].split(",")
         return super().experiment
 
