@@ -10,16 +10,19 @@ from typing import BinaryIO
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from infer.cli import main
 from infer.results import identity
+from models.checkpoints.writing import write_networks
 from models.errors import PhotograftError
 from models.files import load_network, save_network
 from models.writing import write_files, written_beside
 from models.zoo import load_model
 from tests.infer.conftest import CAT, HEAD, cat, edit, tiny  # noqa: F401
 from tests.infer.tiny_model import write_tiny_model
+from tests.models.test_foreign_generators import rosinality_state
 from tests.refusals import refused, snapshot
 
 Capture = pytest.CaptureFixture[str]
@@ -267,3 +270,40 @@ def test_a_file_written_beside(tmp_path: Path, failing: str) -> None:
     with pytest.raises(KeyboardInterrupt if failing == "interrupt" else PhotograftError):
         attempt()
     assert snapshot(tmp_path) == {path: b"earlier"}
+
+
+@pytest.mark.parametrize("spelt", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_file_is_not_converted_onto_itself(tmp_path: Path, capsys: Capture, spelt: Spelt) -> None:
+    file = tmp_path / "in" / "x.safetensors"
+    file.parent.mkdir()
+    torch.save({"g_running": rosinality_state(0)}, file)
+    (file.parent / "x.safetensors.part").write_text("a user's")
+    given = spelt(file, tmp_path)
+    if given.suffix != ".safetensors":
+        given = given.rename(given.with_suffix(".safetensors"))
+    before = snapshot(tmp_path)
+    refused(main(["convert", str(file), str(given)]), capsys, "is the file to convert: choose another name")
+    assert snapshot(tmp_path) == before
+    assert main(["convert", str(file), str(tmp_path / "y.safetensors")]) == 0
+    assert snapshot(tmp_path).items() >= before.items()
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_networks_of_a_file_are_converted_all_or_none(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    model = load_model(str(tiny))
+    networks = {"generator": model.generator, "discriminator": model.discriminator, "encoder": model.encoder}
+    (tmp_path / "y.generator.safetensors").write_text("earlier")
+    before = snapshot(tmp_path)
+    calls: list[int] = []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PhotograftError, match="No space left"):
+        write_networks(networks, dict.fromkeys(networks, "x"), tiny, tmp_path / "y.safetensors")
+    assert snapshot(tmp_path) == before
