@@ -184,14 +184,20 @@ def test_broken_shards(tmp_path: Path, shards: Path) -> None:
 
 
 def test_imagenet_range_and_names(imagenet: Path) -> None:
-    pictures = open_pictures(imagenet, classes="151-293", val_fraction=0.0)
+    pictures = open_pictures(imagenet, classes="position:151-293", val_fraction=0.0)
     assert pictures.num_classes == 143
     assert (pictures.class_names[0], pictures.class_names[-1]) == ("Chihuahua", "cheetah")
     assert pictures.counts[0] == 2
 
 
 def test_imagenet_mixed_choice_keeps_the_order(imagenet: Path) -> None:
-    choice: list[str | int] = ["tiger cat", "n02001057", 282, "150-152", "tench"]  # n02001057 is number 151
+    choice: list[str | int] = [
+        "tiger cat",
+        "n02001057",
+        "position:282",
+        "position:150-152",
+        "tench",
+    ]  # n02001057 is number 151
     pictures = open_pictures(imagenet, classes=choice, val_fraction=0.0)
     assert pictures.class_names == ["tiger cat", "Chihuahua", "sea lion", "Japanese spaniel", "tench"]
     assert pictures.labels.tolist().count(1) == 2
@@ -199,7 +205,7 @@ def test_imagenet_mixed_choice_keeps_the_order(imagenet: Path) -> None:
 
 def test_folders_named_synset_and_breed(tmp_path: Path) -> None:
     folder(tmp_path, {"n02085620-Chihuahua": 1, "n02085782-Japanese_spaniel": 1, "n02085936-Maltese_dog": 1})
-    for choice in ("n02085782", "japanese spaniel", "n02085782-Japanese_spaniel", 1):
+    for choice in ("n02085782", "japanese spaniel", "n02085782-Japanese_spaniel", "position:1"):
         assert open_pictures(tmp_path, classes=choice).class_names == ["n02085782-Japanese_spaniel"]
 
 
@@ -214,9 +220,9 @@ def test_unknown_class_names_the_nearest(shards: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("choice", [4, "2-9", "3-1", "100"])
-def test_number_out_of_range(shards: Path, choice: str | int) -> None:
-    with pytest.raises(PhotograftError, match="has classes 0-3"):
+@pytest.mark.parametrize("choice", ["position:4", "position:2-9", "position:3-1", "position:100"])
+def test_position_out_of_range(shards: Path, choice: str) -> None:
+    with pytest.raises(PhotograftError, match="classes at positions 0-3"):
         open_pictures(shards, classes=choice)
 
 
