@@ -124,8 +124,8 @@ def _check_end(raw: BinaryIO, offset: int, path: str, tally: Tally) -> None:
         tally.tell(f"{printable(path)} has no end mark: it may have been cut between two members")
     elif rest.strip(b"\0"):
         raise PhotograftError(
-            f"{printable(path)} goes on after byte {offset:,}, where no tar is to be read: it is damaged, or several"
-            " tars in one file: fetch or write it again"
+            f"{printable(path)} is truncated or damaged at byte {offset:,}, or holds several tars: fetch it again, or"
+            " write one tar"
         )
 
 
