@@ -15,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.folders import Folder, scan
-from data.labels import Label, SampleLabels, read_classes_json, read_dataset_json
+from data.labels import Label, SampleLabels, parse_dataset_json, read_classes_json, read_json
 from data.layout import ClassPictures, arrange
 from data.patterns import find_shards
 from data.records import Catalogue, Record
 from data.report import Tally, printable
 from data.shards import pictures_of, read_index
+from data.zips import read_zip
 from models.errors import PhotograftError
 
 _SYNSET = re.compile(r"n\d{8}")
@@ -44,7 +45,7 @@ def open_catalogue(
         val_fraction: part of the pictures, chosen by a hash of their names, for validation when there is no such split.
         picture: which member of a shard's samples is the picture, as a suffix ("jpg"); None for the only one.
         labels: where labels are told. Shards: "cls" (default), "json" or "json:FIELD". Folders: None for class folders,
-            or a file in `root` as StyleGAN's tools write it, "dataset.json".
+            or a file in `root` as StyleGAN's tools write it, "dataset.json"; so in a zip of theirs, too.
 
     Raises:
         PhotograftError: nothing there, no pictures, a broken tar, a sample without a class, or what can be read in two
@@ -52,24 +53,7 @@ def open_catalogue(
     """
     where, tally = os.path.expanduser(str(root)), Tally()
     held = None if val_root is None else os.path.expanduser(str(val_root))
-    shards, val_shards = find_shards(where, tally)
-    if shards:
-        val_shards = find_shards(held, tally)[0] if held is not None else val_shards
-        if held is not None and not val_shards:
-            raise PhotograftError(f"no tar shards at {printable(held)}: give a pattern of .tar files as val_root")
-        catalogue = _scan_shards(where, shards, val_shards, picture, labels or "cls", tally)
-    elif os.path.isdir(where):
-        if picture is not None:
-            raise PhotograftError(f"picture is {printable(picture)!r}: it is for tar shards, and {where} is a folder")
-        catalogue = _scan_folders(where, held, labels, tally)
-    elif os.path.exists(where):
-        raise PhotograftError(
-            f"{printable(where)} is no folder and no .tar shard: unpack it, or give the folder it is in"
-        )
-    else:
-        raise PhotograftError(
-            f"no such data folder or tar shards: {printable(where)} (check the path, or mount the disk)"
-        )
+    catalogue = _scan(where, held, picture, labels, tally)
     catalogue.notes = tally.lines()
     if not catalogue.train:
         left = f" ({catalogue.notes[-1]})" if catalogue.notes else ""
@@ -83,6 +67,33 @@ def open_catalogue(
             f"no validation set: kept for it by a hash of names (val_fraction {val_fraction:g}): {len(catalogue.val):,}"
         )
     return catalogue
+
+
+def _scan(where: str, val_root: str | None, picture: str | None, labels: str | None, tally: Tally) -> Catalogue:
+    """Whatever lies there, by its kind."""
+    shown = printable(where)
+    train, val = find_shards(where, tally)
+    if train:
+        val = find_shards(val_root, tally)[0] if val_root is not None else val
+        if val_root is not None and not val:
+            raise PhotograftError(f"no tar shards at {printable(val_root)}: give a pattern of .tar files as val_root")
+        if set(train) & set(val):
+            raise PhotograftError(
+                f"{shown}: {printable(min(set(train) & set(val)))} is for training and validation both"
+            )
+        return _scan_shards(where, train, val, picture, labels or "cls", tally)
+    if not os.path.exists(where):
+        raise PhotograftError(f"no such data folder or tar shards: {shown} (check the path, or mount the disk)")
+    if picture is not None:
+        raise PhotograftError(f"picture is {printable(picture)!r}: it is for tar shards, and {shown} is none")
+    if os.path.isdir(where):
+        return _scan_folders(where, val_root, labels, tally)
+    if where.lower().endswith(".zip") and labels is not None and val_root is None:
+        return _number_classes(where, read_zip(where, labels, tally), [], {}, {}, False, tally)
+    raise PhotograftError(
+        f"{shown} is no folder and no .tar shard: unpack it, and give the folder (a .zip of StyleGAN's tools may stay"
+        " one, with labels: dataset.json and no val_root)"
+    )
 
 
 def _hash_split(catalogue: Catalogue, fraction: float) -> None:
@@ -108,6 +119,8 @@ def _hash_split(catalogue: Catalogue, fraction: float) -> None:
 def _scan_folders(root: str, val_root: str | None, labels: str | None, tally: Tally) -> Catalogue:
     if val_root is not None and not os.path.isdir(val_root):
         raise PhotograftError(f"no such folder of validation pictures: {printable(val_root)}")
+    if val_root is not None and os.path.samefile(root, val_root):
+        raise PhotograftError(f"val_root is root itself, {printable(root)}: give another folder, or leave it out")
     top = scan(root, tally, without=val_root)
     held = None if val_root is None else scan(val_root, tally)
     if labels is not None:
@@ -152,7 +165,7 @@ def _listed(folder: Folder, labels: str, tally: Tally) -> list[tuple[Record, Lab
     if not labels.endswith(".json"):
         raise PhotograftError(f"labels is {printable(labels)!r}: for a folder give a file in it, such as dataset.json")
     path = os.path.join(folder.path, labels)
-    known = read_dataset_json(path)
+    known = parse_dataset_json(read_json(path), printable(path))
     found: list[tuple[Record, Label]] = []
     for name in folder.names():
         number = known.pop(name, None)

@@ -17,7 +17,7 @@ from models.errors import PhotograftError
 
 MAX_CLASS = 10**6  # of a class's number
 _MAX_FIELD = 2**20  # bytes of a sample's .cls or .json
-_MAX_FILE = 2**28  # bytes of a classes.json or dataset.json
+MAX_FILE = 2**28  # bytes of a classes.json or dataset.json
 Label = int | str
 
 
@@ -40,7 +40,7 @@ def read_json(path: str) -> Any:
         PhotograftError: missing, special, too large, or no JSON.
     """
     try:
-        return parse_json(read_ordinary(path, _MAX_FILE))
+        return parse_json(read_ordinary(path, MAX_FILE))
     except OSError as error:
         raise PhotograftError(f"{printable(path)} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
@@ -160,28 +160,25 @@ def _bytes(raw: BinaryIO, member: Member, where: str) -> bytes:
         raise PhotograftError(f"{where}: {error.strerror or error}") from error
 
 
-def read_dataset_json(path: str) -> dict[str, int]:
+def parse_dataset_json(content: Any, where: str) -> dict[str, int]:
     """Picture's name -> class number, from the `{"labels": [["00000/img00000.png", 3], ...]}` of StyleGAN's tools.
 
     Raises:
         PhotograftError: no labels, a picture twice, or an entry of another form.
     """
-    content = read_json(path)
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise PhotograftError(
-            f'{printable(path)} has no labels: expected {{"labels": [["00000/img00000000.png", 3], ...]}}'
-        )
+        raise PhotograftError(f'{where} has no labels: expected {{"labels": [["00000/img00000000.png", 3], ...]}}')
     found: dict[str, int] = {}
     for position, entry in enumerate(entries):
         name, value = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
         number = class_number(value)
         if not isinstance(name, str) or number is None:
             raise PhotograftError(
-                f"{printable(path)}: entry {position} is {printable(repr(entry), 60)}: expected a picture and its"
+                f"{where}: entry {position} is {printable(repr(entry), 60)}: expected a picture and its"
                 f" class's number, 0 to {MAX_CLASS:,}"
             )
         if name in found:
-            raise PhotograftError(f"{printable(path)}: {printable(name)} is there twice")
+            raise PhotograftError(f"{where}: {printable(name)} is there twice")
         found[name] = number
     return found

@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from data.folders import is_hidden, scan
 from data.report import Tally, printable
@@ -15,7 +15,6 @@ from models.errors import PhotograftError
 MAX_SHARDS = 100_000
 _TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation", "test", "testing")
-_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tar.zst", ".zip", ".7z", ".rar")
 
 
 def find_shards(root: str, tally: Tally) -> tuple[list[str], list[str]]:
@@ -25,20 +24,16 @@ def find_shards(root: str, tally: Tally) -> tuple[list[str], list[str]]:
         PhotograftError: a shard is missing, a pattern names too many, or a folder holds class folders too.
     """
     if os.path.isdir(root):
-        train, val = _in_folder(root, tally)
-    elif root.lower().endswith(".tar"):
+        return _in_folder(root, tally)
+    if root.lower().endswith(".tar"):
         train = expand(root)
         folder, pattern = os.path.split(root)
         val_pattern = os.path.join(folder, pattern.replace("train", "val"))
-        val = [] if val_pattern == root else expand(re.sub(r"\{[^{}]*\}", "*", val_pattern))
-    elif root.lower().endswith(_COMPRESSED):
-        raise PhotograftError(
-            f"{printable(root)} is compressed, pictures in it cannot be reached one by one: unpack it first (a .tar may"
-            " stay one)"
-        )
-    else:
-        return [], []
-    return train, val
+        if val_pattern != root:
+            return train, expand(re.sub(r"\{[^{}]*\}", "*", val_pattern))
+        kinds = set(map(_word, train))
+        return _divided(train, tally) if kinds & set(_TRAIN) and kinds & set(_VAL) else (train, [])
+    return [], []
 
 
 def _in_folder(root: str, tally: Tally) -> tuple[list[str], list[str]]:
@@ -47,28 +42,47 @@ def _in_folder(root: str, tally: Tally) -> tuple[list[str], list[str]]:
         with os.scandir(root) as entries:
             folders = {entry.name.lower(): entry.path for entry in entries if entry.is_dir()}
         found = {word: _tars(folders[word]) for word in (*_TRAIN, *_VAL) if word in folders}
-        return _first(found, _TRAIN), _first(found, _VAL)
-    beside = scan(root, Tally())
-    if beside.holding():
-        raise PhotograftError(
-            f"{printable(root)} holds tar shards and folders of pictures ({printable(next(iter(beside.holding())))}):"
-            f" give {printable(root)}/*.tar for the shards, or move these elsewhere"
-        )
-    if beside.found:
-        tally.add("pictures beside the shards", next(iter(beside.pictures), root), count=beside.found)
-    kinds: dict[str, list[str]] = {}
-    for path in tars:
-        parts = re.split(r"[-_. ]|(?<=[a-z])(?=\d)", os.path.basename(path).lower())
-        kinds.setdefault(next((word for word in (*_TRAIN, *_VAL) if word in parts), ""), []).append(path)
-    train, val = _first(kinds, (*_TRAIN, "")), _first(kinds, _VAL)
+        train, val = _first(found, _TRAIN), _first(found, _VAL)
+        for path in train[:1] + val[:1]:
+            _count_beside(os.path.dirname(path), tally)
+        return train, val
+    _count_beside(root, tally)
+    train, val = _divided(tars, tally)
     if not train:
         raise PhotograftError(
             f"{printable(root)} holds {len(tars)} shards and none for training: name these *-train*.tar"
         )
+    return train, val
+
+
+def _count_beside(folder: str, tally: Tally) -> None:
+    """Pictures beside shards are left out; folders of them are another reading of the data."""
+    beside = scan(folder, Tally())
+    if beside.holding():
+        raise PhotograftError(
+            f"{printable(folder)} holds tar shards and folders of pictures ({printable(next(iter(beside.holding())))}):"
+            f" give {printable(folder)}/*.tar for the shards, or move these elsewhere"
+        )
+    if beside.found:
+        tally.add("pictures beside the shards", next(iter(beside.pictures), folder), count=beside.found)
+
+
+def _divided(tars: Sequence[str], tally: Tally) -> tuple[list[str], list[str]]:
+    """(training shards, validation shards) by the words in their names; those without one are for training."""
+    kinds: dict[str, list[str]] = {}
     for path in tars:
-        if path not in train and path not in val:
+        kinds.setdefault(_word(path), []).append(path)
+    train, val = _first(kinds, (*_TRAIN, "")), _first(kinds, _VAL)
+    used = {*train, *val}
+    for path in tars:
+        if path not in used:
             tally.add("shards that are no split in use", os.path.basename(path))
     return train, val
+
+
+def _word(path: str) -> str:
+    parts = re.split(r"[-_. ]|(?<=[a-z])(?=\d)", os.path.basename(path).lower())
+    return next((word for word in (*_TRAIN, *_VAL) if word in parts), "")
 
 
 def _tars(folder: str) -> list[str]:

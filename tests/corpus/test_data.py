@@ -4,6 +4,7 @@ import io
 import json
 import os
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,7 @@ LOOSE: dict[str, tuple[list[str], str]] = {
     "many loose ones beside classes": (["*5.png", "cat/*6.png", "dog/*6.png"], "loose pictures beside cat/, dog/"),
     "one class and loose ones": (["a.png", "cat/*60.png"], "loose pictures beside cat/"),
     "classes and shards": (["cat/*2.png", "a.tar"], "tar shards and folders of pictures"),
+    "classes and shards in train": (["train/cat/*2.png", "train/cat.tar"], "tar shards and folders of pictures"),
     "nothing but text": (["cat/a.txt"], "no pictures in"),
     "nothing but HEIC": (["cat/*3.heic"], "convert them"),
 }
@@ -313,6 +315,7 @@ def test_splits_that_cannot_be_used_are_refused(tmp_path: Path, case: str) -> No
 def test_val_root_inside_the_root_is_no_class(tmp_path: Path) -> None:
     tree(tmp_path, "cat/*3.png", "dog/*2.png", "held/cat/*2.png")
     assert counts(tmp_path, val_root=tmp_path / "held")[0] == {"cat": (3, 2), "dog": (2, 0)}
+    assert "root itself" in refusal(tmp_path, val_root=tmp_path / "cat" / "..")
 
 
 # --- shards ---
@@ -382,8 +385,7 @@ def test_endless_shards_are_refused(tmp_path: Path) -> None:
         ("x-{9..0}.tar", "count upwards"),
         ("x-{a,b}.tar", "missing shard"),
         ("x-*.tar", "no such data folder"),
-        ("x.tar.gz", "compressed"),
-        ("x.zip", "compressed"),
+        ("x.tar.gz", "no such data folder"),
         ("a\0b.tar", "no such data folder"),
         ("x" * 6000 + ".tar", "no such data folder"),
     ],
@@ -517,12 +519,46 @@ def test_dataset_json_of_stylegan(tmp_path: Path) -> None:
     assert "cannot be read" in refusal(tmp_path, labels="other.json")
 
 
+def zipped(path: Path, labels: Any, compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("00000/a.png", PNG)
+        archive.writestr("00000/b.png", png(7))
+        archive.writestr("notes.txt", b"x")
+        if labels is not None:
+            archive.writestr("dataset.json", labels if isinstance(labels, str) else json.dumps({"labels": labels}))
+    return path
+
+
+def test_zips_of_stylegan(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", [["00000/a.png", 1], ["00000/b.png", 0], ["c.png", 0]])
+    found, said = counts(path, labels="dataset.json")
+    assert found == {"0": (1, 0), "1": (1, 0)}
+    assert "not there: 1" in said
+    assert "no pictures: 1 (.txt 1)" in said
+    assert open_splits(path, labels="dataset.json", val_fraction=0.0)[0][1][0][0, 0, 0] == 7
+    assert "labels: dataset.json" in refusal(path)
+    whole = path.read_bytes()
+    for size in (0, 10, 200, len(whole) - 30):
+        path.write_bytes(whole[:size])
+        assert "cannot be read as a zip" in refusal(path, labels="dataset.json")
+    path.write_bytes(whole.replace(b"PK\x03\x04", b"PK\x03\x05"))
+    assert "cannot be read as a zip" in refusal(path, labels="dataset.json")
+    assert "is not there" in refusal(zipped(path, None), labels="dataset.json")
+    assert "has no labels" in refusal(zipped(path, "[]"), labels="dataset.json")
+    assert "nested" in refusal(zipped(path, "[" * 100_000), labels="dataset.json")
+    packed = zipped(path, [["00000/a.png", 1]], zipfile.ZIP_DEFLATED)
+    assert "is compressed or encrypted" in refusal(packed, labels="dataset.json")
+
+
 def test_splits_of_shards(tmp_path: Path) -> None:
     for name in ("train-0.tar", "val-0.tar", "test-0.tar", "extra.tar"):
         tar(tmp_path / "a" / name, sample("a"))
     found, said = counts(tmp_path / "a")
     assert found == {"0": (1, 1)}
     assert "no split in use: 2, first: extra.tar" in said
+    assert counts(tmp_path / "a" / "*.tar")[0] == {"0": (1, 1)}
+    assert counts(tmp_path / "a" / "val-*.tar")[0] == {"0": (1, 0)}  # as asked
+    assert "both" in refusal(tmp_path / "a", val_root=tmp_path / "a" / "train-{0,0}.tar")
     assert "none for training" in refusal(tar(tmp_path / "b" / "val-0.tar", sample("a")).parent)
     tar(tmp_path / "c" / "x-train.tar", sample("a"))
     tar(tmp_path / "c" / "x-val.tar", sample("a", 7))
@@ -599,3 +635,10 @@ def test_values_of_an_unknown_range_are_refused(tmp_path: Path, case: str) -> No
 @pytest.mark.parametrize("value_range", [(0,), (0, 0), (0, float("nan")), (0, 1, 2), ("0", "1"), (0, float("inf"))])
 def test_a_range_is_two_numbers(tmp_path: Path, value_range: Any) -> None:
     assert "value_range is" in refusal(tree(tmp_path / "data", "cat/a.png"), value_range=value_range)
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz", "a.7z", "a.parquet", "a.png", "a"])
+def test_files_that_are_no_data(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(PNG)
+    assert "no folder and no .tar shard: unpack it" in refusal(tmp_path / name)
+    assert "it is for tar shards" in refusal(tmp_path / name, picture="png")
