@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from models.terminal import visible
+
 Say = Callable[[str], None]
 
 SHOWN_CLASSES = 40  # rows of the table; of more classes, the first and the last
@@ -19,8 +21,8 @@ def say_to_stderr(text: str) -> None:
 
 
 def printable(text: str, limit: int = 100) -> str:
-    """A name from data for one line of a terminal: control characters are spelt out, long names are cut."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    """A name from data for one line of a terminal, cut where it is long; see `models.terminal.visible`."""
+    shown = visible(text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 

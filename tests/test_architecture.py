@@ -21,7 +21,7 @@ ALLOWED = {
     "infer": ("infer", "models", "data"),
     "train": ("train", "models", "data"),
     "models": ("models",),
-    "data": ("data", "models.errors"),
+    "data": ("data", "models.errors", "models.terminal"),
 }
 LIGHTNING = ("pytorch_lightning", "lightning", "lightning_fabric")
 FOREIGN_LIBRARIES = ("tensorflow", "tensorflow_hub", "h5py", "dill", "cloudpickle", "joblib")
