@@ -38,7 +38,8 @@ from infer.compositing import DEFAULT_METHOD
 from infer.editor import Editor
 from infer.edits.feature_blending import DEFAULT_SIZE, Shift, blend_regions
 from infer.output import check_folder
-from infer.photo import Box, read_mask
+from infer.painted_mask import read_mask
+from infer.photo import Box
 from infer.targets import given_mask
 from models.errors import PhotograftError, UnsupportedEdit
 from models.files import sha256

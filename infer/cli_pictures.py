@@ -20,7 +20,8 @@ from infer.edits.feature_blending import Stream
 from infer.heatmap import heat_picture, squared_error
 from infer.model_projection import check_projects
 from infer.output import DELTA, framed, sheet, write_png, write_text
-from infer.photo import Box, write_photo
+from infer.photo import Box
+from infer.photo_write import write_photo
 from infer.recipe import Recipe
 from infer.samples import Samples, draw, to_pixels
 from infer.transfer import stream_of

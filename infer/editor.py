@@ -25,7 +25,8 @@ from infer.delta import Delta
 from infer.edits.scbn import Region, class_modulations
 from infer.location import locate
 from infer.model_projection import DEFAULT_PRESET, get_preset, project_pictures, projection_options
-from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
+from infer.photo import MIN_SIDE, Box, Photo, crop_square, uncrop
+from infer.photo_read import read_photo
 from infer.projection import Progress, Projection
 from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from infer.editor import Edit, Editor
-from infer.photo import Box, write_photo
+from infer.photo import Box
+from infer.photo_write import write_photo
 from infer.recipe import Recipe
 from infer.samples import to_pixels
 from infer.targets import Target

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer import masks
-from infer.photo import Box, read_mask
+from infer.painted_mask import read_mask
+from infer.photo import Box
 from models.errors import PhotograftError
 from models.zoo import Model
 
