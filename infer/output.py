@@ -116,8 +116,12 @@ def _described(target: Target) -> str:
     return target.to if target.strength == 1 else f"{target.to} ({target.strength:g})"
 
 
-def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write a picture, uint8 [H,W,3] or [H,W], whole or not at all. Raises PhotograftError if it cannot be written."""
+def write_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], path: Path) -> None:
+    """Write a picture, uint8 [H,W,3] or uint8 or uint16 [H,W], whole or not at all.
+
+    Raises:
+        PhotograftError: it cannot be written.
+    """
     write_file(path, lambda stream: Image.fromarray(pixels).save(stream, "PNG"))
 
 
@@ -198,7 +202,8 @@ def _write_edit(editor: Editor, edit: Edit, folder: Path, name: str, *, lossless
     targets = list(edit.targets)
     for i, target in enumerate(targets):
         if isinstance(target.mask, np.ndarray):
-            file, levels = f"{name}.mask{i}.png", (target.mask * 255).round().astype(np.uint8)
+            # In 16 bits, where no faint mask is taken for labels when it is read again.
+            file, levels = f"{name}.mask{i}.png", (target.mask * 255).round().astype(np.uint16) * np.uint16(257)
             jobs[file] = lambda path, levels=levels: write_png(levels, path)  # type: ignore[misc]
             targets[i] = replace(target, mask=file)
     files = {"photo": name + (".png" if lossless else photo.suffix), "panel": f"{name}.panel.png"}

@@ -83,7 +83,7 @@ def write_photo(photo: Photo, pixels: Pixels, path: str | Path) -> None:
     write_file(path, photo_writer(photo, pixels, path))
 
 
-def photo_writer(photo: Photo, pixels: Pixels, path: Path) -> Writer:
+def photo_writer(photo: Photo, pixels: Pixels, path: str | Path) -> Writer:
     """What `write_photo` writes, for sets of files.
 
     Raises:
@@ -91,7 +91,7 @@ def photo_writer(photo: Photo, pixels: Pixels, path: Path) -> Writer:
     """
     if pixels.shape != photo.pixels.shape or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8 {photo.pixels.shape}, not {pixels.dtype} {pixels.shape}")
-    suffix = path.suffix.lower() or photo.suffix
+    suffix = Path(path).suffix.lower() or photo.suffix
     _check(photo, suffix, path)
     file_format = _FORMAT_OF_SUFFIX[suffix]
 
