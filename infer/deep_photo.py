@@ -4,6 +4,7 @@ Pillow reads 16-bit colours as 8 bits, and planes of them wrongly, so TIFFs are 
 their compression needs it, and PNGs by OpenCV.
 """
 
+import logging
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -17,6 +18,11 @@ from models.errors import PhotograftError
 
 Deep = NDArray[np.uint16]  # [H,W,C], C in 1..4
 _WHITE = 65535
+# What these print of damaged files, our one line says.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_PNG_COLOUR_TYPE, _GREY_ALPHA = 25, 4
 _BLOCK = 1 << 22  # values that are worked on at a time
 _TO_8_BIT = ((np.arange(_WHITE + 1) + 128) // 257).astype(np.uint8)
 _REDUCED, _WHITE_IS_ZERO, _RGB, _FILTER_MOSAIC, _LINEAR_RAW, _DNG_VERSION = 1, 0, 2, 32803, 34892, 50706
@@ -89,6 +95,8 @@ def read_png16(data: bytes, transparent: object) -> Deep:  # -> [H,W,C]
     if shown is None or shown.dtype != np.uint16:
         raise ValueError("its 16-bit values cannot be read")
     values = _rgb(shown.reshape(*shown.shape[:2], -1))
+    if data[_PNG_COLOUR_TYPE] == _GREY_ALPHA:  # which OpenCV shows as RGBA
+        values = np.ascontiguousarray(values[..., [0, 3]])
     if values.shape[2] == 1 and isinstance(transparent, int):
         values = np.concatenate([values, np.where(values == transparent, 0, _WHITE).astype(np.uint16)], axis=2)
     return values

@@ -82,15 +82,8 @@ def _placed(opened: Opened, mask: Mask, shape: tuple[int, int], tell: Say) -> Ma
 def _amount(opened: Opened, tell: Say) -> Mask:
     """How much of the edit each pixel as stored asks for."""
     values = read_values(opened)
-    if values is not None and (values.shape[2] <= 2 or (values[..., :3] == values[..., :1]).all()):
-        grey = _of_greys(values[..., 0], tell)
-        has_alpha = values.shape[2] in (2, 4)
-        return _over(grey, to_8_bit(values[..., -1]), tell) if has_alpha and values.dtype == np.uint16 else grey
     if values is not None:
-        if values.dtype != np.uint16:
-            raise PhotograftError(f"has colours in {values.dtype}: {_PLAIN}")
-        layer = to_8_bit(values) if values.max() > 255 else values.astype(np.uint8)
-        return _of_layer(layer[..., :3], layer[..., 3] if layer.shape[2] == 4 else None, False, tell)
+        return _of_values(values, tell)
     image = opened.image
     assert image is not None
     transparent = "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA")
@@ -100,6 +93,18 @@ def _amount(opened: Opened, tell: Say) -> Mask:
     return _of_layer(layer[..., :3], layer[..., 3] if transparent else None, image.format in _LOSSY, tell)
 
 
+def _of_values(values: NDArray[Any], tell: Say) -> Mask:
+    """Values [H,W,C] of more than 8 bits, or signed."""
+    channels = values.shape[2]
+    if channels == 1 or (channels == 3 and bool((values == values[..., :1]).all())):
+        return _of_greys(values[..., 0], tell)
+    if values.dtype != np.uint16:
+        raise PhotograftError(f"has colours in {values.dtype}: {_PLAIN}")
+    layer = to_8_bit(values) if values.max() > 255 else values.astype(np.uint8)
+    colours = np.broadcast_to(layer[..., :1], (*layer.shape[:2], 3)) if channels == 2 else layer[..., :3]
+    return _of_layer(colours, layer[..., -1] if channels in (2, 4) else None, False, tell)
+
+
 def _of_layer(pixels: Pixels, alpha: Pixels | None, lossy: bool, tell: Say) -> Mask:
     if alpha is None or alpha.min() == 255:
         return _of_colours(pixels, lossy, tell)
@@ -107,13 +112,9 @@ def _of_layer(pixels: Pixels, alpha: Pixels | None, lossy: bool, tell: Say) -> M
     if len(colours) <= 1:
         tell("it is transparent and of one colour: its opacity counts")
         return np.asarray(alpha / np.float32(255))
-    return _over(_of_colours(pixels * (alpha > 0)[..., None], lossy, tell), alpha, tell)
-
-
-def _over(amount: Mask, alpha: Pixels, tell: Say) -> Mask:
-    if alpha.min() < 255:
-        tell("it is transparent and has several colours: what it shows counts, times its opacity")
-    return np.asarray(amount * (alpha / np.float32(255)))
+    tell("it is transparent and has several colours: what it shows counts, times its opacity")
+    shown = _of_colours(pixels * (alpha > 0)[..., None], lossy, tell)
+    return np.asarray(shown * (alpha / np.float32(255)))
 
 
 def _of_palette(index: Pixels, entries: list[int], tell: Say) -> Mask:

@@ -215,6 +215,7 @@ def _exif_of(image: Image.Image, remarks: list[str]) -> tuple[bytes, int]:
             for values, x, y in ((details, _PIXEL_X, _PIXEL_Y), (exif, _X_RESOLUTION, _Y_RESOLUTION)):
                 if x in values and y in values:
                     values[x], values[y] = values[y], values[x]
+        exif.bigtiff = False  # which EXIF never is
         return (exif.tobytes() if len(exif) else b""), orientation
     except Exception as error:  # EXIF in the wild is broken in every way; the picture is still good
         _log.debug("unreadable EXIF", exc_info=error)

@@ -1,6 +1,7 @@
 """Reading photos: from any file to an upright `Photo`, with all that the file says about it."""
 
 import logging
+import re
 import struct
 import warnings
 from dataclasses import dataclass, replace
@@ -106,7 +107,7 @@ def _opened(data: bytes) -> Opened:
     elif is_heif(data):
         formats = ["HEIF"]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit follows
+        warnings.simplefilter("ignore")  # of damage in what is not needed; our own limit of sizes follows
         try:
             image = Image.open(BytesIO(lean), formats=formats)
         except UnidentifiedImageError:
@@ -139,14 +140,9 @@ def _check_scans(opened: Opened) -> None:
 def decode_photo(opened: Opened, path: Path) -> Photo:
     """Decode to upright 8-bit RGB, with alpha, 16 bits and the metadata that still holds."""
     try:
-        values = read_values(opened)
-        if values is not None and values.dtype != np.uint16:
-            low, high = np.nanmin(values), np.nanmax(values)
-            raise PhotograftError(
-                f"has {values.dtype} values, here from {low:g} to {high:g}, of which no range is known:"
-                " save it as 8 or 16 bits per channel"
-            )
-        return _decode(opened, values, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _decoded(opened, path)
     except PhotograftError as error:
         raise PhotograftError(f"{path}: {error}") from error
     except Exception as error:  # decoders raise anything on damaged data
@@ -174,8 +170,14 @@ def read_values(opened: Opened) -> NDArray[Any] | None:  # -> [H,W,C]
     return np.asarray(image)[..., None] if image.mode in ("F", "I") else None
 
 
-def _decode(opened: Opened, values: Deep | None, path: Path) -> Photo:
-    image = opened.image
+def _decoded(opened: Opened, path: Path) -> Photo:
+    image, values = opened.image, read_values(opened)
+    if values is not None and values.dtype != np.uint16:
+        low, high = np.nanmin(values), np.nanmax(values)
+        raise PhotograftError(
+            f"has {values.dtype} values, here from {low:g} to {high:g}, of which no range is known:"
+            " save it as 8 or 16 bits per channel"
+        )
     if image is None:
         metadata, orientation = tiff_metadata(opened.data)
         file_format, remarks = "TIFF", list[str]()
@@ -233,7 +235,8 @@ def _reduced(opened: Opened) -> list[str]:
         at = data.find(b"\xff\x4f\xff\x51")  # start of the codestream, then sizes
         bits = (data[at + 42] & 0x7F) + 1 if at >= 0 and len(data) > at + 42 else 8
     elif image.format == "PPM":
-        bits = 16 if getattr(image, "_maxval", 0) > 255 else 8
+        words = re.sub(rb"#[^\n]*", b"", data[:256]).split()  # magic, width, height, highest value
+        bits = int(words[3]).bit_length() if data[:2] in (b"P3", b"P6") else 8
     remarks = [f"its {bits} bits per channel become 8"] if bits > 8 else []
     nclx = image.info.get("nclx_profile") or {}
     if nclx.get("transfer_characteristics") in (16, 18):  # PQ, HLG

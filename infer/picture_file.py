@@ -61,7 +61,7 @@ def read_picture_file(path: Path, max_megapixels: float) -> bytes:
             if status.st_size > limit:
                 size = f"{status.st_size / 1e6:.0f} MB are too large for a picture of {max_megapixels:g} megapixels"
                 raise PhotograftError(f"{path}: {size}: shrink the photo first")
-            return head + stream.read(limit - len(head))
+            return head + stream.read()
     except FileNotFoundError as error:
         raise PhotograftError(f"{path}: no such file: check the path") from error
     except OSError as error:
