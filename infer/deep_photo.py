@@ -5,6 +5,7 @@ their compression needs it, and PNGs by OpenCV.
 """
 
 import logging
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from infer.photo_metadata import png_chunks
 from models.errors import PhotograftError
 
 Deep = NDArray[np.uint16]  # [H,W,C], C in 1..4
@@ -91,6 +93,11 @@ def read_png16(data: bytes, transparent: object) -> Deep:  # -> [H,W,C]
     Raises:
         ValueError: damaged.
     """
+    for kind, start, length in png_chunks(data):
+        if kind == b"IDAT" and zlib.crc32(data[start - 4 : start + length]) != int.from_bytes(
+            data[start + length : start + length + 4], "big"
+        ):
+            raise ValueError("a checksum is wrong")
     shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if shown is None or shown.dtype != np.uint16:
         raise ValueError("its 16-bit values cannot be read")

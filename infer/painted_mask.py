@@ -1,5 +1,6 @@
 """Painted masks: which number, colour or opacity means "edit here" is understood, said, or refused."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def read_mask(path: str | Path, shape: tuple[int, int], *, invert: bool = False,
 
     opened = open_picture(path)
     try:
-        mask = _placed(opened, _amount(opened, tell), shape, tell)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage in what is not needed
+            mask = _placed(opened, _amount(opened, tell), shape, tell)
     except PhotograftError as error:
         raise PhotograftError(f"{path}: the mask {error}") from error
     except Exception as error:  # decoders raise anything on damaged data

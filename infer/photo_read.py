@@ -22,6 +22,7 @@ from models.errors import PhotograftError
 # A short list also keeps Pillow from trying readers that start other programs (EPS) or that nobody means (PDF, fonts).
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _SCANS_PER_PICTURE = 4000  # of a progressive JPEG, times megapixels: some 20 seconds
+_JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
 _DARK = 4096  # 16-bit values that end below this are often 12-bit ones
 _log = logging.getLogger(__name__)
 
@@ -132,7 +133,12 @@ def _page(data: bytes) -> TiffPage | None:
 def _check_scans(opened: Opened) -> None:
     """A progressive JPEG may go over all its pixels any number of times."""
     if isinstance(opened.image, JpegImagePlugin.JpegImageFile):
-        scans, (width, height) = opened.data.count(b"\xff\xda"), opened.size
+        scans, (width, height) = 0, opened.size
+        marker, data = _JPEG_MARKER.search(opened.data, 2), opened.data
+        while marker is not None and data[marker.end() - 1] != _JPEG_END:
+            scans += data[marker.end() - 1] == _JPEG_SCAN
+            length = int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+            marker = _JPEG_MARKER.search(data, marker.end() + length)
         if scans * max(width * height / 1e6, 0.1) > _SCANS_PER_PICTURE:
             raise PhotograftError(f"the picture is coded in {scans} passes: save it anew as an ordinary JPEG")
 

@@ -73,7 +73,8 @@ def read_picture_file(path: Path, max_megapixels: float) -> bytes:
 def is_heif(data: bytes) -> bool:
     """Is it a HEIC or HEIF picture? AVIF has the same box, with a brand of its own."""
     brands = _brands(data)
-    return bool(_HEIF_BRANDS & set(brands[:1])) and not {b"avif", b"avis"} & set(brands)
+    general = bool(brands) and brands[0] in (b"mif1", b"mif2", b"msf1")
+    return bool(_HEIF_BRANDS & set(brands[:1])) and not (general and {b"avif", b"avis"} & set(brands))
 
 
 def _brands(head: bytes) -> list[bytes]:

@@ -91,7 +91,7 @@ PLAIN: dict[str, tuple[bytes, np.ndarray, str]] = {  # content, mask, words that
     "red, in shades": (png(np.dstack([SHADES, SHADES * 0, SHADES * 0]).astype(np.uint8)), SHADES / 255, "one colour"),
     "black paint on transparency": (layer(np.zeros(3), AREA * 255), AREA, "opacity"),
     "white paint on transparency": (layer(np.full(3, 255), SHADES), SHADES / 255, "opacity"),
-    "black and white, transparent": (layer(np.repeat(AREA * 255, 3).reshape(*SHAPE, 3), PART * -255 + 255), AREA, "times"),
+    "black and white, transparent": (layer(np.dstack([AREA * 255] * 3), PART * -255 + 255), AREA, "times"),
     "16 bits and opacity": (
         png(np.dstack([np.full(SHAPE, 65535), AREA * 65535]).astype(np.uint16)), AREA, "opacity"
     ),

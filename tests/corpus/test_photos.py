@@ -182,6 +182,8 @@ def test_a_jpeg_of_endless_passes_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "passes.jpg", content[:at] + content[at:-2] * 50_000 + content[-2:])
     with pytest.raises(PhotograftError, match="passes"):
         read_photo(path)
+    film = written(tmp_path, "film.jpg", jpeg() + b"\xff\xda" * 50_000)  # behind the picture
+    np.testing.assert_array_equal(read_photo(film).pixels, read_photo(written(tmp_path, "a.jpg", jpeg())).pixels)
 
 
 def test_a_png_of_endless_chunks_is_refused(tmp_path: Path) -> None:
