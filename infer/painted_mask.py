@@ -49,6 +49,7 @@ def read_mask(path: str | Path, shape: tuple[int, int], *, invert: bool = False,
 
     opened = open_picture(path)
     try:
+        _check_size(opened.size[::-1], shape)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damage in what is not needed
             mask = _placed(opened, _amount(opened, tell), shape, tell)
@@ -77,9 +78,19 @@ def _placed(opened: Opened, mask: Mask, shape: tuple[int, int], tell: Say) -> Ma
     if mask.shape == shape:
         tell("its EXIF turn is left out: it has the size of the upright photo already")
         return mask
-    size, wanted = f"{mask.shape[1]}x{mask.shape[0]}", f"{shape[1]}x{shape[0]}"
-    lying = " That is its size before it is turned upright." if mask.shape == shape[::-1] else ""
-    raise PhotograftError(f"is {size} but the photo is {wanted} (upright).{lying} Paint it on the upright photo")
+    raise _another_size(mask.shape, shape)
+
+
+def _check_size(stored: tuple[int, ...], shape: tuple[int, int]) -> None:
+    """Before decoding: can it have the photo's size, turned or not?"""
+    if stored not in (shape, shape[::-1]):
+        raise _another_size(stored, shape)
+
+
+def _another_size(found: tuple[int, ...], shape: tuple[int, int]) -> PhotograftError:
+    size, wanted = f"{found[1]}x{found[0]}", f"{shape[1]}x{shape[0]}"
+    lying = " That is its size before it is turned upright." if found == shape[::-1] else ""
+    return PhotograftError(f"is {size} but the photo is {wanted} (upright).{lying} Paint it on the upright photo")
 
 
 def _amount(opened: Opened, tell: Say) -> Mask:
@@ -92,6 +103,9 @@ def _amount(opened: Opened, tell: Say) -> Mask:
     transparent = "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA")
     if image.mode == "P" and not transparent:
         return _of_palette(np.asarray(image), image.getpalette("RGB") or [], tell)
+    if image.mode in ("1", "L") and not transparent:
+        values = np.asarray(image.convert("L"))
+        return _of_greys(_denoised(values) if image.format in _LOSSY else values, tell)
     layer = np.asarray(image.convert("RGBA" if transparent else "RGB"))
     return _of_layer(layer[..., :3], layer[..., 3] if transparent else None, image.format in _LOSSY, tell)
 
@@ -138,8 +152,9 @@ def _of_palette(index: Pixels, entries: list[int], tell: Say) -> Mask:
 
 
 def _of_colours(pixels: Pixels, lossy: bool, tell: Say) -> Mask:
-    strongest = pixels.max(axis=2)
-    spread = strongest - pixels.min(axis=2)
+    red, green, blue = np.moveaxis(pixels, 2, 0)  # numpy reduces short axes slowly
+    strongest = np.maximum(np.maximum(red, green), blue)
+    spread = strongest - np.minimum(np.minimum(red, green), blue)
     if spread.max() <= (2 * _NOISE if lossy else 0):
         return _of_greys(_denoised(strongest) if lossy else strongest, tell)
     colours = _colours(pixels)

@@ -66,12 +66,14 @@ def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Opened:
         need_heif(path)
     too_large = f"the limit is {max_megapixels:g} megapixels: shrink the photo first"
     try:
-        opened = _opened(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage in what is not needed; our own limit of sizes follows
+            opened = _opened(data)
+            frames = int(getattr(opened.image, "n_frames", 1))
         width, height = opened.size
         if width * height > max_megapixels * 1e6:
             raise PhotograftError(f"{width}x{height} is too large, {too_large}")
         _check_scans(opened)
-        frames = int(getattr(opened.image, "n_frames", 1))
     except PhotograftError as error:
         raise PhotograftError(f"{path}: {error}") from error
     except Image.DecompressionBombError as error:
@@ -107,14 +109,12 @@ def _opened(data: bytes) -> Opened:
         lean, profile = without_texts(data)
     elif is_heif(data):
         formats = ["HEIF"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damage in what is not needed; our own limit of sizes follows
-        try:
-            image = Image.open(BytesIO(lean), formats=formats)
-        except UnidentifiedImageError:
-            if page is None:
-                raise
-            return Opened(data, None, page)
+    try:
+        image = Image.open(BytesIO(lean), formats=formats)
+    except UnidentifiedImageError:
+        if page is None:
+            raise
+        return Opened(data, None, page)
     if profile is not None:
         image.info["icc_profile"] = profile
     return Opened(data, image, page)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from infer.cli import main
-from infer.output import write_png
+from infer.editor import Editor
 from infer.painted_mask import read_mask
 from infer.photo import Box
 from infer.photo_read import read_photo
@@ -213,9 +213,11 @@ def test_an_inverted_mask_is_replayed(
 
 
 def test_a_faint_mask_of_a_recipe_is_no_label(tmp_path: Path) -> None:
-    path = tmp_path / "mask.png"
     faint = np.where(AREA, np.float32(8 / 255), np.float32(0))
-    write_png((faint * 255).round().astype(np.uint16) * np.uint16(257), path)
+    editor = Editor(load_model(str(write_tiny_model(tmp_path))), lambda pixels: np.ones(pixels.shape[:2], np.float32))
+    editor.set_photo(CAT, Box(20, 10, 80, 80)).project("lion", preset="fast").edit([Target("lion", faint)])
+    editor.save(tmp_path / "out")
+    (path,) = (tmp_path / "out").glob("*.mask0.png")
     np.testing.assert_array_equal(read_mask(path, SHAPE), faint)
 
 
