@@ -13,9 +13,11 @@ from infer.cli_common import Failures, ModelOption, OutOption, say
 from infer.cli_options import (
     BoxOption,
     DrawSeedOption,
+    FormatOption,
     FromOption,
     LayersOption,
     LosslessOption,
+    MaskInvertOption,
     MaskOption,
     MethodOption,
     NoiseOption,
@@ -31,6 +33,7 @@ from infer.cli_options import (
     TogetherOption,
     ToOption,
     TuneOption,
+    chosen_format,
     fitted,
     parse_layers,
     searched,
@@ -41,6 +44,7 @@ from infer.editor import Editor
 from infer.model_projection import check_projects
 from infer.output import contact_row, png, sheet, tile, write_edits
 from infer.photo import Box
+from infer.photo_write import FormatName
 from infer.recipe import Recipe, read_recipe, restore
 from infer.results import ResultFolder, check_folder, model_inputs
 from infer.targets import WHOLE_MASKS, Target
@@ -57,6 +61,7 @@ class _How:
     segmenter: str
     settle: int | None
     lossless: bool
+    format: FormatName | None  # None: the photo's own
 
 
 def edit(
@@ -64,6 +69,7 @@ def edit(
     photos: PhotosArgument = None,
     to: ToOption = None,
     mask: MaskOption = None,
+    mask_invert: MaskInvertOption = False,
     strength: StrengthOption = None,
     together: TogetherOption = False,
     layers: LayersOption = None,
@@ -80,6 +86,7 @@ def edit(
     recipe: RecipeOption = None,
     method: MethodOption = DEFAULT_METHOD,
     lossless: LosslessOption = False,
+    file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),
 ) -> None:
@@ -89,9 +96,10 @@ def edit(
     the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
     """
     known = None if recipe is None else read_recipe(recipe)
-    how = _how(context, known, _How(model, method, segmenter, settle, lossless))
+    how = _how(context, known, _How(model, method, segmenter, settle, lossless, chosen_format(file_format, lossless)))
     photos = need_photos(photos) if known is None else _photo_of(known, photos)
-    groups = edit_groups(to or [], mask or [], strength or [], together, known.targets if known else ())
+    regions = known.targets if known else ()
+    groups = edit_groups(to or [], mask or [], strength or [], together, regions, invert=mask_invert)
     where = None if box is None else Box.parse(box)
     networks = load_model(how.model)
     chosen = (
@@ -130,7 +138,8 @@ class _Job:
     rows: dict[Path, list[NDArray[np.uint8]]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
-        """Before the work: do masks and classes fit this photo?"""
+        """Before the work: do masks, classes and the format fit this photo?"""
+        editor.write_as(self.how.format)
         for group in self.groups:
             editor.resolve(group)
 
@@ -170,7 +179,11 @@ def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
     }
     if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
         raise PhotograftError(f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter")
-    return replace(how, **kept, lossless=how.lossless or known.lossless)
+    if how.format is not None:
+        return replace(how, **kept)
+    written = Path(known.files.get("photo", "")).suffix[1:]
+    again = {name: name for name in get_args(FormatName)}.get(written)
+    return replace(how, **kept, lossless=how.lossless or known.lossless, format=again)
 
 
 def _read(groups: list[list[Target]], known: Recipe | None, recipe: Path | None) -> list[Path]:
@@ -199,6 +212,8 @@ def edit_groups(
     strengths: Sequence[float],
     together: bool,
     known: Sequence[Target] = (),
+    *,
+    invert: bool = False,
 ) -> list[list[Target]]:
     """The edits to make, each a list of regions.
 
@@ -207,9 +222,11 @@ def edit_groups(
         masks, strengths: one for all, or one per class; a recipe's, else "auto" and 1, if empty.
         together: all regions in one edit, the later ones over the earlier ones; else an edit each.
         known: a recipe's regions, which are one edit.
+        invert: edit what painted masks leave out.
 
     Raises:
-        PhotograftError: no class, numbers that do not fit, a strength outside [0,1], or a region that hides another.
+        PhotograftError: no class, numbers that do not fit, a strength outside [0,1], no painted mask to invert, or a
+            region that hides another.
     """
     if not to and not known:
         raise PhotograftError("say what to change to: --to CLASS (infer.py classes lists them)")
@@ -217,7 +234,11 @@ def edit_groups(
     where: list[Any] = [mask if mask in WHOLE_MASKS else Path(mask) for mask in masks]
     regions = fitted("--mask", where or [target.mask for target in known], "auto", len(to), "--to")
     amounts = fitted("--strength", strengths or [target.strength for target in known], 1.0, len(to), "--to")
-    targets = [Target(*parts) for parts in zip(to, regions, amounts, strict=True)]
+    painted = [region not in WHOLE_MASKS for region in regions]
+    if invert and not any(painted):
+        raise PhotograftError("--mask-invert needs a painted mask: give it with --mask FILE")
+    inverted = [invert and is_painted for is_painted in painted]
+    targets = [Target(*parts) for parts in zip(to, regions, amounts, inverted, strict=True)]
     if again:
         return [targets]
     if not together:

@@ -10,6 +10,7 @@ import typer
 from infer.compositing import Method
 from infer.edits.query_transfer import Mode
 from infer.model_projection import PRESETS
+from infer.photo_write import FormatName
 from models.errors import PhotograftError
 
 T = TypeVar("T")
@@ -152,6 +153,18 @@ RecipeOption = Annotated[
 LosslessOption = Annotated[
     bool, typer.Option("--lossless", help="Write PNG, also for JPEG photos.", rich_help_panel=_RESULT)
 ]
+FormatOption = Annotated[
+    FormatName | None,
+    typer.Option(
+        "--format",
+        help="Format of the photo that is written. Default: its own.",
+        show_default=False,
+        rich_help_panel=_RESULT,
+    ),
+]
+MaskInvertOption = Annotated[
+    bool, typer.Option("--mask-invert", help="Edit what the painted masks leave out.", rich_help_panel=_EDIT)
+]
 PartOption = Annotated[
     list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")
 ]
@@ -165,6 +178,13 @@ LamOption = Annotated[float, typer.Option("--lam", min=0, help="simultaneous, gl
 PerLayerOption = Annotated[bool, typer.Option("--per-layer", help="sequential: the budget for each layer by itself.")]
 ReleasedOption = Annotated[bool, typer.Option("--released", help="sequential: as the released code computes it.")]
 ShiftOption = Annotated[bool, typer.Option("--shift", help="Carry shifts over too, not scales alone.")]
+
+
+def chosen_format(name: FormatName | None, lossless: bool) -> FormatName | None:
+    """The format to write; None: the photo's own. Raises PhotograftError where the two options contradict."""
+    if lossless and name not in (None, "png"):
+        raise PhotograftError(f"--lossless writes PNG: give it or --format {name}, not both")
+    return "png" if lossless else name
 
 
 def fitted(option: str, values: Sequence[T] | None, default: U, count: int, of: str) -> list[T | U]:

@@ -20,7 +20,8 @@ from infer.edits.feature_blending import Stream
 from infer.heatmap import heat_picture, squared_error
 from infer.model_projection import check_projects
 from infer.output import delta_file, framed, png, sheet, text
-from infer.photo import Box, photo_writer
+from infer.photo import Box
+from infer.photo_write import photo_writer
 from infer.recipe import Recipe
 from infer.results import ResultFolder
 from infer.samples import Samples, draw, to_pixels

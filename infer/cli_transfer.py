@@ -8,6 +8,7 @@ from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, 
 from infer.cli_options import (
     BoxOption,
     EpsilonOption,
+    FormatOption,
     LamOption,
     LosslessOption,
     MethodOption,
@@ -21,6 +22,7 @@ from infer.cli_options import (
     ShiftOption,
     SpaceOption,
     TuneOption,
+    chosen_format,
     searched,
 )
 from infer.cli_pictures import (
@@ -63,6 +65,7 @@ def transfer(
     tune: TuneOption = None,
     method: MethodOption = "paste",
     lossless: LosslessOption = False,
+    file_format: FormatOption = None,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),
@@ -73,6 +76,7 @@ def transfer(
     that it depends on. A photo gets, where the parts are, what the transfer changes in its reconstruction: with the
     embedded model that is modest.
     """
+    written = chosen_format(file_format, lossless)
     query = Query(mode, lam, epsilon, rho, per_layer, released)
     networks = load_model(model)
     check_transfers(networks.generator)
@@ -83,7 +87,7 @@ def transfer(
     check_folder(out)
     pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
     where = None if box is None else Box.parse(box)
-    source = pictures.one(photo, seed, source_class, where)
+    source = pictures.one(photo, seed, source_class, where, lambda editor: editor.write_as(written))
     references = pictures.references(reference, reference_seed, reference_class, len(part), "--part")
     asked = [PartTransfer(name, one.stream(), query) for name, one in zip(part, references, strict=True)]
     image = transfer_parts(source.generator, known, source.stream(), asked, shift=shift)

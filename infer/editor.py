@@ -25,7 +25,9 @@ from infer.delta import Delta
 from infer.edits.scbn import Region, class_modulations
 from infer.location import locate
 from infer.model_projection import DEFAULT_PRESET, get_preset, project_pictures, projection_options
-from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
+from infer.photo import MIN_SIDE, Box, Photo, crop_square, uncrop
+from infer.photo_read import read_photo
+from infer.photo_write import unkept, written_as
 from infer.projection import Progress, Projection
 from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve
@@ -96,6 +98,7 @@ class Editor:
         self.settings: dict[str, Any] = {}
         self.edits: list[Edit] = []
         self._photo_mask: NDArray[np.float32] | None = None
+        self._told: set[str] = set()
         self._own: tuple[Delta, Generator] | None = None
 
     @classmethod
@@ -121,9 +124,28 @@ class Editor:
             found = locate(photo.pixels, partial(self._segment, box=None))
             square, how = found.box.square(), found.how
             self.say(_FOUND[how].format(square))
-        self.photo, self.box, self.located = photo, square, how
+        for remark in photo.remarks:
+            self.say(remark)
+        self.photo, self.box, self.located, self._told = photo, square, how, set()
         self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
         return self
+
+    def write_as(self, name: str | None) -> Self:
+        """Choose the format of results: jpg, png, tif, webp, heic or bmp; None: the photo's own. Says what that loses.
+
+        Raises:
+            PhotograftError: a format that cannot hold the photo, or that is not installed.
+        """
+        self.photo = written_as(self._need_photo(), name)
+        for remark in unkept(self.photo, self.photo.suffix):
+            self.say_once(remark)
+        return self
+
+    def say_once(self, text: str) -> None:
+        """Say something that does not change while the photo is the same."""
+        if text not in self._told:
+            self._told.add(text)
+            self.say(text)
 
     def photo_mask(self) -> NDArray[np.float32]:
         """The segmenter's mask of the whole photo, float32 [H,W] in [0,1]."""
@@ -347,7 +369,8 @@ class Editor:
 
     def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """Check targets before any work, as `edit` does; see `infer.targets.resolve`."""
-        return resolve(targets, self.model, self._need_photo().pixels.shape, self.box)
+        shape = self._need_photo().pixels.shape
+        return resolve(targets, self.model, shape, self.box, say=self.say_once)
 
     def _region(self, target: Target) -> Region:
         """A resolved target's region on the crop's square, for the generator."""
@@ -395,6 +418,7 @@ class Editor:
         from infer.output import write_edits  # it knows editors
         from infer.results import ResultFolder
 
+        self.write_as("png" if lossless else None)
         return write_edits(self, ResultFolder(Path(folder)), lossless=lossless)
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from infer.editor import Edit, Editor
-from infer.photo import Box, photo_writer
+from infer.photo import Box
+from infer.photo_write import photo_writer
 from infer.recipe import Recipe
 from infer.results import ResultFolder
 from infer.samples import to_pixels
@@ -118,8 +119,8 @@ def _described(target: Target) -> str:
     return target.to if target.strength == 1 else f"{target.to} ({target.strength:g})"
 
 
-def png(pixels: NDArray[np.uint8]) -> Writer:
-    """Writes a picture, uint8 [H,W,3] or [H,W]."""
+def png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Writer:
+    """Writes a picture, uint8 [H,W,3], or uint8 or uint16 [H,W]."""
     return lambda stream: Image.fromarray(pixels).save(stream, "PNG")
 
 
@@ -177,8 +178,9 @@ def edit_files(editor: Editor, edit: Edit, name: str, *, lossless: bool = False)
     targets = list(edit.targets)
     for i, target in enumerate(targets):
         if isinstance(target.mask, np.ndarray):
+            # In 16 bits, where no faint mask is taken for labels when it is read again.
             file = f"{name}.mask{i}.png"
-            jobs[file] = png((target.mask * 255).round().astype(np.uint8))
+            jobs[file] = png((target.mask * 255).round().astype(np.uint16) * np.uint16(257))
             targets[i] = replace(target, mask=file)
     jobs |= delta_file(editor, name, files)
     recipe = Recipe.of(editor, edit, targets=tuple(targets), lossless=lossless, files=files)

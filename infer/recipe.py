@@ -18,7 +18,8 @@ from torch import Tensor
 from infer.compositing import DEFAULT_METHOD, Method
 from infer.delta import load_delta
 from infer.editor import Edit, Editor
-from infer.photo import Box, Photo, read_photo
+from infer.photo import Box, Photo
+from infer.photo_read import read_photo
 from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
 

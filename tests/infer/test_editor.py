@@ -9,7 +9,8 @@ from skimage import data
 
 from infer.editor import Editor, project_all
 from infer.masks import automatic, cut, painted, to_paste
-from infer.photo import Box, read_photo, uncrop
+from infer.photo import Box, uncrop
+from infer.photo_read import read_photo
 from infer.recipe import read_recipe, restore
 from infer.targets import Target
 from models.errors import PhotograftError, UnsupportedEdit
