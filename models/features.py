@@ -1,6 +1,7 @@
 """Frozen ImageNet feature networks: what projected discriminators, the loop's encoder and the judges look through."""
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -168,6 +169,11 @@ def _torchvision_mobilenet_v2() -> FeatureNetwork:
 _NETWORKS = {"mobilenet_v2": _embedded_mobilenet_v2, "torchvision_mobilenet_v2": _torchvision_mobilenet_v2}
 
 
+@lru_cache(maxsize=1)
+def _empty_mobilenet_v2() -> FeatureNetwork:
+    return MobileNetV2(tensorflow=True).fold()
+
+
 def create_features(name: str) -> FeatureNetwork:
     """A frozen feature network: "mobilenet_v2" (embedded) or "torchvision_mobilenet_v2" (cached or downloaded).
 
@@ -177,5 +183,5 @@ def create_features(name: str) -> FeatureNetwork:
     if name not in _NETWORKS:
         raise PhotograftError(f"unknown feature network {short(name)}: choose from {', '.join(_NETWORKS)}")
     if torch.get_default_device().type == "meta":  # only its shapes are asked for
-        return MobileNetV2(tensorflow=name == "mobilenet_v2").fold()
+        return _empty_mobilenet_v2()
     return _NETWORKS[name]()

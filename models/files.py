@@ -6,7 +6,7 @@ Metadata keys: `photograft` (format version), `kind` and `family` (registry), `c
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, TypeVar
@@ -20,14 +20,13 @@ from models.base import Configurable
 from models.errors import PhotograftError
 from models.reading import TensorFile, open_tensors
 from models.registry import KINDS
-from models.schema import Name, Positive, Schema, Share, parse_json
+from models.schema import Index, Name, Positive, Schema, Share, parse_json
 from models.writing import Writer, write_file
 
 FORMAT = "1"
 LONGEST = 2**22  # of the texts in a header, in characters
 T = TypeVar("T")
-Index = Annotated[int, Field(ge=0, le=100_000)]
-PerClass = Annotated[Sequence[T], Field(max_length=100_000)]
+PerClass = Annotated[list[T], Field(default_factory=list, max_length=100_000, fail_fast=True)]
 
 
 class Info(Schema):
@@ -42,10 +41,10 @@ class Info(Schema):
 
     model_config = ConfigDict(extra="allow")
 
-    class_names: PerClass[Name] = ()
-    groups: PerClass[Index] = ()
-    group_names: PerClass[Name] = ()
-    distribution: PerClass[Share] = ()
+    class_names: PerClass[Name]
+    groups: PerClass[Index]
+    group_names: PerClass[Name]
+    distribution: PerClass[Share]
     images_seen: Annotated[int, Field(ge=0, le=2**62)] = 0
     learning_rate: Positive | None = None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -46,7 +47,18 @@ def read_text(path: Path, what: str) -> str:
     except OSError as error:
         raise PhotograftError(f"{what} {path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise PhotograftError(f"{what} {path} is not text (UTF-8)") from error
+        raise PhotograftError(f"{path} is not a {what}: it is no text (UTF-8)") from error
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """The content of a YAML file of ours: plain values, without anchors. Raises PhotograftError for another one."""
+    text = read_text(path, what)
+    try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            raise PhotograftError(f"{what} {path} repeats parts by anchors: write them out")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that there is not
+        raise PhotograftError(f"{what} {path} is not YAML: {' '.join(str(error).split()):.200}") from error
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from models.errors import PhotograftError
 
@@ -36,16 +36,27 @@ Side = Annotated[str, Field(pattern="^(in|out)$")]
 Taps = Annotated[Sequence[Annotated[float, Field(ge=-1e3, le=1e3)]], Field(min_length=2, max_length=32)]
 # numbers of work
 Steps = Annotated[int, Field(ge=0, le=10**6)]
+Settling = Annotated[int, Field(ge=0, le=1000)]
 Restarts = Annotated[int, Field(ge=0, le=4096)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 # other numbers
+Index = Annotated[int, Field(ge=0, le=100_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 Real = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+PathText = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
+FileName = Annotated[str, Field(max_length=255, pattern=r"^[^/\\\x00]+$"), AfterValidator(lambda name: _beside(name))]
+
+
+def _beside(name: str) -> str:
+    """A file's name that leaves no folder."""
+    if name in (".", ".."):
+        raise ValueError("Name should be that of a file beside this one")
+    return name
 
 
 class Schema(BaseModel):
@@ -160,5 +171,5 @@ def _first(error: ValidationError) -> str:
             return f"{path} is not known here"
         case "json_invalid":
             return found["msg"]
-    must = re.sub(r"^(Value error, )?\w+ should", "must", found["msg"])
-    return " ".join([path, "is", f"{short(found['input'])}:", must]).strip()
+    must = re.sub(r"^(Value error, )?\w+ should", "must", found["msg"]).replace(" after validation", "")
+    return f"{path or 'it'} is {short(found['input'])}: {must}"

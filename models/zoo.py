@@ -221,8 +221,8 @@ def _classes(header: NetworkFile, count: int) -> dict[str, Any]:
     known = header.known
     known.check_classes(count, header.path)
     return {
-        "class_names": list(known.class_names) or [f"class {i}" for i in range(count)],
-        "groups": list(known.groups) or [0] * count,
-        "group_names": list(known.group_names) or ["all"],
-        "distribution": list(known.distribution) or [1 / max(count, 1)] * count,
+        "class_names": known.class_names or [f"class {i}" for i in range(count)],
+        "groups": known.groups or [0] * count,
+        "group_names": known.group_names or ["all"],
+        "distribution": known.distribution or [1 / max(count, 1)] * count,
     }
