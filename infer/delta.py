@@ -7,6 +7,7 @@ and is applied to a copy: the model itself never changes.
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os.path import exists
 from pathlib import Path
 
 import torch
@@ -129,7 +130,7 @@ def load_delta(path: Path, fingerprint: str) -> Delta:
     Raises:
         PhotograftError: a file that is missing, damaged, no delta, or of another generator.
     """
-    if not path.exists():
+    if not exists(path):
         raise PhotograftError(f"{path} is missing: put it back beside the recipe, or project the photo again")
     file = open_tensors(path, "delta")
     if file.metadata.get("photograft_delta") != FORMAT:

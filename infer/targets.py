@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from infer import masks
 from infer.photo import Box, read_mask
 from models.errors import PhotograftError
+from models.schema import short
 from models.zoo import Model
 
 WHOLE_MASKS = ("auto", "box")  # what a mask can be besides a file or an array
@@ -35,8 +37,12 @@ class Target:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:  # also false for NaN
-            raise PhotograftError(f"strength must be in 0..1, not {self.strength}")
+        strength: Any = self.strength
+        real = isinstance(strength, Real) and not isinstance(strength, bool)
+        if not real or not 0 <= strength <= 1:  # also false for NaN
+            raise PhotograftError(f"strength must be in 0..1, not {short(strength)}")
+        if not isinstance(self.mask, str | Path | np.ndarray):
+            raise PhotograftError(f"a mask is auto, box, a file or an array, not {short(self.mask)}")
 
 
 def resolve(targets: Sequence[Target], model: Model, photo_shape: tuple[int, ...], box: Box) -> tuple[Target, ...]:

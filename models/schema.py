@@ -12,13 +12,21 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
+import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from models.errors import PhotograftError
 
 T = TypeVar("T")
 P = ParamSpec("P")
-STRICT = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+STRICT = ConfigDict(
+    strict=True,
+    extra="forbid",
+    frozen=True,
+    allow_inf_nan=False,
+    protected_namespaces=(),
+    arbitrary_types_allowed=True,
+)
 
 # sizes of networks
 Width = Annotated[int, Field(ge=1, le=2**14)]
@@ -41,11 +49,13 @@ Restarts = Annotated[int, Field(ge=0, le=4096)]
 Count = Annotated[int, Field(ge=1, le=10**6)]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 # other numbers
+Whole = Annotated[int, Field()]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 Real = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it
+Floating = Annotated[torch.dtype, AfterValidator(lambda dtype: _floating(dtype))]
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 PathText = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
@@ -57,6 +67,13 @@ def _beside(name: str) -> str:
     if name in (".", ".."):
         raise ValueError("Name should be that of a file beside this one")
     return name
+
+
+def _floating(dtype: torch.dtype) -> torch.dtype:
+    """A type that networks can compute in."""
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        raise ValueError("Type should be float32, bfloat16, float16 or float64 of torch")
+    return dtype
 
 
 class Schema(BaseModel):
@@ -74,7 +91,7 @@ def parse_json(schema: Any, text: str | bytes, where: str) -> Any:
     try:
         return _adapter(schema).validate_json(text)
     except ValidationError as error:
-        raise PhotograftError(f"{where}: {_first(error)}") from None
+        raise PhotograftError(_first(error, where)) from None
 
 
 def check(schema: Any, value: Any, where: str) -> Any:
@@ -86,7 +103,7 @@ def check(schema: Any, value: Any, where: str) -> Any:
     try:
         return _adapter(schema).validate_python(value)
     except ValidationError as error:
-        raise PhotograftError(f"{where}: {_first(error)}") from None
+        raise PhotograftError(_first(error, where)) from None
 
 
 def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], where: str) -> None:
@@ -106,8 +123,8 @@ def bounded(function: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         limits = _limits(function)
         for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if name in limits:
-                check(limits[name], value, name)
+            if name in limits:  # pydantic rebuilds sequences, and no range
+                check(limits[name], tuple(value[:1000]) if isinstance(value, range) else value, name)
         return function(*args, **kwargs)
 
     return call
@@ -160,16 +177,16 @@ def _keywords(function: Callable[..., Any]) -> type[BaseModel]:
     return create_model("Keywords", __config__=STRICT, **fields)
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, where: str) -> str:
     """The first of the errors, in words."""
     found = error.errors(include_url=False, include_context=False)[0]
     path = ".".join(short(part).strip("'") if isinstance(part, str) else str(part) for part in found["loc"])
     match found["type"]:
         case "missing":
-            return f"{path} is missing"
+            return f"{where}: {path} is missing"
         case "extra_forbidden":
-            return f"{path} is not known here"
+            return f"{where}: {path} is not known here"
         case "json_invalid":
-            return found["msg"]
+            return f"{where}: {found['msg']}"
     must = re.sub(r"^(Value error, )?\w+ should", "must", found["msg"]).replace(" after validation", "")
-    return f"{path or 'it'} is {short(found['input'])}: {must}"
+    return f"{where}{': ' if path else ''}{path} is {short(found['input'])}: {must}"

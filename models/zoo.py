@@ -6,6 +6,7 @@ disk (`folder/my-model` for `folder/my-model.generator.safetensors` and its neig
 
 import re
 from dataclasses import dataclass, field, replace
+from os.path import isdir, isfile  # False where pathlib raises: names that are too long
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from models.errors import PhotograftError
 from models.features import WEIGHTS
 from models.files import NetworkFile, load_network, sha256
 from models.registry import suggest
-from models.schema import check, short
+from models.schema import PathText, check, short
 
 DEFAULT = "sngan-heads-128"
 PARTS = {  # of the files' names -> kind of network
@@ -134,19 +135,21 @@ def model_stem(name: str) -> Path:
     Raises:
         PhotograftError: an unknown name, a folder, or a file that does not exist.
     """
-    if name in ZOO:
+    if check(PathText, name, "model") in ZOO:
         return ZOO[name].stem
     path = Path(name).expanduser()
-    if path.name and path.with_name(path.name + ".generator.safetensors").is_file():
+    if path.name and isfile(path.with_name(path.name + ".generator.safetensors")):
         return path
-    if name and path.is_dir():
+    if name and isdir(path):
         raise PhotograftError(f"model {name!r} is a folder: give the .generator.safetensors in it")
     for suffix in (".generator.safetensors", ".safetensors"):
         if path.name.endswith(suffix) and path.name != suffix:
-            if not path.is_file():
-                raise PhotograftError(f"model {name!r}: no such file")
+            if not isfile(path):
+                raise PhotograftError(f"model {short(name)}: no such file")
             return path.with_name(path.name.removesuffix(suffix))
-    raise PhotograftError(f"unknown model {name!r}{suggest(name, ZOO)} (or give the path of a .generator.safetensors)")
+    raise PhotograftError(
+        f"unknown model {short(name)}{suggest(name, ZOO)} (or give the path of a .generator.safetensors)"
+    )
 
 
 def model_files(stem: Path) -> dict[str, Path]:

@@ -9,6 +9,7 @@ Two files: `NAME.catalog.safetensors` with the numbers, and `NAME.catalog.yaml` 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from os.path import exists
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ from models.base import Generator, Layer
 from models.errors import PhotograftError
 from models.reading import open_tensors, read_yaml
 from models.registry import suggest
-from models.schema import Count, Name, PathText, Schema, Seed, Text, Weight, Width, parse_json, short
+from models.schema import Count, Floating, Name, PathText, Schema, Seed, Text, Weight, Width, bounded, parse_json, short
 from models.writing import write_file
 from models.zoo import Model, model_stem
 
@@ -126,18 +127,19 @@ def checked(clusters: tuple[int, ...], count: int, where: str) -> tuple[int, ...
     return tuple(dict.fromkeys(clusters))
 
 
+@bounded
 def build_catalog(
     model: Model,
     *,
     layer: str | None = None,
-    clusters: int = CLUSTERS,
-    samples: int = SAMPLES,
-    truncation: float = 1.0,
-    restarts: int = 4,
-    max_vectors: int | None = None,
-    dtype: torch.dtype = torch.float32,
+    clusters: Width = CLUSTERS,
+    samples: Count = SAMPLES,
+    truncation: Weight = 1.0,
+    restarts: Count = 4,
+    max_vectors: Annotated[int, Field(ge=2)] | None = None,
+    dtype: Floating = torch.float32,
     resize: Resize = "bilinear",
-    seed: int = 0,
+    seed: Seed = 0,
     say: Say = lambda what, done, total: None,
 ) -> Catalog:
     """Cluster the activations of one layer and measure what each channel of every layer contributes to each cluster.
@@ -216,7 +218,7 @@ def load_catalog(path: Path, model: Model) -> Catalog:
     Raises:
         PhotograftError: missing, damaged, not a catalog, or of another model's weights.
     """
-    if not path.exists():
+    if not exists(path):
         raise PhotograftError(f"no catalog at {path}: make one (infer.py catalog build), or give --catalog FILE")
     file = open_tensors(path, "catalog")
     if file.metadata.get("photograft_catalog") != FORMAT:
@@ -265,7 +267,7 @@ def load_names(path: Path, count: int) -> dict[str, tuple[int, ...]]:
     Raises:
         PhotograftError: not YAML, not lists of numbers by name, or clusters that the catalog does not have.
     """
-    if not path.exists():
+    if not exists(path):
         return {}
     content = read_yaml(path, "file of names") or {}
     if not isinstance(content, dict):
