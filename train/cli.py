@@ -12,13 +12,15 @@ import inspect
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
+from train.checkpoint import read_checkpoint
 from train.projection import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -85,6 +87,47 @@ class TrainingCLI(LightningCLI):
             if cause is None:
                 raise
             raise cause from error
+
+    def fit(self, **arguments: Any) -> None:
+        """Lightning's step: train, from a checkpoint if one is given.
+
+        Raises:
+            PhotograftError: a checkpoint that is none of ours, or does not fit what is trained.
+        """
+        path = arguments.get("ckpt_path")
+        if path is None:
+            self.trainer.fit(**arguments)
+            return
+        read_checkpoint(Path(path))
+        begun = _Begun()
+        self.trainer.callbacks.append(begun)  # type: ignore[attr-defined]
+        try:
+            self.trainer.fit(**{**arguments, "weights_only": True})
+        except PhotograftError:
+            raise
+        except Exception as error:
+            if begun:
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise PhotograftError(f"{path} does not fit this training: {reason:.300}") from error
+
+
+class _Begun(Callback):
+    """True as soon as a training has taken its state from a checkpoint."""
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def __bool__(self) -> bool:
+        return self._begun
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's hook."""
+        self._begun = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's hook."""
+        self._begun = True
 
 
 def run(args: list[str] | None = None) -> LightningCLI:
@@ -169,8 +212,14 @@ def main() -> None:
         else:
             run()
     except PhotograftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_refusal(str(error)))
+    except OSError as error:  # folders and disks
+        sys.exit(_refusal(f"{error.filename or 'files'}: {error.strerror or error}"))
+
+
+def _refusal(text: str) -> int:
+    print("error:", " ".join(text.split()), file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Checkpoints by the clock, and exact resume of random streams."""
 
+import contextlib
 import random
 import time
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from models.errors import PhotograftError
 from train.callbacks.run import images_seen, run_folder
+from train.divergence import check_weights
 
 
 class RandomState(pl.Callback):
@@ -100,9 +103,16 @@ class TimedCheckpoint(pl.Callback):
         self._save(trainer, "last")
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
+        check_weights(trainer.lightning_module)  # else the last good ones would be replaced
         folder = run_folder(trainer, self.folder)
         beside, path = folder / f"{name}.ckpt.part", folder / f"{name}.ckpt"
-        trainer.save_checkpoint(beside)
-        if trainer.is_global_zero:
-            beside.replace(path)
+        try:
+            trainer.save_checkpoint(beside)
+            if trainer.is_global_zero:
+                beside.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            reason = error.strerror or str(error)
+            raise PhotograftError(f"{path}: cannot be written ({reason}): make space") from error
         self._saved = time.monotonic()
