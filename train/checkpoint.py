@@ -14,6 +14,7 @@ from models.files import Info
 from models.reading import DTYPES, TENSORS, check_file, check_finite
 from models.schema import Name, Positive, Schema, Text, check, short
 
+Counted = Annotated[int, Field(ge=0, le=2**62)]
 LARGEST = 16 * TENSORS  # with the optimisers' moments
 
 
@@ -46,8 +47,9 @@ class Checkpoint(Schema):
 
     def count(self, name: str) -> int:
         """A count of the training; 0 for one that it does not have."""
-        value = self.state_dict.get(name)
-        return 0 if value is None or value.numel() != 1 else int(value)
+        value = self.state_dict.get(name, torch.tensor(0))
+        single = value.numel() == 1 and not value.is_floating_point()
+        return check(Counted, int(value) if single else value.tolist(), f"the checkpoint is damaged: {name}")
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -62,6 +64,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged pickle raises is anything
         reason = str(error).split("\n")[0] or type(error).__name__
+        if reason.startswith("Weights only"):  # torch goes on with how to execute what the file carries
+            reason = "it holds more than tensors and plain values"
         raise PhotograftError(f"{path} is damaged or not a checkpoint: {reason:.200}") from error
     if not isinstance(content, dict) or "networks" not in content:
         raise PhotograftError(f"{path} was not written by Photograft's training: it names no networks")
@@ -77,11 +81,14 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            packed = any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries)
+            if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise PhotograftError(f"{path} is damaged or not a checkpoint: torch packs its files in another way")
+            broken = archive.testzip()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise PhotograftError(f"{path} is damaged or not a checkpoint: {error!s:.200}") from error
-    packed = any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries)
-    if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
-        raise PhotograftError(f"{path} is damaged or not a checkpoint: torch packs its files in another way")
+    if broken is not None:
+        raise PhotograftError(f"{path} is damaged or not a checkpoint: {short(broken)} is not what was written")
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:

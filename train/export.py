@@ -87,9 +87,14 @@ def _filled(described: Described, state: dict[str, Tensor], classes: Info, check
         raise PhotograftError(f"{checkpoint} is damaged: unknown kind of network {short(described.kind)}")
     for device, tensors in (("meta", {key: t.to("meta") for key, t in state.items()}), ("cpu", state)):
         with torch.device(device):
-            network = KINDS[described.kind].create(described.family, **described.config)
+            try:
+                network = KINDS[described.kind].create(described.family, **described.config)
+            except PhotograftError as error:
+                raise PhotograftError(f"{checkpoint} is damaged: {error}") from error
             if isinstance(network, Generator):
                 classes.check_classes(network.num_classes, checkpoint)
+                if network.num_classes and not (classes.groups and classes.distribution):
+                    raise PhotograftError(f"{checkpoint} is damaged: it says nothing of the classes")
                 if any(".parametrizations." in key for key in state):
                     add_group_tables(network, torch.tensor(classes.groups, device="cpu"))
             load_state(network.to(device), tensors, checkpoint)
