@@ -1,7 +1,8 @@
 """A training's checkpoint and what it must hold: read for export, and before a training goes on from it."""
 
+import itertools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,12 +53,43 @@ class Checkpoint(Schema):
         return check(Counted, int(value) if single else value.tolist(), f"the checkpoint is damaged: {name}")
 
 
+class Resumable(Checkpoint):
+    """What a training needs to go on."""
+
+    loops: Annotated[dict[str, Any], Field(min_length=1)]
+    optimizer_states: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=64)]
+    callbacks: dict[str, dict[Any, Any]]
+    epoch: Counted
+    global_step: Counted
+    version: Annotated[Text, Field(alias="pytorch-lightning_version")]
+
+    def check_optimizers(self, optimizers: Sequence[torch.optim.Optimizer], path: Path) -> None:
+        """Raise PhotograftError unless these have taken all moments that were kept."""
+        if len(optimizers) != len(self.optimizer_states):
+            there, kept = len(optimizers), len(self.optimizer_states)
+            raise PhotograftError(f"{path} does not fit this training: {kept} optimisers for {there}")
+        for weight, kept in itertools.chain.from_iterable(optimizer.state.items() for optimizer in optimizers):
+            if any(isinstance(m, Tensor) and m.ndim and m.shape != weight.shape for m in kept.values()):
+                raise PhotograftError(f"{path} does not fit this training: the moments of a weight have another shape")
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint of ours, without running anything that it may carry.
+    """A checkpoint of ours, without running anything that it may carry; see `read_resumable` for the errors."""
+    found: Checkpoint = _read(path, Checkpoint)
+    return found
+
+
+def read_resumable(path: Path) -> Resumable:
+    """A checkpoint of ours from which a training can go on.
 
     Raises:
         PhotograftError: missing, damaged, written by something else, or with weights that are no numbers.
     """
+    found: Resumable = _read(path, Resumable)
+    return found
+
+
+def _read(path: Path, schema: type[Checkpoint]) -> Any:
     check_file(path, "checkpoint", LARGEST)
     _check_archive(path)
     try:
@@ -71,7 +103,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise PhotograftError(f"{path} was not written by Photograft's training: it names no networks")
     if not all(isinstance(key, str) for key in content):
         raise PhotograftError(f"{path} is damaged: it has keys that are no text")
-    found: Checkpoint = check(Checkpoint, content, f"{path} is damaged")
+    found: Checkpoint = check(schema, content, f"{path} is damaged")
     _check_tensors(found.state_dict, path)
     return found
 
