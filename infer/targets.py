@@ -57,6 +57,9 @@ def resolve(targets: Sequence[Target], model: Model, photo_shape: tuple[int, ...
     Raises:
         PhotograftError: unknown class; a mask that is unreadable, empty, of another size, or outside of the box.
     """
+    given: Any = targets
+    if not isinstance(given, Sequence) or not all(isinstance(target, Target) for target in given):
+        raise PhotograftError(f"give a class or a list of targets, not {short(given)}")
     resolved = []
     for target in targets:
         name = model.class_names[model.class_index(target.to)]

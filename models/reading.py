@@ -18,6 +18,13 @@ MEBI = 2**20
 TEXT, TENSORS = 16 * MEBI, 4096 * MEBI  # the largest file of each
 FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
 INTEGERS = {"BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32}
+_STARTS = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_ENDS = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 DTYPES = FLOATS | INTEGERS | {"I64": torch.int64}
 
 
@@ -34,16 +41,16 @@ def check_file(path: Path, what: str, most: int) -> None:
         raise PhotograftError(f"{what} {path} is {kind}, not a file")
     if found.st_size > most:
         raise PhotograftError(
-            f"{what} {path} is {found.st_size / MEBI:,.0f} MiB long: at most {most // MEBI:,} are read"
+            f"{what} {path} is {found.st_size / MEBI:,.1f} MiB long: at most {most / MEBI:,g} are read"
         )
 
 
-def read_text(path: Path, what: str) -> str:
-    """A text file of ours, UTF-8, of at most 16 MiB. Raises PhotograftError for another one."""
-    check_file(path, what, TEXT)
+def read_text(path: Path, what: str, most: int = TEXT) -> str:
+    """A text file of ours, UTF-8, of at most so many bytes. Raises PhotograftError for another one."""
+    check_file(path, what, most)
     try:
         with path.open("rb") as file:
-            return file.read(TEXT).decode()
+            return file.read(most).decode()
     except OSError as error:
         raise PhotograftError(f"{what} {path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -51,11 +58,17 @@ def read_text(path: Path, what: str) -> str:
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """The content of a YAML file of ours: plain values, without anchors. Raises PhotograftError for another one."""
-    text = read_text(path, what)
+    """The content of a short YAML file of ours: plain values, without anchors or deep nesting.
+
+    Raises:
+        PhotograftError: another one.
+    """
+    text, depth = read_text(path, what, most=MEBI // 8), 0
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
-            raise PhotograftError(f"{what} {path} repeats parts by anchors: write them out")
+        for token in yaml.scan(text, yaml.SafeLoader):
+            depth += isinstance(token, _STARTS) - isinstance(token, _ENDS)
+            if depth > 20 or isinstance(token, yaml.AliasToken):
+                raise PhotograftError(f"{what} {path} is nested or repeats parts by anchors: write a plain list")
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that there is not
         raise PhotograftError(f"{what} {path} is not YAML: {' '.join(str(error).split()):.200}") from error

@@ -2,9 +2,10 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from models.base import Generator, StyleGenerator
@@ -12,12 +13,14 @@ from models.errors import PhotograftError
 from models.files import Info, load_state, network_writer
 from models.reading import check_finite
 from models.registry import KINDS
-from models.schema import Steps, bounded, short
+from models.schema import bounded, short
 from models.writing import Writer, write_files
 from train.checkpoint import Checkpoint, Described, read_checkpoint
 from train.codes import widen
 from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
+
+Batches = Annotated[int, Field(ge=0, le=10_000)]
 
 
 @bounded
@@ -26,7 +29,7 @@ def export(
     out: Path,
     *,
     average: bool = True,
-    standing: Steps = 64,
+    standing: Batches = 64,
     spread: float = 1.0,
     half: bool = True,
     learning_rate: float | None = None,

@@ -7,6 +7,7 @@ Two files: `NAME.catalog.safetensors` with the numbers, and `NAME.catalog.yaml` 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from os.path import exists
@@ -87,10 +88,12 @@ class Catalog:
         if part in self.names:
             return self.names[part]
         numbers = part.replace(" ", "").split(",")
-        if all(number.isdecimal() for number in numbers):
+        if all(re.fullmatch("[0-9]{1,6}", number) for number in numbers):
             return checked(tuple(map(int, numbers)), len(self.centres), "this catalog")
         known = ", ".join(self.names) or "none"
-        raise PhotograftError(f"unknown part {part!r}{suggest(part, list(self.names))}: there are {known}; or numbers")
+        raise PhotograftError(
+            f"unknown part {short(part)}{suggest(part, list(self.names))}: there are {known}; or numbers"
+        )
 
     def part(self, part: str) -> list[Tensor]:
         """M of a part, [C] per modulated layer: the sum over its clusters, as their masks are merged."""
