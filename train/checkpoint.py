@@ -56,7 +56,7 @@ class Checkpoint(Schema):
 class Resumable(Checkpoint):
     """What a training needs to go on."""
 
-    loops: Annotated[dict[str, Any], Field(min_length=1)]
+    loops: Annotated[dict[str, Annotated[dict[str, Any], Field(min_length=1)]], Field(min_length=1)]
     optimizer_states: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=64)]
     callbacks: dict[str, dict[Any, Any]]
     epoch: Counted
