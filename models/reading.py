@@ -40,9 +40,7 @@ def check_file(path: Path, what: str, most: int) -> None:
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a device or a pipe"
         raise PhotograftError(f"{what} {path} is {kind}, not a file")
     if found.st_size > most:
-        raise PhotograftError(
-            f"{what} {path} is {found.st_size / MEBI:,.1f} MiB long: at most {most / MEBI:,g} are read"
-        )
+        raise PhotograftError(f"{what} {path} is too large: {found.st_size:,} bytes, and at most {most:,} are read")
 
 
 def read_text(path: Path, what: str, most: int = TEXT) -> str:
