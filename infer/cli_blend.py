@@ -11,8 +11,8 @@ import typer
 from numpy.typing import NDArray
 
 from infer import masks
-from infer.catalog.catalog import default_path, load_catalog
-from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
+from infer.catalog.catalog import default_path, load_catalog, names_path
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, say
 from infer.cli_options import (
     BoxOption,
     LosslessOption,
@@ -37,8 +37,8 @@ from infer.cli_pictures import (
 from infer.compositing import DEFAULT_METHOD
 from infer.editor import Editor
 from infer.edits.feature_blending import DEFAULT_SIZE, Shift, blend_regions
-from infer.output import check_folder
 from infer.photo import Box, read_mask
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.targets import given_mask
 from models.errors import PhotograftError, UnsupportedEdit
 from models.files import sha256
@@ -156,9 +156,12 @@ def blend(
         "truncation": truncation,
         "method": method,
     }
-    stem = "_".join([source.stem(networks), "blend", *(Path(name).stem for name in names)])
-    for file in result.write(out, stem, recipe, lossless):
-        typer.echo(file)
+    read = [*model_inputs(model), *(reference or []), *map(Path, mask or []), *([photo] if photo else [])]
+    read += [] if path is None else [path, names_path(path)]
+    for file in result.write(
+        ResultFolder(out, read), ["blend", *(Path(name).stem for name in names)], recipe, lossless
+    ):
+        say(file)
 
 
 def parse_move(text: str) -> Shift:

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from infer.cli_common import Failures, ModelOption, OutOption
+from infer.cli_common import Failures, ModelOption, OutOption, say
 from infer.cli_options import (
     BoxOption,
     DrawSeedOption,
@@ -39,9 +39,10 @@ from infer.cli_photos import need_photos, new_editor, projected
 from infer.compositing import DEFAULT_METHOD, Method
 from infer.editor import Editor
 from infer.model_projection import check_projects
-from infer.output import check_folder, contact_row, free_name, sheet, tile, write_edits, write_png
+from infer.output import contact_row, png, sheet, tile, write_edits
 from infer.photo import Box
 from infer.recipe import Recipe, read_recipe, restore
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, load_model
@@ -99,7 +100,8 @@ def edit(
     for name in [*(target.to for group in groups for target in group), *([source] if source else [])]:
         networks.class_index(name)
     check_folder(out)
-    failures, job = Failures(len(photos)), _Job(groups, chosen, how, out, {photo.absolute() for photo in photos})
+    results = ResultFolder(out, [*photos, *model_inputs(how.model), *_read(groups, known, recipe)])
+    failures, job = Failures(len(photos)), _Job(groups, chosen, how, results)
     if known is not None:
         with failures.of(photos[0]):
             editor = restore(new_editor(networks, how.segmenter, photos[0]), known, photos[0])
@@ -124,8 +126,7 @@ class _Job:
     groups: list[list[Target]]
     layers: Sequence[int] | None
     how: _How
-    out: Path
-    reserved: set[Path]
+    results: ResultFolder
     rows: dict[Path, list[NDArray[np.uint8]]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
@@ -140,8 +141,8 @@ class _Job:
                 editor.edit(group, layers=self.layers, method=self.how.method, settle=self.how.settle)
         if editor.edits:
             with failures.of(photo):
-                for path in write_edits(editor, self.out, lossless=self.how.lossless, reserved=self.reserved):
-                    typer.echo(path)
+                for path in write_edits(editor, self.results, lossless=self.how.lossless):
+                    say(path)
                 if len(editor.edits) == len(self.groups):  # else its pictures would stand under wrong titles
                     self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
 
@@ -150,9 +151,9 @@ class _Job:
         if len(self.rows) > 1:
             names = [" + ".join(target.to for target in group) for group in self.groups]
             photos = [photo.stem for photo in self.rows]
-            path = self.out / f"{free_name(self.out, 'contact_sheet', ('.png',), self.reserved)}.png"
-            write_png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos), path)
-            typer.echo(path)
+            picture = png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos))
+            for path in self.results.write("contact_sheet", lambda name: {f"{name}.png": picture}):
+                say(path)
 
 
 def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
@@ -170,6 +171,13 @@ def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
     if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
         raise PhotograftError(f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter")
     return replace(how, **kept, lossless=how.lossless or known.lossless)
+
+
+def _read(groups: list[list[Target]], known: Recipe | None, recipe: Path | None) -> list[Path]:
+    """Files that are read besides photo and model: masks, and a recipe with what belongs to it."""
+    masks = [target.mask for group in [*groups, known.targets if known else ()] for target in group]
+    files = [recipe, known.photo if known else None, known.delta if known else None, *masks]
+    return [file for file in files if isinstance(file, Path)]
 
 
 def _given(context: typer.Context, name: str) -> bool:

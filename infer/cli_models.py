@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from infer.cli_common import ModelOption, OutOption, SeedOption
-from infer.output import check_folder, sheet, write_png
+from infer.cli_common import ModelOption, OutOption, SeedOption, print_table, say
+from infer.output import png, sheet
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.samples import sample_rows, spread_classes
 from models.checkpoints import formats
 from models.errors import PhotograftError
 from models.files import empty_network, sha256
+from models.writing import file_name
 from models.zoo import DEFAULT, ZOO, is_installed, load_model
 
 SHOWN_NAMES = 12  # of a file's classes
@@ -24,18 +24,17 @@ def classes(model: ModelOption = DEFAULT) -> None:
     networks = load_model(model)
     if not networks.class_names:
         raise PhotograftError(f"model {networks.name} is unconditional: it has no classes")
-    table = Table("number", "class", "group")
-    for i, name in enumerate(networks.class_names):
-        table.add_row(str(i), name, networks.group_names[networks.groups[i]])
-    Console().print(table)
+    rows = [(str(i), name, networks.group_names[networks.groups[i]]) for i, name in enumerate(networks.class_names)]
+    print_table([("number", "class", "group"), *rows])
 
 
 def models() -> None:
     """List the models that come with Photograft."""
-    table = Table("name", "what", "weights", "licence")
-    for name, entry in ZOO.items():
-        table.add_row(name, entry.summary, "installed" if is_installed(name) else "missing", entry.licence)
-    Console().print(table)
+    rows = [
+        (name, entry.summary, "installed" if is_installed(name) else "missing", entry.licence)
+        for name, entry in ZOO.items()
+    ]
+    print_table([("name", "what", "weights", "licence"), *rows])
 
 
 def sample(
@@ -57,11 +56,12 @@ def sample(
     count = networks.generator.num_classes
     labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
     check_folder(out)
-    path = out / f"{networks.stem}_samples_{seed}.png"
     rows = sample_rows(networks, labels, columns, truncation, seed)
     names = [networks.class_names[label] for label in labels]
-    write_png(sheet(rows, names=names, size=networks.generator.resolution), path)
-    typer.echo(path)
+    picture = png(sheet(rows, names=names, size=networks.generator.resolution))
+    file = f"{file_name(networks.stem, 'samples', str(seed))}.png"
+    for path in ResultFolder(out, model_inputs(model)).replace({file: picture}):
+        say(path)
 
 
 def inspect(
@@ -69,10 +69,11 @@ def inspect(
 ) -> None:
     """Say what a weights file holds."""
     if file.suffix == ".safetensors":
-        typer.echo("\n".join(_described(file)))
+        for line in _described(file):
+            say(line)
     else:
         for description in formats.describe(file):
-            typer.echo(description)
+            say(description)
 
 
 def _described(path: Path) -> list[str]:
@@ -111,7 +112,7 @@ def convert(
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
     for path in formats.convert(file, out):
-        typer.echo(path)
+        say(path)
 
 
 def bench() -> None:

@@ -3,10 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import typer
-
-from infer.catalog.catalog import default_path, load_catalog
-from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
+from infer.catalog.catalog import default_path, load_catalog, names_path
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, say
 from infer.cli_options import (
     BoxOption,
     EpsilonOption,
@@ -35,8 +33,8 @@ from infer.cli_pictures import (
     SourceClassOption,
 )
 from infer.edits.query_transfer import RHO, Query, check_transfers
-from infer.output import check_folder
 from infer.photo import Box
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.transfer import PartTransfer, transfer_parts
 from models.files import sha256
 from models.zoo import DEFAULT, load_model
@@ -105,6 +103,6 @@ def transfer(
         "truncation": truncation,
         "method": method,
     }
-    stem = "_".join([source.stem(networks), *part]).replace(",", "-").replace(" ", "-")
-    for file in result.write(out, stem, recipe, lossless):
-        typer.echo(file)
+    read = [*model_inputs(model), path, names_path(path), *(reference or []), *([photo] if photo else [])]
+    for file in result.write(ResultFolder(out, read), part, recipe, lossless):
+        say(file)

@@ -17,7 +17,7 @@ from torch import Tensor
 from models.base import Generator
 from models.errors import PhotograftError
 from models.reading import open_tensors
-from models.writing import write_file
+from models.writing import Writer, write_file
 
 FORMAT = "1"
 _LEFT, _RIGHT = ":left", ":right"  # ends of keys in a file; no name of a tensor has a colon
@@ -106,18 +106,17 @@ class Delta:
         return parts
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write a safetensors file, whole or not at all.
+        """Write what `writer` writes, whole or not at all. Raises PhotograftError if it cannot be written."""
+        write_file(path, self.writer(fingerprint))
+
+    def writer(self, fingerprint: str) -> Writer:
+        """Writes a safetensors file.
 
         Args:
-            path: of the file.
             fingerprint: of the generator, see `Model.fingerprint`.
-
-        Raises:
-            PhotograftError: it cannot be written.
         """
         metadata = {"photograft_delta": FORMAT, "generator": fingerprint}
-        content = save({name: t.contiguous() for name, t in self._tensors().items()}, metadata)
-        write_file(path, lambda stream: stream.write(content))
+        return lambda stream: stream.write(save({k: t.contiguous() for k, t in self._tensors().items()}, metadata))
 
 
 def load_delta(path: Path, fingerprint: str) -> Delta:

@@ -398,8 +398,9 @@ class Editor:
     def save(self, folder: str | Path, *, lossless: bool = False) -> list[Path]:
         """Write every edit: the photo, a panel beside it, and the recipe. See `infer.output.write_edits`."""
         from infer.output import write_edits  # it knows editors
+        from infer.results import ResultFolder
 
-        return write_edits(self, Path(folder), lossless=lossless)
+        return write_edits(self, ResultFolder(Path(folder)), lossless=lossless)
 
 
 @lru_cache(maxsize=2)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from models.errors import PhotograftError
-from models.writing import write_file
+from models.writing import Writer, write_file
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -150,6 +150,11 @@ def write_photo(photo: Photo, pixels: Pixels, path: str | Path) -> None:
     edit's mask they hold exactly the photo's pixels. JPEG is lossy by nature; the source's tables and subsampling are
     used again, which changes untouched areas least. Write a ".png" where exactness counts.
     """
+    write_file(path, photo_writer(photo, pixels, path))
+
+
+def photo_writer(photo: Photo, pixels: Pixels, path: str | Path) -> Writer:
+    """What `write_photo` writes, for a set of files. Raises PhotograftError for what the format cannot hold."""
     path = Path(path)
     if pixels.shape != photo.pixels.shape or pixels.dtype != np.uint8:
         raise ValueError(f"pixels must be uint8 {photo.pixels.shape}, not {pixels.dtype} {pixels.shape}")
@@ -173,7 +178,7 @@ def write_photo(photo: Photo, pixels: Pixels, path: str | Path) -> None:
         except (ValueError, SystemError) as error:  # e.g. a side over the format's limit
             raise PhotograftError(f"{path}: cannot be written as {file_format} ({error}): write a .png") from error
 
-    write_file(path, save)
+    return save
 
 
 def crop_square(pixels: Pixels, box: Box, resolution: int) -> Pixels:

@@ -21,6 +21,7 @@ from models.registry import suggest
 from models.schema import PathText, check, short
 
 DEFAULT = "sngan-heads-128"
+_NUMBER = re.compile(r"[0-9]{1,9}")
 PARTS = {  # of the files' names -> kind of network
     "generator": "generator",
     "discriminator": "discriminator",
@@ -96,34 +97,38 @@ class Model:
         return Path(self.name).name
 
     def class_index(self, name: str) -> int:
-        """Label of a class by its name (or its number); case, hyphens and underscores do not matter.
+        """Label of a class by its name, or by its number in plain digits; case and hyphens between words do not matter.
 
         Raises:
-            PhotograftError: unknown name, with the nearest ones; or a word that several classes share.
+            PhotograftError: unknown name, with the nearest ones; or a word or number that may mean several classes.
         """
         if not self.class_names:
             raise PhotograftError(f"model {self.name} is unconditional: it has no classes")
         check(str, name, "class")
+        if self.class_names.count(name) == 1:
+            return self.class_names.index(name)
         wanted = _plain(name)
         plain = [_plain(known) for known in self.class_names]
-        named = [i for i, known in enumerate(plain) if known == wanted]
-        if not named and re.fullmatch("[0-9]{1,6}", name.strip()) and int(name) < len(plain):
-            return int(name)
-        named = named or [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            shown = [self.class_names[i] for i in named[:12]]
-            shown = [f"{text} ({i})" if shown.count(text) > 1 else text for i, text in zip(named, shown, strict=False)]
-            more = ", ..." if len(named) > 12 else ""
+        found = [i for i, known in enumerate(plain) if known == wanted]
+        if not found and _NUMBER.fullmatch(wanted):
+            found = [i for i, known in enumerate(plain) if _NUMBER.fullmatch(known) and int(known) == int(wanted)]
+            if wanted == str(int(wanted)) and int(wanted) < len(plain) and int(wanted) not in found:
+                found.append(int(wanted))  # beside a class that is called "007" it is not clear what "7" means
+        found = found or [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            shown = [self.class_names[i] for i in found[:12]]
+            shown = [f"{text} ({i})" if shown.count(text) > 1 else text for i, text in zip(found, shown, strict=False)]
+            more = ", ..." if len(found) > 12 else ""
             raise PhotograftError(f"class {short(name)} could be any of: {', '.join(shown)}{more}")
-        raise PhotograftError(
-            f"unknown class {short(name)}{suggest(wanted, self.class_names)} (infer.py classes lists all)"
-        )
+        near = suggest(wanted, self.class_names)
+        raise PhotograftError(f"unknown class {short(name)}{near} (infer.py classes lists all)")
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("-", " ").replace("_", " ").split())
+    """A name without case, and with spaces for the hyphens between its words; "-1" stays what it is."""
+    return " ".join(re.sub(r"(?<=\w)[-_ ]+(?=\w)", " ", name.lower()).split())
 
 
 def model_stem(name: str) -> Path:

@@ -17,9 +17,11 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
+from models.terminal import orderly, reader_gone, robust_streams, visible
 from train.checkpoint import Resumable, read_resumable
 from train.projection import ProjectionTraining
 
@@ -188,7 +190,7 @@ def run_export(args: list[str]) -> None:
         "learning_rate": options.learning_rate,
     }
     for path in export(options.checkpoint, options.out, **flags):
-        print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
+        print(f"{visible(path)}  {path.stat().st_size / 2**20:.1f} MiB")
 
 
 def run_outline(args: list[str]) -> None:
@@ -206,27 +208,46 @@ def run_outline(args: list[str]) -> None:
     path, found = teach_outline(options.pop("model"), options.pop("data"), **options)
     for kind, value in found.items():
         print(f"IoU with DeepLab on {kind} held out, median: {value:.3f}")
-    print(path)
+    print(visible(path))
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are one line and exit code 2."""
+    """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
+    robust_streams()
+    command = {"export": run_export, "outline": run_outline}.get(" ".join(sys.argv[1:2]))
     try:
-        if sys.argv[1:2] == ["export"]:
-            run_export(sys.argv[2:])
-        elif sys.argv[1:2] == ["outline"]:
-            run_outline(sys.argv[2:])
+        if command is None:
+            _fit()
         else:
-            run()
+            with orderly() as signals:
+                command(sys.argv[2:])
     except PhotograftError as error:
         sys.exit(_refusal(str(error)))
+    except BrokenPipeError:
+        sys.exit(reader_gone())
     except OSError as error:  # folders and disks
         sys.exit(_refusal(f"{error.filename or 'files'}: {error.strerror or error}"))
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(signals.code if command else 130)
 
 
 def _refusal(text: str) -> int:
-    print("error:", " ".join(text.split()), file=sys.stderr)
+    print(f"error: {visible(' '.join(text.split()))}", file=sys.stderr)
     return 2
+
+
+def _fit() -> None:
+    """Lightning handles signals itself: it ends the step, or tears down, but its exit codes say neither."""
+    try:
+        run()
+    except SIGTERMException:
+        print("error: terminated; the last checkpoint is kept", file=sys.stderr)
+        sys.exit(143)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise end.__context__ from None
+        raise
 
 
 if __name__ == "__main__":

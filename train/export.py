@@ -34,7 +34,7 @@ def export(
     half: bool = True,
     learning_rate: float | None = None,
 ) -> list[Path]:
-    """Write one file per network: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
+    """Write one file per network, all or none: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
 
     Args:
         checkpoint: a `.ckpt` of `train.py fit`.
@@ -78,7 +78,9 @@ def export(
         name = "projected" if described.family == "projected" else described.kind
         path = out.with_name(f"{out.name}.{name}.safetensors")
         if path in jobs:
-            raise PhotograftError(f"{checkpoint} holds two networks for {path.name}: a model has one")
+            raise PhotograftError(f"{checkpoint} holds two networks for {path.name}: it is damaged")
+        if path.exists() and path.samefile(checkpoint):
+            raise PhotograftError(f"{path} is the checkpoint itself: choose another name")
         jobs[path] = network_writer(network, described.kind, info, torch.float16 if half else torch.float32)
     write_files(jobs)
     return list(jobs)

@@ -29,7 +29,7 @@ from models.errors import PhotograftError
 from models.reading import open_tensors, read_yaml
 from models.registry import suggest
 from models.schema import Count, Floating, Name, PathText, Schema, Seed, Text, Weight, Width, bounded, parse_json, short
-from models.writing import write_file
+from models.writing import Writer, file_name, write_file, write_files
 from models.zoo import Model, model_stem
 
 FORMAT = "1"
@@ -177,7 +177,7 @@ def build_catalog(
 
 def default_path(model: Model, folder: Path) -> Path:
     """Where a model's catalog is: in the folder where `catalog build` puts it, else beside the model's files."""
-    own = folder / f"{model.stem}{SUFFIX}"
+    own = folder / f"{file_name(model.stem)}{SUFFIX}"
     if own.is_file():
         return own
     stem = model_stem(model.name)
@@ -190,7 +190,14 @@ def names_path(path: Path) -> Path:
 
 
 def save_catalog(catalog: Catalog, path: Path) -> list[Path]:
-    """Write the numbers, and the names beside them; each whole or not at all. Returns both paths."""
+    """Write the numbers, and the names beside them; both or none. Returns their paths."""
+    files = catalog_files(catalog, path)
+    write_files(files)
+    return list(files)
+
+
+def catalog_files(catalog: Catalog, path: Path) -> dict[Path, Writer]:
+    """The numbers, and the names beside them. Raises PhotograftError for a name that no catalog has."""
     if not path.name.endswith(SUFFIX):
         raise PhotograftError(f"{path}: a catalog's file is named NAME{SUFFIX}")
     tensors = {"centres": catalog.centres, "mean": catalog.mean, "std": catalog.std, "maps": catalog.maps}
@@ -201,18 +208,21 @@ def save_catalog(catalog: Catalog, path: Path) -> list[Path]:
         {key: t.cpu().contiguous() for key, t in tensors.items()},
         {"photograft_catalog": FORMAT, "settings": json.dumps(described)},
     )
-    write_file(path, lambda stream: stream.write(content))
-    return [path, save_names(catalog, path)]
+    return {path: lambda stream: stream.write(content), names_path(path): _names_writer(catalog)}
 
 
 def save_names(catalog: Catalog, path: Path) -> Path:
     """Write the names that belong to a catalog's file."""
+    write_file(names_path(path), _names_writer(catalog))
+    return names_path(path)
+
+
+def _names_writer(catalog: Catalog) -> Writer:
     lines = ["# Parts and their clusters; the numbers are those of the sheet. Edit freely.\n"]
     for name, clusters in catalog.names.items():
         lines.append(yaml.safe_dump({name: list(clusters)}, default_flow_style=None, allow_unicode=True))
     text = "".join(lines)
-    write_file(names_path(path), lambda stream: stream.write(text.encode()))
-    return names_path(path)
+    return lambda stream: stream.write(text.encode())
 
 
 def load_catalog(path: Path, model: Model) -> Catalog:

@@ -1,34 +1,31 @@
 """`infer.py evaluate ...`"""
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from infer.catalog.catalog import default_path, load_catalog
-from infer.cli_common import CatalogOption, updates
+from infer.catalog.catalog import default_path, load_catalog, names_path
+from infer.cli_common import CatalogOption, note, print_table, say, updates
 from infer.cli_options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
 from infer.edits.query_transfer import RHO, Query, check_transfers
 from infer.evaluate.classifiers import load_classifier
 from infer.evaluate.convergence import compare
-from infer.evaluate.convergence_report import Settings, write_report
+from infer.evaluate.convergence_report import Settings, write_convergence
 from infer.evaluate.curves import Runner, validation_photos
 from infer.evaluate.generator import evaluate_generator
 from infer.evaluate.generator_report import write_generator
 from infer.evaluate.history import history_rows, measure_history, write_history
 from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
-from infer.evaluate.tables import Row
 from infer.evaluate.transfers import Evaluation
 from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
 from infer.evaluate.translation import REAL, SETTLING, evaluate_translation
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
-from infer.output import check_folder
+from infer.results import ResultFolder, check_folder, model_inputs
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.projection_step import prepare_once
@@ -62,15 +59,16 @@ def generator(
     model = load_model(name)
     if (classifier is None) != (index_map is None):
         raise PhotograftError("--classifier and --index-map go together")
+    read = [*model_inputs(name), *([index_map] if index_map else []), *([Path(classifier)] if classifier else [])]
     judge = load_classifier(classifier, index_map, model) if classifier and index_map else None
     check_folder(out)
-    with updates() as say:
+    with updates() as update:
         report = evaluate_generator(
-            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, say=say
+            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, say=update
         )
-    _print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
-    for path in write_generator(report, model, out):
-        typer.echo(path)
+    print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
+    for path in write_generator(report, model, ResultFolder(out, read)):
+        say(path)
 
 
 @evaluate_app.command()
@@ -105,7 +103,7 @@ def translation(
     model, counts = load_model(name), _counts(steps)
     check_folder(out)
     _check_bf16(bf16)
-    with updates() as say:
+    with updates() as update:
         report = evaluate_translation(
             model,
             data,
@@ -119,12 +117,12 @@ def translation(
             seed=seed,
             into=into or (),
             folder=out / "translation",
-            say=say,
+            say=update,
         )
-    _print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
-    _print_table(pair_rows(report), "class errors")
-    for path in write_translation(report, model, data.name, out):
-        typer.echo(path)
+    print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
+    print_table(pair_rows(report), "class errors")
+    for path in write_translation(report, model, data.name, ResultFolder(out, model_inputs(name))):
+        say(path)
 
 
 @evaluate_app.command()
@@ -146,13 +144,13 @@ def history(
     command goes on.
     """
     check_folder(out)
-    with updates() as say:
+    with updates() as update:
         points = measure_history(
-            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", say=say
+            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", say=update
         )
-    _print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
-    for path in write_history(points, name, out):
-        typer.echo(path)
+    print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
+    for path in write_history(points, name, ResultFolder(out, chain.from_iterable(map(model_inputs, names)))):
+        say(path)
 
 
 @evaluate_app.command()
@@ -185,8 +183,8 @@ def convergence(
     check_folder(out)
     _check_bf16(bf16)
     chosen = validation_photos(data, model, photos, seed)
-    with updates() as say:
-        options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": say}
+    with updates() as update:
+        options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": update}
         runner = Runner(model, out / "curves", **options)
         found = compare(
             runner, chosen, steps=steps, random_steps=random_steps, grid_photos=grid_photos, grid_steps=grid_steps
@@ -197,8 +195,10 @@ def convergence(
         f" rates by {min(grid_photos, len(chosen))} photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
         f" {'free' if max_norm is None else f'within {max_norm:g}'}, seed {seed}"
     )
-    for path in write_report(found, Settings(model.name, text, model.hashes), out):
-        typer.echo(path)
+    for path in write_convergence(
+        found, Settings(model.name, text, model.hashes), ResultFolder(out, model_inputs(name))
+    ):
+        say(path)
 
 
 @evaluate_app.command()
@@ -221,11 +221,12 @@ def reconstruction(
     counts = _counts(steps)
     models = _with_encoders(load_model(name), encoder or [])
     check_folder(out)
-    with updates() as say:
-        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=say)
-    _print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
-    for path in write_reconstruction(found, next(iter(models.values())).name, data.name, out):
-        typer.echo(path)
+    with updates() as update:
+        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=update)
+    print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
+    results = ResultFolder(out, [*model_inputs(name), *(encoder or [])])
+    for path in write_reconstruction(found, next(iter(models.values())).name, data.name, results):
+        say(path)
 
 
 @evaluate_app.command()
@@ -256,28 +257,21 @@ def transfer(
     """
     model = load_model(name)
     check_transfers(model.generator)
-    known = load_catalog(catalog or default_path(model, out), model)
+    file = catalog or default_path(model, out)
+    known = load_catalog(file, model)
     check_folder(out)
     query = Query(epsilon=epsilon, rho=rho, per_layer=per_layer)
     faster = replace(model, generator=prepare_once(model.generator, channels_last=True))
-    with updates() as say:
+    with updates() as update:
         evaluation = Evaluation(
-            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=say
+            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=update
         )
         found = evaluation.run(list(parts or known.names), data)
-    _print_table(level_rows(found), f"{model.stem}: {found.text}")
+    print_table(level_rows(found), f"{model.stem}: {found.text}")
     if found.distances:
-        _print_table(distance_rows(found), f"against {'real pictures' if data else 'other samples'}")
-    for path in write_transfer(found, out):
-        typer.echo(path)
-
-
-def _print_table(rows: Sequence[Row], title: str) -> None:
-    """Rows on the terminal; the first is the header."""
-    table = Table(*rows[0], title=title)
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console().print(table)
+        print_table(distance_rows(found), f"against {'real pictures' if data else 'other samples'}")
+    for path in write_transfer(found, ResultFolder(out, [*model_inputs(name), file, names_path(file)])):
+        say(path)
 
 
 def _counts(text: str) -> list[int]:
@@ -291,7 +285,7 @@ def _counts(text: str) -> list[int]:
 def _check_bf16(asked: bool) -> None:
     """Say so if bfloat16 will only be slower here."""
     if asked and not computes_bfloat16():
-        typer.echo("warning: this processor has no instructions for bfloat16: leave --bf16 out, it is slower", err=True)
+        note("warning: this processor has no instructions for bfloat16: leave --bf16 out, it is slower")
 
 
 def _with_encoders(model: Model, files: list[Path]) -> dict[str, Model]:

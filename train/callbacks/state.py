@@ -1,6 +1,5 @@
 """Checkpoints by the clock, and exact resume of random streams."""
 
-import contextlib
 import random
 import time
 from typing import Any
@@ -10,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from models.errors import PhotograftError
+from models.writing import written_beside
 from train.callbacks.run import images_seen, run_folder
 from train.divergence import check_weights
 
@@ -119,14 +119,10 @@ class TimedCheckpoint(pl.Callback):
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         check_weights(trainer.lightning_module)  # else the last good ones would be replaced
         folder = run_folder(trainer, self.folder)
-        beside, path = folder / f"{name}.ckpt.part", folder / f"{name}.ckpt"
-        try:
-            trainer.save_checkpoint(beside)
-            if trainer.is_global_zero:
-                beside.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-            reason = error.strerror or str(error)
-            raise PhotograftError(f"{path}: cannot be written ({reason}): make space") from error
+        path = folder / f"{name}.ckpt"
+        if trainer.is_global_zero:
+            with written_beside(path) as beside:
+                trainer.save_checkpoint(beside)
+        else:
+            trainer.save_checkpoint(path)  # takes part and writes nothing
         self._saved = time.monotonic()
