@@ -54,7 +54,7 @@ def test_maps_that_do_not_fit_are_named(model: Model, tmp_path: Path) -> None:
     ):
         with pytest.raises(PhotograftError, match=said):
             load_classifier("mobilenet_v2", write_map(tmp_path, text), model)
-    with pytest.raises(PhotograftError, match="is not YAML"):
+    with pytest.raises(PhotograftError, match="index map not found"):
         load_classifier("mobilenet_v2", tmp_path / "none.yaml", model)
 
 
