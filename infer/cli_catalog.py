@@ -1,5 +1,6 @@
 """`infer.py catalog ...`: make a generator's catalog, look at it, name its parts."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -47,10 +48,12 @@ def build(
         str | None, typer.Option(metavar="NAME|NUMBER", help="Layer to cluster; default: the first of 32 px.")
     ] = None,
     clusters: Annotated[int, typer.Option("--clusters", "-k", min=2, max=500, help="Number of clusters.")] = CLUSTERS,
-    samples: Annotated[int, typer.Option(min=2, help="Samples to cluster.")] = SAMPLES,
+    samples: Annotated[int, typer.Option(min=2, max=10_000, help="Samples to cluster.")] = SAMPLES,
     truncation: TruncationOption = 1.0,
     restarts: Annotated[int, typer.Option(min=1, max=100, help="Of k-means.")] = 4,
-    max_vectors: Annotated[int | None, typer.Option(min=2, help="Cluster at most so many vectors.")] = None,
+    max_vectors: Annotated[
+        int | None, typer.Option(min=2, max=100_000_000, help="Cluster at most so many vectors.")
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Hold activations as float16: half the memory.")] = False,
     resize: Annotated[
         Literal["bilinear", "nearest"], typer.Option(help="Of cluster maps; nearest: as the released code.")
@@ -99,7 +102,7 @@ def show(
     clusters: Annotated[
         list[int] | None, typer.Option("--clusters", "-k", min=2, max=500, help="A number to try; repeat it.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=2, help="Samples to cluster.")] = 100,
+    samples: Annotated[int, typer.Option(min=2, max=10_000, help="Samples to cluster.")] = 100,
     truncation: TruncationOption = 1.0,
     catalog: CatalogOption = None,
     seed: SeedOption = 0,
@@ -166,7 +169,7 @@ def parse_part(text: str, count: int) -> tuple[str, tuple[int, ...]]:
     """
     part, sign, numbers = (piece.strip() for piece in text.partition("="))
     pieces = [piece.strip() for piece in numbers.split(",")] if numbers else []
-    if not part or not sign or not all(piece.isdecimal() for piece in pieces):
+    if not part or not sign or not all(re.fullmatch("[0-9]{1,6}", piece) for piece in pieces):
         raise PhotograftError(f"a part is named as NAME=NUMBER,NUMBER such as eyes=3,7, not {text!r}")
     return part, checked(tuple(map(int, pieces)), count, "this catalog") if pieces else ()
 

@@ -171,10 +171,12 @@ PartOption = Annotated[
 ModeOption = Annotated[Mode, typer.Option(help="How channels are chosen: Eq. 5, 4 or 2 of the paper.")]
 EpsilonOption = Annotated[
     float | None,
-    typer.Option(min=0, help="sequential: budget for change elsewhere. Default: a tenth of the channels."),
+    typer.Option(min=0, max=1e9, help="sequential: budget for change elsewhere. Default: a tenth of the channels."),
 ]
-RhoOption = Annotated[float, typer.Option(min=0, help="sequential: only channels with M above rho / (1 + rho).")]
-LamOption = Annotated[float, typer.Option("--lam", min=0, help="simultaneous, global: lambda.")]
+RhoOption = Annotated[
+    float, typer.Option(min=0, max=1e9, help="sequential: only channels with M above rho / (1 + rho).")
+]
+LamOption = Annotated[float, typer.Option("--lam", min=0, max=1e9, help="simultaneous, global: lambda.")]
 PerLayerOption = Annotated[bool, typer.Option("--per-layer", help="sequential: the budget for each layer by itself.")]
 ReleasedOption = Annotated[bool, typer.Option("--released", help="sequential: as the released code computes it.")]
 ShiftOption = Annotated[bool, typer.Option("--shift", help="Carry shifts over too, not scales alone.")]

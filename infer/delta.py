@@ -7,17 +7,16 @@ and is applied to a copy: the model itself never changes.
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os.path import exists
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from models.base import Generator
 from models.errors import PhotograftError
-from models.files import check_finite
+from models.reading import open_tensors
 from models.writing import Writer, write_file
 
 FORMAT = "1"
@@ -73,6 +72,15 @@ class Delta:
         """In bytes, without a file's header."""
         return sum(t.numel() * t.element_size() for t in self._tensors().values())
 
+    def _check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raise PhotograftError unless every difference has the size of the tensor of its name."""
+        sizes = {name: t.numel() for name, t in self.whole.items()}
+        sizes |= {name: len(left) * right.shape[1] for name, (left, right) in self.factors.items()}
+        for name, size in sizes.items():
+            own = tensors.get(name)
+            if own is None or not own.is_floating_point() or own.numel() != size:
+                raise PhotograftError(f"the delta does not fit this generator ({name:.80}): project the photo again")
+
     def _differences(self) -> Iterator[tuple[str, Tensor]]:
         yield from ((name, t.float()) for name, t in self.whole.items())
         yield from ((name, left.float() @ right.float()) for name, (left, right) in self.factors.items())
@@ -86,9 +94,8 @@ class Delta:
         """
         changed = copy.deepcopy(generator)
         tensors = changed.state_dict()  # of the copy: they share its memory
+        self._check(tensors)  # before factors are multiplied
         for name, difference in self._differences():
-            if name not in tensors or tensors[name].numel() != difference.numel():
-                raise PhotograftError(f"the delta does not fit this generator ({name}): project the photo again")
             tensors[name] += difference.to(tensors[name]).view_as(tensors[name])
         return changed.freeze()
 
@@ -122,20 +129,14 @@ def load_delta(path: Path, fingerprint: str) -> Delta:
     Raises:
         PhotograftError: a file that is missing, damaged, no delta, or of another generator.
     """
-    if not path.is_file():
+    if not exists(path):
         raise PhotograftError(f"{path} is missing: put it back beside the recipe, or project the photo again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise PhotograftError(f"{path} is not a safetensors file or is damaged: {error}") from error
-    if metadata.get("photograft_delta") != FORMAT:
+    file = open_tensors(path, "delta")
+    if file.metadata.get("photograft_delta") != FORMAT:
         raise PhotograftError(f"{path} holds no delta of a projection: project the photo again")
-    if metadata.get("generator") != fingerprint:
+    if file.metadata.get("generator") != fingerprint:
         raise PhotograftError(f"{path} was made with other weights: project the photo again")
-    check_finite(tensors, path)
-    factors = {}
+    tensors, factors = file.read(single=False), {}
     for name in [key.removesuffix(_LEFT) for key in tensors if key.endswith(_LEFT)]:
         left, right = tensors.pop(name + _LEFT), tensors.pop(name + _RIGHT, None)
         if right is None or left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:

@@ -33,6 +33,7 @@ from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
+from models.schema import Index, Settling, Steps, Whole, bounded
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import DEFAULT, Model, load_model
 
@@ -188,15 +189,16 @@ class Editor:
         project_all([self], source, preset=preset, steps=steps, **bars, **options)
         return self
 
+    @bounded
     def set_projection(
         self,
         latent: Tensor,
-        label: int | None,
+        label: Whole | None,
         *,
         origin: Tensor | None = None,
         delta: Delta | None = None,
         loss: float = float("nan"),
-        iterations: int = 0,
+        iterations: Steps = 0,
     ) -> Self:
         """Take a latent that is known already instead of projecting.
 
@@ -277,6 +279,7 @@ class Editor:
 
     # ------------------------------------------------------------------ edit
 
+    @bounded
     @torch.no_grad()
     def edit(
         self,
@@ -284,9 +287,9 @@ class Editor:
         *,
         mask: str | Path | NDArray[Any] = "auto",
         strength: float = 1.0,
-        layers: Sequence[int] | None = None,
+        layers: Sequence[Index] | None = None,
         method: Method = DEFAULT_METHOD,
-        settle: int | None = None,
+        settle: Settling | None = None,
     ) -> Edit:
         """Change the class of regions by sCBN and blend the result into the photo.
 
@@ -340,6 +343,7 @@ class Editor:
         projection = self._need_projection()
         return Samples(projection.latent, projection.label, projection.origin)
 
+    @bounded
     def paste(
         self, image: Tensor, area: NDArray[np.float32], *, change: bool = False, method: Method = DEFAULT_METHOD
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -404,6 +408,7 @@ class Editor:
             pasted = masks.fade_to_border(self.box, shape)
         return pasted
 
+    @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:
         """Blend the last edit by another method: uint8 [H,W,3], which is also what `save` will write."""
         if not self.edits:

@@ -10,19 +10,21 @@ Every picture has losses, Adam moments and a stopping time of its own, so a batc
 random starts are more rows of the batch, of which the worse half of each picture is dropped again and again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from infer.delta import Delta
-from infer.projection_start import W_SPACES, Starts, create_space, find_starts
+from infer.projection_start import W_SPACES, Starts, check_space, create_space, find_starts
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
+from models.schema import Count, Flag, Floating, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
 from models.spaces import WSpace, ZetaSpace
 
 # of the originals; in w in units of its deviation over the prior
@@ -74,6 +76,7 @@ class Projection:
         )
 
 
+@bounded
 def project(
     generator: Generator,
     discriminator: FeatureExtractor,
@@ -84,20 +87,20 @@ def project(
     auxiliary: AuxiliaryNetworks | None = None,
     space: str = "z",
     init: str | Tensor | None = None,
-    steps: int = 200,
-    learning_rate: float | None = None,
-    pixel_weight: float = 0.2,
-    feature_weight: float = 1.0,
+    steps: Steps = 200,
+    learning_rate: Positive | None = None,
+    pixel_weight: Weight = 0.2,
+    feature_weight: Weight = 1.0,
     keep: str = "best",
-    patience: int | None = None,
-    tolerance: float = 1e-3,
+    patience: Count | None = None,
+    tolerance: Weight = 1e-3,
     max_norm: float | None = None,
-    noise: bool = True,
-    restarts: int = 0,
-    batch_size: int = 8,
-    dtype: torch.dtype = torch.float32,
-    channels_last: bool = False,
-    seed: int = 0,
+    noise: Flag = True,
+    restarts: Restarts = 0,
+    batch_size: Count = 8,
+    dtype: Floating = torch.float32,
+    channels_last: Flag = False,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Projection:
     """Find latents whose pictures look like given ones.
@@ -132,7 +135,9 @@ def project(
         PhotograftError: shapes, ranges, spaces, starts or labels that do not fit.
         UnsupportedEdit: w or w+ of a generator that has none.
     """
-    _check(generator, target, keep)
+    _check_pictures(generator, target)
+    if keep not in ("best", "last"):
+        raise PhotograftError(f"keep must be best or last, not {keep!r}")
     moves = create_space(space, generator, auxiliary, max_norm, noise)
     e = prepare(encoder, channels_last=channels_last)
     starts = find_starts(generator, target, label, e, init, restarts, seed, in_w=space in W_SPACES)
@@ -167,14 +172,19 @@ class _Settings:
     progress: Progress | None
 
 
-def _check(generator: Generator, target: Tensor, keep: str) -> None:
+def check_options(generator: Generator, target: Tensor, options: Mapping[str, Any]) -> None:
+    """Raise PhotograftError unless `project` takes these pictures and options: for calls that need not search."""
+    _check_pictures(generator, target)
+    check_arguments(project, {"generator": generator, "discriminator": None, "target": target, **options}, "projection")
+    check_space(options.get("space", "z"), generator, options.get("auxiliary"), options.get("max_norm"))
+
+
+def _check_pictures(generator: Generator, target: Tensor) -> None:
     r = generator.resolution
     if target.ndim != 4 or tuple(target.shape[1:]) != (3, r, r) or len(target) == 0:
         raise PhotograftError(f"pictures must be [N,3,{r},{r}], not {list(target.shape)}")
     if not bool((target.abs() <= 1.01).all()):
         raise PhotograftError("pictures must be in [-1,1]")
-    if keep not in ("best", "last"):
-        raise PhotograftError(f"keep must be best or last, not {keep!r}")
 
 
 class _Descent:

@@ -11,6 +11,7 @@ from models.base import Generator, StyleGenerator
 from models.encoder import Encoder
 from models.errors import PhotograftError, UnsupportedEdit
 from models.projection_step import prepare
+from models.schema import Positive, check, short
 from models.spaces import Space, WSpace, ZetaSpace, ZSpace
 
 W_SPACES = ("w", "w+")
@@ -32,22 +33,28 @@ class Starts:
 def create_space(
     name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None, noise: bool
 ) -> Space:
-    """The space of this name. Raises PhotograftError where it does not exist or is not bounded as asked."""
-    if max_norm is not None and not max_norm > 0:
-        raise PhotograftError(f"max_norm is a positive bound of z, not {max_norm}")
+    """The space of this name. Raises PhotograftError as `check_space` does."""
+    check_space(name, generator, auxiliary, max_norm)
     if name == "z":
         return ZSpace(max_norm)
     if name == "zeta":
-        if auxiliary is None:
-            raise PhotograftError("projection in zeta needs the auxiliary networks A and B: choose another space")
         return ZetaSpace(prepare(auxiliary), max_norm)
-    if name not in W_SPACES:
-        raise PhotograftError(f"space must be one of {', '.join(SPACES)}, not {name!r}")
-    if not isinstance(generator, StyleGenerator):
-        raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
-    if max_norm is not None:
-        raise PhotograftError(f"max_norm bounds z: it cannot be given in space {name!r}")
+    assert isinstance(generator, StyleGenerator)
     return WSpace(generator, plus=name == "w+", noise=noise)
+
+
+def check_space(
+    name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None = None
+) -> None:
+    """Raise PhotograftError where a space of this name does not exist or is not bounded as asked."""
+    if name not in SPACES:
+        raise PhotograftError(f"space must be one of {', '.join(SPACES)}, not {short(name)}")
+    if max_norm is not None and not (check(Positive, max_norm, "max_norm, a bound of z,") and name not in W_SPACES):
+        raise PhotograftError(f"max_norm bounds z: it cannot be given in space {name!r}")
+    if name == "zeta" and auxiliary is None:
+        raise PhotograftError("projection in zeta needs the auxiliary networks A and B: choose another space")
+    if name in W_SPACES and not isinstance(generator, StyleGenerator):
+        raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
 
 
 def find_starts(

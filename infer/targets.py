@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from infer import masks
 from infer.painted_mask import Say, read_mask
 from infer.photo import Box
 from models.errors import PhotograftError
+from models.schema import short
 from models.zoo import Model
 
 WHOLE_MASKS = ("auto", "box")  # what a mask can be besides a file or an array
@@ -38,8 +40,12 @@ class Target:
     invert: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:  # also false for NaN
-            raise PhotograftError(f"strength must be in 0..1, not {self.strength}")
+        strength: Any = self.strength
+        real = isinstance(strength, Real) and not isinstance(strength, bool)
+        if not real or not 0 <= strength <= 1:  # also false for NaN
+            raise PhotograftError(f"strength must be in 0..1, not {short(strength)}")
+        if not isinstance(self.mask, str | Path | np.ndarray):
+            raise PhotograftError(f"a mask is auto, box, a file or an array, not {short(self.mask)}")
         if self.invert and isinstance(self.mask, str) and self.mask in WHOLE_MASKS:
             raise PhotograftError(f"mask {self.mask!r} cannot be inverted: give a painted one")
 
@@ -59,6 +65,9 @@ def resolve(
     Raises:
         PhotograftError: unknown class; a mask that is unreadable, empty, of another size, or outside of the box.
     """
+    given: Any = targets
+    if not isinstance(given, Sequence) or not all(isinstance(target, Target) for target in given):
+        raise PhotograftError(f"give a class or a list of targets, not {short(given)}")
     resolved = []
     for target in targets:
         name = model.class_names[model.class_index(target.to)]

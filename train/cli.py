@@ -12,15 +12,17 @@ import inspect
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.terminal import orderly, reader_gone, robust_streams, visible
+from train.checkpoint import Resumable, read_resumable
 from train.projection import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -45,6 +47,16 @@ class TrainingCLI(LightningCLI):
         """Lightning's hook: add them."""
         for name, text in SHORT.items():
             parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{text} (encoder_*, auxiliary_*)")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Lightning's step, which looks into the checkpoint right after it.
+
+        Raises:
+            PhotograftError: a checkpoint from which no training of ours goes on.
+        """
+        super().parse_arguments(parser, args)
+        path = self.config["fit"].get("ckpt_path") if self.config.get("subcommand") == "fit" else None
+        self._kept = None if path is None else (Path(path), read_resumable(Path(path)))
 
     def before_instantiate_classes(self) -> None:
         """Lightning's hook: give them to the module, and leave a precision that would only slow the training down.
@@ -87,6 +99,44 @@ class TrainingCLI(LightningCLI):
             if cause is None:
                 raise
             raise cause from error
+
+    def fit(self, **arguments: Any) -> None:
+        """Lightning's step: train, from a checkpoint if one is given.
+
+        Raises:
+            PhotograftError: a checkpoint that is none of ours, or does not fit what is trained.
+        """
+        if self._kept is None:
+            self.trainer.fit(**arguments)
+            return
+        path, kept = self._kept
+        begun = _Begun(path, kept)
+        self.trainer.callbacks.append(begun)  # type: ignore[attr-defined]
+        try:
+            self.trainer.fit(**{**arguments, "weights_only": True})
+        except PhotograftError:
+            raise
+        except Exception as error:
+            if begun.begun:
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise PhotograftError(f"{path} does not fit this training: {reason:.300}") from error
+
+
+class _Begun(Callback):
+    """Looks at what a training has taken from its checkpoint, and knows that it has begun."""
+
+    def __init__(self, path: Path, kept: Resumable) -> None:
+        self._path, self._kept, self.begun = path, kept, False
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's hook."""
+        self._kept.check_optimizers(trainer.optimizers, self._path)
+        self.begun = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's hook."""
+        self.on_sanity_check_start(trainer, pl_module)
 
 
 def run(args: list[str] | None = None) -> LightningCLI:
@@ -172,13 +222,19 @@ def main() -> None:
             with orderly() as signals:
                 command(sys.argv[2:])
     except PhotograftError as error:
-        print(f"error: {visible(' '.join(str(error).split()))}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_refusal(str(error)))
     except BrokenPipeError:
         sys.exit(reader_gone())
+    except OSError as error:  # folders and disks
+        sys.exit(_refusal(f"{error.filename or 'files'}: {error.strerror or error}"))
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         sys.exit(signals.code if command else 130)
+
+
+def _refusal(text: str) -> int:
+    print(f"error: {visible(' '.join(text.split()))}", file=sys.stderr)
+    return 2
 
 
 def _fit() -> None:

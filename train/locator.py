@@ -29,6 +29,7 @@ from models.locator import (
 )
 from models.processor import computes_bfloat16
 from models.registry import KINDS
+from train.divergence import check_terms
 
 MAX_HEADS = 4  # per picture
 _GREY = (124, 117, 104)  # around a photo that a view zooms out of
@@ -256,6 +257,7 @@ class LocatorTraining(pl.LightningModule):
             mirrored = torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], dim=-1)
             boxes = torch.where(turned[:, None, None], mirrored, boxes)
         terms = locator_loss(self.locator(features), boxes)
+        check_terms(terms, self.global_step)
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
         return torch.stack(list(terms.values())).sum()
 

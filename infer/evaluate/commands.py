@@ -1,5 +1,6 @@
 """`infer.py evaluate ...`"""
 
+import re
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -28,6 +29,7 @@ from infer.results import ResultFolder, check_folder, model_inputs
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.projection_step import prepare_once
+from models.schema import short
 from models.zoo import DEFAULT, Model, load_model, with_encoder
 
 evaluate_app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
@@ -42,7 +44,7 @@ def _group() -> None:
 def generator(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
-    samples: Annotated[int, typer.Option(min=600, help="Samples, and real pictures.")] = 4000,
+    samples: Annotated[int, typer.Option(min=600, max=1_000_000, help="Samples, and real pictures.")] = 4000,
     truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z.")] = 1.0,
     classifier: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Names classes too: of torchvision, or a .safetensors.")
@@ -50,7 +52,7 @@ def generator(
     index_map: Annotated[
         Path | None, typer.Option(metavar="YAML", help="Which of the classifier's classes are which of the model's.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of random draws.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")] = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and contact sheet.")] = Path("out"),
 ) -> None:
     """Samples against real pictures: Fréchet distances, precision and recall, class hits, and a contact sheet."""
@@ -73,17 +75,23 @@ def generator(
 def translation(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 500,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 500,
     steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,40",
-    translations: Annotated[int, typer.Option(min=2, help="Translations compared with real pictures.")] = 4000,
-    real: Annotated[int, typer.Option(min=2, help="Real pictures: compared with, and the probe's.")] = REAL,
-    masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 100,
+    translations: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Translations compared with real pictures.")
+    ] = 4000,
+    real: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Real pictures: compared with, and the probe's.")
+    ] = REAL,
+    masks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Translations that are segmented.")] = 100,
     bf16: Annotated[bool, typer.Option("--bf16", help="Projection in bfloat16.")] = False,
-    settle: Annotated[int, typer.Option(min=0, help="Updates of each translation after projection.")] = SETTLING,
+    settle: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Updates of each translation after projection.")
+    ] = SETTLING,
     into: Annotated[
         list[str] | None, typer.Option(metavar="GROUP", help="Groups of the class errors; default: all.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of targets and real pictures.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of targets and real pictures.")] = 1,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for tables, contact sheets and kept latents.")
     ] = Path("out"),
@@ -121,10 +129,12 @@ def translation(
 def history(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Exports of one training, as paths.")],
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
-    samples: Annotated[int, typer.Option(min=600, help="Samples, translations, and real pictures.")] = 2000,
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 200,
-    masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 40,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random draws.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=600, max=1_000_000, help="Samples, translations, and real pictures.")
+    ] = 2000,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 200,
+    masks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Translations that are segmented.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")] = 1,
     name: Annotated[str, typer.Option(help="Of the files.")] = "training",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table, curve and kept points.")] = Path("out"),
 ) -> None:
@@ -147,15 +157,19 @@ def history(
 def convergence(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 200,
-    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 200,
-    random_steps: Annotated[int | None, typer.Option(min=1, help="From random starts; default: as many.")] = None,
-    grid_photos: Annotated[int, typer.Option(min=2, help="Photos of them that choose the learning rates.")] = 32,
-    grid_steps: Annotated[int, typer.Option(min=1, help="Updates after which rates are compared.")] = 100,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Updates.")] = 200,
+    random_steps: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="From random starts; default: as many.")
+    ] = None,
+    grid_photos: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Photos of them that choose the learning rates.")
+    ] = 32,
+    grid_steps: Annotated[int, typer.Option(min=1, max=10_000, help="Updates after which rates are compared.")] = 100,
     max_norm: Annotated[float | None, typer.Option(help="Hold z in this ball, in all curves; paper: not.")] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Networks in bfloat16.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Photos worked on at once.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random starts.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Photos worked on at once.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the random starts.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, figures and kept curves.")] = Path("out"),
 ) -> None:
     """How fast projection converges on z and zeta, from E and from random starts (the paper's Figures 16 and 17).
@@ -195,8 +209,8 @@ def reconstruction(
         list[Path] | None, typer.Option(metavar="FILE", help="Encoder instead of the model's; may be given again.")
     ] = None,
     steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,20",
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of other photos.")] = 0,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the choice of other photos.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and pictures.")] = Path("out"),
 ) -> None:
     """How near reconstructions are to photos: of encoders as they are, and after updates of projection.
@@ -221,8 +235,10 @@ def transfer(
     parts: Annotated[
         list[str] | None, typer.Option("--part", "-p", metavar="PART", help="Parts; default: all that are named.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, help="Sources with references, of curves and heat maps.")] = 100,
-    samples: Annotated[int, typer.Option(min=0, help="Behind each Fréchet distance; 0: none.")] = 1000,
+    pairs: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Sources with references, of curves and heat maps.")
+    ] = 100,
+    samples: Annotated[int, typer.Option(min=0, max=1_000_000, help="Behind each Fréchet distance; 0: none.")] = 1000,
     data: Annotated[
         Path | None, typer.Option(help="Its data, for distances to real pictures; else to samples.")
     ] = None,
@@ -232,7 +248,7 @@ def transfer(
     shift: ShiftOption = False,
     truncation: Annotated[float, typer.Option(min=0, max=2, help="Of samples.")] = 1.0,
     catalog: CatalogOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of samples.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and kept measures.")] = Path("out"),
 ) -> None:
     """How local and how real transfers of parts are (the second paper's Figure 7 and Table 1).
@@ -261,8 +277,8 @@ def transfer(
 def _counts(text: str) -> list[int]:
     """Numbers of updates: "0,20"."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {text!r}")
+    if not all(re.fullmatch("[0-9]{1,4}", part) for part in parts):
+        raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {short(text)}")
     return list(dict.fromkeys(map(int, parts)))
 
 

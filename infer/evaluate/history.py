@@ -103,7 +103,7 @@ def measure_history(
         assert chosen.label is not None
         networks = {part: text for part, text in digests(model).items() if part in ("generator", "encoder")}
         found = kept(partial(judge, model, chosen), photos=digest([chosen.target, chosen.label]), **networks)
-        images = int(read_header(model_files(model_stem(name))["generator"]).info.get("images_seen", 0))
+        images = read_header(model_files(model_stem(name))["generator"]).known.images_seen
         points.append(Point(model.stem, images, **{key: float(value) for key, value in found.items()}))
     return sorted(points, key=lambda point: point.images)
 

@@ -199,7 +199,7 @@ def test_grabcut_seeks_in_the_box(model: Model) -> None:
         (lambda e: e.edit("lion", strength=float("nan")), "strength must be in 0..1"),
         (lambda e: e.edit("lion", layers=[6]), "no modulated layer 6"),
         (lambda e: e.edit([]), "no region was given"),
-        (lambda e: e.edit("lion", method="glue"), "unknown blending method"),
+        (lambda e: e.edit("lion", method="glue"), "method is 'glue'"),
         (lambda e: e.edit("lion", mask=np.ones((10, 10))), "make them the same size"),
         (lambda e: e.edit("lion", mask=np.zeros(CAT.shape[:2])), "mask is empty"),
         (lambda e: e.edit("lion", mask=np.full(CAT.shape[:2], np.nan)), "must lie in 0..1"),
