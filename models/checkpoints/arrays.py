@@ -51,7 +51,8 @@ class Arrays:
         if isinstance(value, Tensor) and (value.is_floating_point() or value.dtype == torch.int64):
             tensor = value.detach().float()
         elif isinstance(value, np.ndarray | np.number) and value.dtype.kind in "fiu":
-            tensor = torch.from_numpy(np.array(value, np.float32))
+            with np.errstate(over="ignore"):  # numbers beyond float32 become infinite, which is refused below
+                tensor = torch.from_numpy(np.array(value, np.float32))
         else:
             raise PhotograftError(f"{self.path}: {name!r} is not an array of numbers")
         check_finite({name: tensor}, self.path)

@@ -8,10 +8,8 @@ Left out on purpose: `N` (a counter that nothing reads), an encoder's last batch
 `_fast_alpha` (inner step sizes, of use in training only).
 """
 
-import io
 import math
 import re
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from torch import Tensor
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Configurable
+from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.writing import Description, describe_network, write_networks
 from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
@@ -42,7 +41,6 @@ KNOWN_LAYOUTS: dict[str, dict[str, tuple[int, ...]]] = {  # widths in units of c
     "discriminator": SN_LAYOUTS,
     "encoder": {"resnetenc_small": (1, 2, 4, 4, 8, 8)},
 }
-MAX_BYTES = 4 << 30  # of the weights, unpacked: ten times the largest original trainer snapshot
 TRAINER_PREFIX = re.compile(r"updater/model:[^/]+/")
 
 # module in our network -> link of the original; the numbers of layers depend on the network's depth
@@ -96,33 +94,27 @@ def _read_models(path: Path) -> list[Arrays]:
         raise PhotograftError(f"weights file not found: {path}")
     models: dict[str, Arrays] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name, (model, key) in _wanted(archive.infolist(), path).items():
-                arrays = models.setdefault(model, {})
-                if key in arrays:
-                    raise PhotograftError(f"{path} holds {key!r} twice")
-                content = io.BytesIO(archive.read(name))  # whole, so that its checksum is looked at
-                arrays[key] = _to_tensor(np.load(content, allow_pickle=False), key, path)
-    except PhotograftError:
-        raise
-    except Exception as error:  # a damaged or hostile zip can raise nearly anything
-        what = str(error).split("\n")[0][:120] or type(error).__name__
-        raise PhotograftError(f"{path} is not a Chainer snapshot (.npz) or is damaged: {what}") from error
+        archive = ArrayArchive(path)
+        for name, (model, key) in _wanted(archive).items():
+            arrays = models.setdefault(model, {})
+            if key in arrays:
+                raise PhotograftError(f"{path} holds {key!r} twice")
+            arrays[key] = _to_tensor(archive[name], key, path)
+    except Unreadable as error:
+        raise PhotograftError(f"{path} {error}") from error
+    except OSError as error:
+        raise PhotograftError(f"cannot read {path}: {error.strerror or error}") from error
     for arrays in models.values():
         check_finite(arrays, path)
     return list(models.values()) or [{}]
 
 
-def _wanted(members: Iterable[zipfile.ZipInfo], path: Path) -> dict[str, tuple[str, str]]:
-    """Member -> (model, link path): all members, or those of the models in a trainer's snapshot."""
-    sizes = {m.filename: m.file_size for m in members}
-    keys = {name: name.lstrip("/").removesuffix(".npy") for name in sizes}
+def _wanted(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Name -> (model, link path): all arrays, or those of the models in a trainer's snapshot."""
+    keys = {name: name.lstrip("/") for name in names}
     found = {name: TRAINER_PREFIX.match(key) for name, key in keys.items()}
     wanted = {name: (m.group(), keys[name][m.end() :]) for name, m in found.items() if m}
-    wanted = wanted or {name: ("", key) for name, key in keys.items()}
-    if sum(sizes[name] for name in wanted) > MAX_BYTES:
-        raise PhotograftError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB: no snapshot of these networks")
-    return wanted
+    return wanted or {name: ("", key) for name, key in keys.items()}
 
 
 def _to_tensor(array: Any, key: str, path: Path) -> Tensor:

@@ -41,7 +41,9 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
     if any(float(arrays.take(name)) for name in ("lod", "G_synthesis/lod") if name in arrays):
         raise PhotograftError(f"{path}: the network was saved while it grew: take a later snapshot of its training")
     rate, fused = network.settings.get("mapping_lrmul", 0.01), network.settings.get("fused_scale", "auto")
-    if not isinstance(rate, float | int) or fused not in ("auto", True, False):
+    if not isinstance(rate, float | int) or not 0 < rate <= tflib.MAX_SETTING or type(fused) not in (str, bool):
+        raise PhotograftError(f"{path}: the network's settings make no sense")
+    if fused not in ("auto", True, False):
         raise PhotograftError(f"{path}: the network's settings make no sense")
     fused_from = FUSED_FROM if fused == "auto" else 0 if fused else None
     return {"generator": build(arrays, rate=rate, fused_from=fused_from)}

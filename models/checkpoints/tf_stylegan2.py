@@ -15,7 +15,8 @@ from models.base import Configurable
 from models.checkpoints import tflib
 from models.checkpoints.arrays import Arrays
 from models.checkpoints.stylegan2 import MAPPING_RATE, build_generator
-from models.checkpoints.tflib import TFNetwork
+from models.checkpoints.tflib import MAX_SETTING, TFNetwork
+from models.checkpoints.told import told
 from models.errors import PhotograftError
 
 SETTINGS = {
@@ -48,8 +49,8 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
     tflib.require(network.settings, SETTINGS, path)
     clamp, rate = network.settings.get("conv_clamp"), network.settings.get("mapping_lrmul", MAPPING_RATE)
     for name, value in (("conv_clamp", 1.0 if clamp is None else clamp), ("mapping_lrmul", rate)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-            raise PhotograftError(f"{path}: {name}={value!r:.40} makes no sense: it must be a positive number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_SETTING:
+            raise PhotograftError(f"{path}: {name}={told(value)} makes no sense: it must be a positive number")
     arrays = Arrays(network.variables, path)
     renamed = {}
     for name in network.variables:

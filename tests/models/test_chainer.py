@@ -252,5 +252,5 @@ def test_hostile_sizes(npz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         text = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 1000), }".ljust(117) + "\n"
         archive.writestr("l1/W.npy", header + text.encode())
     refused(npz, "damaged")
-    monkeypatch.setattr("models.checkpoints.chainer.MAX_BYTES", 1000)
+    monkeypatch.setattr("models.checkpoints.archives.MAX_BYTES", 1000)
     refused(save(npz, generator([8, 4], 3)), "unpacks to more")

@@ -292,7 +292,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file.writestr("a/data.pkl", pickle.dumps(1, 2))
         file.writestr("a/data/0", bytes(1 << 20))
     assert read_torch(packed) == 1
-    monkeypatch.setattr("models.checkpoints.pickles.MAX_BYTES", 1 << 19)
+    monkeypatch.setattr("models.checkpoints.archives.MAX_BYTES", 1 << 19)
     with pytest.raises(PhotograftError, match="unpacks to more"):
         read_torch(packed)
     monkeypatch.setattr("models.checkpoints.pickle_machine.MAX_STEPS", 100)
