@@ -13,8 +13,7 @@ from infer.output import check_folder, sheet, write_png
 from infer.samples import sample_rows, spread_classes
 from models.checkpoints import formats
 from models.errors import PhotograftError
-from models.files import NetworkFile, read_header, read_tensors, sha256
-from models.registry import create_generator
+from models.files import empty_network, sha256
 from models.zoo import DEFAULT, ZOO, is_installed, load_model
 
 SHOWN_NAMES = 12  # of a file's classes
@@ -70,18 +69,19 @@ def inspect(
 ) -> None:
     """Say what a weights file holds."""
     if file.suffix == ".safetensors":
-        typer.echo("\n".join(_described(read_header(file))))
+        typer.echo("\n".join(_described(file)))
     else:
         for description in formats.describe(file):
             typer.echo(description)
 
 
-def _described(header: NetworkFile) -> list[str]:
+def _described(path: Path) -> list[str]:
     """Kind, size, config, classes, layers and everything else that a file of ours says."""
-    tensors = read_tensors(header.path)
+    network, header, file = empty_network(path)
+    file.read()  # says what is wrong with its values
     lines = [
-        f"{header.kind} of family {header.family}, {sum(t.numel() for t in tensors.values()):,} values",
-        f"sha256: {sha256(header.path)}",
+        f"{header.kind} of family {header.family}, {sum(t.numel() for t in file.described.values()):,} values",
+        f"sha256: {sha256(path)}",
         f"config: {json.dumps(header.config)}",
     ]
     names = header.info.get("class_names") or []
@@ -90,9 +90,8 @@ def _described(header: NetworkFile) -> list[str]:
         lines.append(f"{len(names)} classes: {', '.join(names[:SHOWN_NAMES])}{more}")
     lines += [f"{key}: {value}" for key, value in header.info.items() if not isinstance(value, list | dict)]
     if header.kind == "generator":
-        layers = create_generator(header.family, **header.config).modulated_layers
         lines.append("modulated layers, for --layers:")
-        lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(layers)]
+        lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(network.modulated_layers)]
     return lines
 
 

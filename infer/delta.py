@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.base import Generator
 from models.errors import PhotograftError
-from models.files import check_finite
+from models.reading import check_finite
 from models.writing import write_file
 
 FORMAT = "1"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.errors import PhotograftError
 from models.files import read_tensors
+from models.schema import short
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -174,5 +175,7 @@ def create_features(name: str) -> FeatureNetwork:
         PhotograftError: unknown name, or weights that cannot be had.
     """
     if name not in _NETWORKS:
-        raise PhotograftError(f"unknown feature network {name!r}: choose from {', '.join(_NETWORKS)}")
+        raise PhotograftError(f"unknown feature network {short(name)}: choose from {', '.join(_NETWORKS)}")
+    if torch.get_default_device().type == "meta":  # only its shapes are asked for
+        return MobileNetV2(tensorflow=name == "mobilenet_v2").fold()
     return _NETWORKS[name]()

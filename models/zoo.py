@@ -4,7 +4,7 @@ A model is a generator with the networks that projection needs. It is found by i
 disk (`folder/my-model` for `folder/my-model.generator.safetensors` and its neighbours, which `train.py export` writes).
 """
 
-import math
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from models.errors import PhotograftError
 from models.features import WEIGHTS
 from models.files import NetworkFile, load_network, sha256
 from models.registry import suggest
+from models.schema import check, short
 
 DEFAULT = "sngan-heads-128"
 PARTS = {  # of the files' names -> kind of network
@@ -101,19 +102,23 @@ class Model:
         """
         if not self.class_names:
             raise PhotograftError(f"model {self.name} is unconditional: it has no classes")
+        check(str, name, "class")
         wanted = _plain(name)
         plain = [_plain(known) for known in self.class_names]
-        if wanted in plain:
-            return plain.index(wanted)
-        if wanted.isdecimal() and int(wanted) < len(plain):
-            return int(wanted)
-        partly = [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
-        if len(partly) == 1:
-            return partly[0]
-        if partly:
-            names = ", ".join(self.class_names[i] for i in partly[:12]) + (", ..." if len(partly) > 12 else "")
-            raise PhotograftError(f"class {name!r} could be any of: {names}")
-        raise PhotograftError(f"unknown class {name!r}{suggest(wanted, self.class_names)} (infer.py classes lists all)")
+        named = [i for i, known in enumerate(plain) if known == wanted]
+        if not named and re.fullmatch("[0-9]{1,6}", name.strip()) and int(name) < len(plain):
+            return int(name)
+        named = named or [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
+        if len(named) == 1:
+            return named[0]
+        if named:
+            shown = [self.class_names[i] for i in named[:12]]
+            shown = [f"{text} ({i})" if shown.count(text) > 1 else text for i, text in zip(named, shown, strict=False)]
+            more = ", ..." if len(named) > 12 else ""
+            raise PhotograftError(f"class {short(name)} could be any of: {', '.join(shown)}{more}")
+        raise PhotograftError(
+            f"unknown class {short(name)}{suggest(wanted, self.class_names)} (infer.py classes lists all)"
+        )
 
 
 def _plain(name: str) -> str:
@@ -182,7 +187,7 @@ def load_model(name: str = DEFAULT) -> Model:
         **others,
         **_classes(header, generator.num_classes),
         hashes={path.name: sha256(path) for path in paths.values()},
-        projection_learning_rate=_learning_rate(loaded["auxiliary"][1]) if "auxiliary" in loaded else None,
+        projection_learning_rate=loaded["auxiliary"][1].known.learning_rate if "auxiliary" in loaded else None,
     )
 
 
@@ -198,19 +203,11 @@ def with_encoder(model: Model, path: Path) -> Model:
     return replace(model, encoder=encoder, hashes=hashes | {path.name: sha256(path)})
 
 
-def _learning_rate(header: NetworkFile) -> float | None:
-    """The rate that the file of A and B names for projection, if any."""
-    rate = header.info.get("learning_rate")
-    if rate is None:
-        return None
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
-        raise PhotograftError(f"{header.path} is damaged: its learning_rate is {rate!r}, not a positive number")
-    return float(rate)
-
-
 def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Path]) -> None:
-    """Raise PhotograftError unless the networks have one z and one list of classes."""
+    """Raise PhotograftError unless the networks have one z and one list of classes, and lie under their own names."""
     for kind, network in others.items():
+        if isinstance(network, ProjectedDiscriminator) != (kind == "projected"):
+            raise PhotograftError(f"{paths[kind]} holds a {type(network).__name__}: rename the file")
         latents = getattr(network, "latent_dim", generator.latent_dim)
         if latents != generator.latent_dim:
             raise PhotograftError(f"{paths[kind]} has {latents} latents, the generator {generator.latent_dim}")
@@ -221,13 +218,11 @@ def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Pa
 
 def _classes(header: NetworkFile, count: int) -> dict[str, Any]:
     """Names, groups and distribution of the classes, from a generator's file or made up where it says nothing."""
-    names = header.info.get("class_names") or [f"class {i}" for i in range(count)]
-    groups = header.info.get("groups") or [0] * count
-    group_names = header.info.get("group_names") or ["all"]
-    distribution = header.info.get("distribution") or [1 / max(count, 1)] * count
-    for what, values in (("class names", names), ("groups", groups), ("shares", distribution)):
-        if len(values) != count:
-            raise PhotograftError(f"{header.path} is damaged: {len(values)} {what} for {count} classes")
-    if groups and not 0 <= min(groups) <= max(groups) < len(group_names):
-        raise PhotograftError(f"{header.path} is damaged: groups without a name")
-    return {"class_names": names, "groups": groups, "group_names": group_names, "distribution": distribution}
+    known = header.known
+    known.check_classes(count, header.path)
+    return {
+        "class_names": list(known.class_names) or [f"class {i}" for i in range(count)],
+        "groups": list(known.groups) or [0] * count,
+        "group_names": list(known.group_names) or ["all"],
+        "distribution": list(known.distribution) or [1 / max(count, 1)] * count,
+    }

@@ -24,7 +24,7 @@ from infer.evaluate.judging import Say
 from infer.samples import Samples, draw
 from models.base import Generator, Layer
 from models.errors import PhotograftError
-from models.files import check_finite
+from models.reading import check_finite
 from models.registry import suggest
 from models.writing import write_file
 from models.zoo import Model, model_stem

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.errors import PhotograftError
-from models.files import check_finite
+from models.reading import check_finite
 
 
 class Arrays:

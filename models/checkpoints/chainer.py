@@ -25,8 +25,9 @@ from models.checkpoints.writing import Description, describe_network, write_netw
 from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
-from models.files import check_finite, load_state
+from models.files import load_state
 from models.generators.sngan import LAYOUTS, SNGANGenerator
+from models.reading import check_finite
 
 Arrays = dict[str, Tensor]
 
