@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infer.cli_common import ModelOption, OutOption, SeedOption
+from infer.cli_common import ModelOption, OutOption, SeedOption, note
 from infer.output import check_folder, sheet, write_png
 from infer.samples import sample_rows, spread_classes
 from models.checkpoints import formats
@@ -68,11 +68,18 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or a file of another project.")],
 ) -> None:
     """Say what a weights file holds."""
-    if file.suffix == ".safetensors":
+    if file.suffix == ".safetensors" and not formats.is_foreign(file):
         typer.echo("\n".join(_described(file)))
-    else:
-        for description in formats.describe(file):
-            typer.echo(description)
+        return
+    try:
+        reading = formats.read(file)
+    except formats.UnknownNetwork as error:
+        typer.echo("\n".join(error.listing))
+        raise
+    for description in reading.descriptions():
+        typer.echo(description)
+    for remark in reading.remarks:
+        note(remark)
 
 
 def _described(path: Path) -> list[str]:
@@ -110,7 +117,7 @@ def convert(
     if out.suffix != ".safetensors":
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
-    for path in formats.convert(file, out):
+    for path in formats.convert(file, out, note):
         typer.echo(path)
 
 

@@ -7,12 +7,11 @@ What cannot be read is named.
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
-from models.checkpoints.archives import MAX_BYTES, Archive, ArrayArchive, Unreadable, brief_error
+from models.checkpoints.archives import MAX_BYTES, Archive, ArrayArchive, Unreadable
 from models.checkpoints.pickles import read_pickle, read_torch
 from models.checkpoints.signatures import HEAD, UNFINISHED, name_archive, name_folder, name_kind
 from models.errors import PhotograftError
+from models.reading import open_tensors
 
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # its magic number, pickled
 
@@ -34,15 +33,13 @@ def read_content(path: Path) -> Any:
     except OSError as error:
         raise PhotograftError(f"cannot read {path}: {error.strerror or error}") from error
     except Unreadable as error:
-        raise PhotograftError(_told(path, str(error))) from error
+        raise PhotograftError(f"{path} {error}{_ending(path)}") from error
     except PhotograftError as error:
-        raise PhotograftError(_told(path, str(error).removeprefix(f"{path} "))) from error
+        raise PhotograftError(f"{error}{_ending(path)}") from error
 
 
-def _told(path: Path, reason: str) -> str:
-    if path.suffix.lower() in UNFINISHED:
-        return f"{path} seems to be an unfinished download ({path.suffix}): it {reason}"
-    return f"{path} {reason}"
+def _ending(path: Path) -> str:
+    return f" (its name says that the download did not finish: {path.suffix})" if path.suffix in UNFINISHED else ""
 
 
 def _read(path: Path) -> Any:
@@ -68,7 +65,9 @@ def _read(path: Path) -> Any:
         try:
             return read_pickle(path)
         except PhotograftError as error:
-            unknown = f"is of no known kind (it begins with the bytes {head[:8].hex(' ')}), or damaged: download it again"
+            unknown = (
+                f"is of no known kind (it begins with the bytes {head[:8].hex(' ')}), or damaged: download it again"
+            )
             raise Unreadable(kind or unknown) from error
     raise Unreadable(kind)
 
@@ -89,12 +88,7 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            if "photograft" in (file.metadata() or {}):
-                raise Unreadable("is a file of ours already: it can be used as it is (infer.py inspect shows it)")
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, RuntimeError, ValueError, OverflowError) as error:
-        if isinstance(error, Unreadable):
-            raise
-        raise Unreadable(f"is a damaged safetensors file ({brief_error(error)}): download it again") from error
+    file = open_tensors(path)
+    if "photograft" in file.metadata:
+        raise Unreadable("is a file of ours already: use it as it is (infer.py inspect shows it)")
+    return dict(file.read())

@@ -92,9 +92,7 @@ def _read(path: Path, load: Callable[[BinaryIO, Budget], Any]) -> Any:
         ) from error
 
 
-def _run(
-    stream: BinaryIO, budget: Budget, persistent: Callable[[Any], Any] | None = None, nesting: int = 0
-) -> Any:
+def _run(stream: BinaryIO, budget: Budget, persistent: Callable[[Any], Any] | None = None, nesting: int = 0) -> Any:
     """One pickle, whose storages may themselves be torch files, `nesting` deep already."""
 
     def load_from_bytes(data: Any) -> Any:
@@ -108,7 +106,8 @@ def _run(
             budget.copy(made.numel() * made.itemsize)
         return made
 
-    builders = {**BUILDERS, **dict.fromkeys(TENSORS, tensor), "torch.storage._load_from_bytes": load_from_bytes}
+    builders: dict[str, Builder] = dict.fromkeys(TENSORS, tensor)
+    builders |= {**BUILDERS, "torch.storage._load_from_bytes": load_from_bytes}
     return Machine(builders, budget, persistent, {np.ndarray: _set_array}).run(stream)
 
 

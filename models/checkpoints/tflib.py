@@ -17,6 +17,7 @@ from models.checkpoints.told import told
 from models.errors import PhotograftError
 
 MAX_SETTING = 1e6  # of numbers that networks are built with
+PLAIN = (bool, int, float, str, NoneType)
 MAX_NAME = 200  # characters
 MAX_COMPONENTS = 8  # the originals have two
 NETWORKS = ("dnnlib.tflib.network.Network", "tfutil.Network")
@@ -84,5 +85,6 @@ def require(settings: Mapping[str, Any], expected: Mapping[str, Any], where: obj
             given = given.tolist()
         if isinstance(given, tuple):
             given = list(given)
-        if type(given) not in (bool, int, float, str, list, NoneType) or given != value:
+        parts = given if isinstance(given, list) else [given]
+        if not all(isinstance(part, PLAIN) for part in parts) or given != value:
             raise PhotograftError(f"{where}: built with {name}={told(given)}: only {told(value)} is supported")
