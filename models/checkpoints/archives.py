@@ -119,9 +119,9 @@ def parse_array(data: bytes, name: str) -> "np.ndarray[Any, Any]":
         start, count = stream.tell(), math.prod(shape)
         sizes_fit = all(type(n) is int and n >= 0 for n in shape) and count * dtype.itemsize == len(data) - start
     except Exception as error:  # numpy evaluates the header as Python's literals, which fails in many ways
-        raise Unreadable(f"is damaged: {name[:80]!r} is no array ({brief_error(error)}): download it again") from error
+        raise Unreadable(f"is damaged: {name[:80]!r} has a header that makes no sense: download it again") from error
     if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
         raise Unreadable(f"is no file of weights: {name[:80]!r} is not an array of numbers, but of {str(dtype)[:60]}")
     if not sizes_fit or len(shape) > 16:
-        raise Unreadable(f"is damaged: {name[:80]!r} has more or fewer values than its header says")
+        raise Unreadable(f"is damaged: {name[:80]!r} has more or fewer values than its header says: download it again")
     return np.frombuffer(data, dtype, count, start).reshape(shape, order="F" if fortran else "C")

@@ -15,6 +15,7 @@ from models.files import load_state
 from models.reading import check_finite
 
 RESOLUTIONS = 10  # 4 to 2048 px, twice what any published file holds
+SHARING, FREE = 4, 1 << 20  # names per value of an array, and values that are not looked at
 N = TypeVar("N", bound=Configurable)
 
 
@@ -30,7 +31,18 @@ class Arrays:
 
     def __init__(self, values: Mapping[str, Any], path: Path, spelled: Mapping[str, str] | None = None) -> None:
         self._values, self.path, self._spelled = values, path, spelled or {}
+        self._check_shared()
         self._left = set(values)
+
+    def _check_shared(self) -> None:
+        """Raise PhotograftError if a few arrays stand for many: a network of them would need far more memory."""
+        tensors = [value for value in self._values.values() if isinstance(value, Tensor)] if self._in_memory() else []
+        distinct = {tensor.untyped_storage().data_ptr(): tensor.numel() for tensor in tensors}
+        if sum(tensor.numel() for tensor in tensors) > SHARING * (sum(distinct.values()) + FREE):
+            raise PhotograftError(f"{self.path}: its arrays are few, under many names: they are no network's")
+
+    def _in_memory(self) -> bool:
+        return isinstance(self._values, dict)
 
     def told(self, name: str) -> str:
         """An array's name in the file, quoted and cut."""

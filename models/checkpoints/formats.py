@@ -20,7 +20,7 @@ from models.checkpoints import (
 )
 from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.contents import read_content
-from models.checkpoints.resemblance import listing, main_view, resemblance
+from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, resemblance
 from models.checkpoints.told import told
 from models.checkpoints.wrappers import View, views
 from models.checkpoints.writing import Description, describe_network, write_networks
@@ -153,8 +153,10 @@ def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing) -> l
 
 
 def _beside(view: View) -> list[str]:
-    """What lies beside the network that was read, and why it is not."""
-    return [
-        f"not read: {told(name)} ({count} arrays), for which nothing here has a use"
-        for name, count in list(view.beside.items())[:8]
-    ]
+    """What lies beside the network that was read, and what it is."""
+    remarks = []
+    for name, part in list(view.beside.items())[:SHOWN]:
+        found = nearest(part)
+        what = f"{found[0].name}, for which there is no reader" if found else "no network that is known here"
+        remarks.append(f"not read: {told(name)}, {len(part)} entries: {what}")
+    return remarks

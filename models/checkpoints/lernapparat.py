@@ -52,9 +52,9 @@ def read(state: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
     if unknown:
         raise PhotograftError(f"{path}: unknown arrays: {some(unknown)}")
     renamed = {str(_original(name)): _transposed(name, arrays.take(name)) for name in names}
-    resolutions = sum(name.endswith("/Noise/weight") for name in renamed) // 2
+    sizes = {match[1] for match in (re.match(r"G_synthesis/(\d+)x\1/", name) for name in renamed) if match}
     spelled = {str(_original(name)): name for name in (*_known(), *names)}
-    whole = Arrays(renamed | drawn_noise(resolutions), path, spelled)
+    whole = Arrays(renamed | drawn_noise(len(sizes)), path, spelled)
     return {"generator": build(whole, rate=0.01, eps=NORM_EPS)}
 
 

@@ -16,6 +16,8 @@ from models.checkpoints.tflib import MAX_SETTING
 from models.checkpoints.told import told
 from models.errors import PhotograftError
 
+GENERATORS = ("G_ema", "g_ema", "netG_ema", "generator_ema", "G", "g")  # the running mean first
+DISCRIMINATORS = ("D", "netD", "d", "discriminator")
 Found = dict[str, Mapping[str, Any]]
 
 
@@ -24,7 +26,7 @@ def find(content: Any) -> Found | None:
     if not isinstance(content, Mapping):
         return None
     found: Found = {}
-    for kind, names in (("generator", ("G_ema", "G")), ("discriminator", ("D",))):
+    for kind, names in (("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
         for part in (content, *map(content.get, names)):
             if isinstance(part, Mapping) and _kind(part) == kind:
                 found[kind] = part

@@ -50,7 +50,8 @@ SCALARS = (str, bytes, int, float, type(None))
 """What a key may be: the hash of nested tuples takes exponential time, or the whole stack."""
 
 COPIES, FREE = 4, 1 << 20  # bytes that may be made per byte of the file, and in any case
-MAX_STEPS = 2_000_000  # opcodes of one file: twenty times the largest published network's
+MAX_STEPS = 1_000_000  # opcodes of one file: ten times the largest published network's
+LAST_PROTOCOL = 5
 MAX_BITS = 256  # of an integer
 MEMO_END = 1 << 32
 
@@ -163,7 +164,10 @@ class Machine:
                 self._stack.append(_literal(arg))
             elif name in FRESH:
                 self._stack.append(FRESH[name]())
-            elif name not in ("PROTO", "FRAME", "STOP"):
+            elif name == "PROTO":
+                if (arg or 0) > LAST_PROTOCOL:
+                    raise DamagedPickle(f"it is of protocol {arg}, which is not known")
+            elif name not in ("FRAME", "STOP"):
                 step = STEPS.get(name)
                 if step is None:
                     raise DamagedPickle(f"opcode {name} has no place in a file of weights")

@@ -178,9 +178,9 @@ def resemblance(view: View | None) -> str:
         return "it resembles no network that is known here"
     kind, missing = found
     if not kind.readable:
-        return f"it looks like {kind.name}, for which there is no reader"
+        return f"it looks like {kind.name}: there is no reader for it"
     if missing:
-        return f"it resembles {kind.name} most, of which {some(missing)} are missing"
+        return f"nearest is {kind.name}, of whose names {some(missing)} {'is' if len(missing) == 1 else 'are'} missing"
     return f"it resembles {kind.name}, but is not laid out as its files are"
 
 
@@ -190,12 +190,13 @@ def listing(view: View | None, content: Any) -> list[str]:
         return [f"it holds {told(content)}, and no arrays by name"]
     inside = f" in {' > '.join(told(name) for name in view.where)}" if view.where else ""
     arrays = [name for name, value in view.content.items() if is_array(value)]
-    lines = [f"{len(arrays)} arrays{inside}, {len(view.content) - len(arrays)} other entries"]
-    names = arrays + [name for name in view.content if not is_array(view.content[name])][: SHOWN // 2]
-    for name in arrays[:SHOWN] or names[:SHOWN]:
+    others = [name for name, value in view.content.items() if not is_array(value)]
+    lines = [f"{len(arrays)} arrays and {len(others)} other entries{inside}:"]
+    shown = (arrays + others)[:SHOWN]
+    for name in shown:
         value = view.content[name]
         lines.append(f"  {told(name)}: {list(value.shape) if is_array(value) else told(value)}")
-    if len(view.content) > SHOWN:
-        lines.append(f"  and {len(view.content) - len(lines) + 1} more")
-    lines += [f"beside it: {told(name)}, {count} arrays" for name, count in list(view.beside.items())[:SHOWN]]
+    if len(view.content) > len(shown):
+        lines.append(f"  and {len(view.content) - len(shown)} more")
+    lines += [f"beside it: {told(name)}, {len(part)} entries" for name, part in list(view.beside.items())[:SHOWN]]
     return lines

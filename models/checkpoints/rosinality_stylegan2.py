@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models.base import Configurable
 from models.checkpoints.arrays import RESOLUTIONS, Arrays
+from models.checkpoints.nvidia import DISCRIMINATORS, GENERATORS
 from models.checkpoints.stylegan2 import build_discriminator, build_generator
 from models.generators.stylegan2 import BASE
 
@@ -47,12 +48,12 @@ def find(content: Any) -> dict[str, Mapping[str, Any]] | None:
     if not isinstance(content, Mapping):
         return None
     found: dict[str, Mapping[str, Any]] = {}
-    for part in (content.get("g_ema"), content.get("g"), content):
+    for part in (*map(content.get, GENERATORS), content):
         if isinstance(part, Mapping) and "conv1.conv.modulation.weight" in part:
             mean = content.get("latent_avg")
             found["generator"] = {**part} if mean is None else {**part, "latent_avg": mean}
             break
-    for part in (content.get("d"), content):
+    for part in (*map(content.get, DISCRIMINATORS), content):
         if isinstance(part, Mapping) and "final_linear.1.weight" in part and "convs.0.0.weight" in part:
             found["discriminator"] = part
             break
@@ -143,8 +144,10 @@ def _reshaped(name: str, value: Tensor) -> Tensor:
 
 
 def _known_generator() -> Iterable[str]:
-    layers = [f"convs.{i}" for i in range(2 * RESOLUTIONS)] + [f"to_rgbs.{i}" for i in range(RESOLUTIONS)]
-    yield from (f"{layer}.{part}" for layer in ("conv1", "to_rgb1", *layers) for part in GENERATOR_PARTS)
+    convs = ("conv1", *(f"convs.{i}" for i in range(2 * RESOLUTIONS)))
+    to_rgbs = ("to_rgb1", *(f"to_rgbs.{i}" for i in range(RESOLUTIONS)))
+    yield from (f"{layer}.{part}" for layer in convs for part in GENERATOR_PARTS if part != "bias")
+    yield from (f"{layer}.{part}" for layer in to_rgbs for part in GENERATOR_PARTS if part != "activate.bias")
     yield from (f"style.{i}.{part}" for i in range(1, 17) for part in ("weight", "bias"))
     yield from (f"noises.noise_{i}" for i in range(2 * RESOLUTIONS))
     yield from ("input.input", "latent_avg")

@@ -4,7 +4,7 @@ Every width, the architecture and the resampling filter follow from names and sh
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,14 @@ def build_generator(
         PhotograftError: missing or unknown arrays, arrays that do not fit, a filter that is not ours.
     """
     arrays = Arrays(values, path, spelled)
-    sizes = _sizes("synthesis.b{}.conv1.weight", arrays)
+    sizes = _sizes("synthesis.b{}.conv1.weight", values, arrays)
     channels = [arrays.shape(f"synthesis.b{r}.conv1.weight", 4)[0] for r in sizes or (BASE,)]
     for r, (c_in, c_out) in zip(sizes[1:], pairwise(channels), strict=True):
         arrays.take(f"synthesis.b{r}.conv0.weight", c_out, c_in, 3, 3)
     architecture = "orig"
     if len(sizes) > 1:
-        present = {"skip": "synthesis.b4.torgb.weight", "resnet": "synthesis.b8.skip.weight"}
-        architecture = next((kind for kind, name in present.items() if name in arrays), architecture)
+        present = {"skip": "synthesis.b4.torgb.", "resnet": "synthesis.b8.skip."}
+        architecture = next((kind for kind, start in present.items() if _any(values, start)), architecture)
     classes = _mapping(arrays)
     latent_dim = arrays.shape("mapping.fc0.weight", 2)[1] - (classes["embedding"] or 0)
     if latent_dim < 1:
@@ -98,7 +98,7 @@ def build_discriminator(
 ) -> StyleGAN2Discriminator:
     """The discriminator of a state dict, loaded strictly. Raises as `build_generator` does."""
     arrays = Arrays(values, path, spelled)
-    sizes = [BASE, *_sizes("b{}.conv1.weight", arrays, 2 * BASE)]
+    sizes = [BASE, *_sizes("b{}.conv1.weight", values, arrays, 2 * BASE)]
     last = arrays.shape("b4.conv.weight", 4)
     channels = [last[0], *(arrays.shape(f"b{r}.conv1.weight", 4)[1] for r in sizes[1:])]
     for r, (c_out, c_in) in zip(sizes[1:], pairwise(channels), strict=True):
@@ -106,8 +106,8 @@ def build_discriminator(
         arrays.take(f"b{r}.conv1.weight", c_out, c_in, 3, 3)
     architecture = "orig"
     if len(sizes) > 1:
-        present = {"skip": "b4.fromrgb.weight", "resnet": f"b{sizes[-1]}.skip.weight"}
-        architecture = next((kind for kind, name in present.items() if name in arrays), architecture)
+        present = {"skip": "b4.fromrgb.", "resnet": f"b{sizes[-1]}.skip."}
+        architecture = next((kind for kind, start in present.items() if _any(values, start)), architecture)
     if not 0 <= last[1] - last[0] <= last[0]:
         raise arrays.misfit("b4.conv.weight")
     classes = _mapping(arrays) if "mapping.fc0.weight" in arrays else {}
@@ -122,14 +122,21 @@ def build_discriminator(
     return _loaded(make, lambda key: _foreign(key, DISCRIMINATOR, sizes[::-1]), {}, arrays)
 
 
-def _sizes(name: str, arrays: Arrays, first: int = BASE) -> list[int]:
+def _sizes(name: str, values: Iterable[str], arrays: Arrays, first: int = BASE) -> list[int]:
     """Resolutions that have this array, from the first one on."""
     sizes: list[int] = []
     while name.format(first << len(sizes)) in arrays:
         sizes.append(first << len(sizes))
         if len(sizes) > RESOLUTIONS:
             raise PhotograftError(f"{arrays.path}: more than {RESOLUTIONS} resolutions: no network has so many")
+    after = name.format(first << len(sizes))
+    if _any(values, after.rpartition("conv")[0]):  # of this resolution, one array alone is missing
+        raise arrays.missing(after)
     return sizes
+
+
+def _any(values: Iterable[str], start: str) -> bool:
+    return any(name.startswith(start) for name in values)
 
 
 def _mapping(arrays: Arrays) -> dict[str, Any]:

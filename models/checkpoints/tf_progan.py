@@ -73,7 +73,7 @@ def _block(arrays: Arrays, i: int, size: int) -> dict[str, tuple[str, Tensor]]:
     state: dict[str, tuple[str, Tensor]] = {}
     if size > 4:
         fused = f"{size}x{size}/Conv0_up"
-        name = fused if f"{fused}/weight" in arrays else f"{size}x{size}/Conv0"
+        name = fused if any(f"{fused}/{part}" in arrays for part in ("weight", "bias")) else f"{size}x{size}/Conv0"
         weight = arrays.ranked(f"{name}/weight", 4)
         weight = weight.transpose(2, 3) if name == fused else weight
         state["conv1.weight"] = f"{name}/weight", conv(weight, flipped=name == fused)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from models.checkpoints.pickle_machine import Foreign, Global
+
 LENGTH = 60
 
 
@@ -13,4 +15,6 @@ def told(value: Any) -> str:
         return repr(value)[:LENGTH]
     if isinstance(value, list | tuple) and len(value) <= 8 and all(isinstance(v, bool | int | float) for v in value):
         return repr(value)[:LENGTH]
+    if isinstance(value, Foreign | Global):
+        return f"{'an object of' if isinstance(value, Foreign) else 'the name'} {value.name[:LENGTH]!r}"
     return f"a {type(value).__name__}"

@@ -24,7 +24,7 @@ NVIDIA_TUPLE = ("G", "D", "G_ema")
 RANKS = (  # of a wrapper's name: which of several is tried first
     re.compile(r"(^|_)(ema|avg|averaged?|running)|ema$|^avg", re.IGNORECASE),
     re.compile(r"^(net_?)?g\d*$|gen|decoder|synth", re.IGNORECASE),
-    re.compile(r"^(params|state_?dict|model|net|network|weights)", re.IGNORECASE),
+    re.compile(r"^(params|state_?dict|model|net|network|weights)$", re.IGNORECASE),
 )
 NO_NETWORK = re.compile(r"optim|sched|loop|callback|^opts?$|^args$|config", re.IGNORECASE)
 
@@ -36,12 +36,12 @@ class View:
     Attributes:
         content: what is there; a dictionary has texts as keys, and dictionaries of arrays in it have so too.
         where: names that lead there.
-        beside: parts that lie there too, and are no other state of the same network: name -> number of arrays.
+        beside: parts that lie there too, and are no other state of the same network: name -> what they hold.
     """
 
     content: Any
     where: tuple[str, ...] = ()
-    beside: Mapping[str, int] = field(default_factory=dict)
+    beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def views(content: Any) -> Iterator[View]:
@@ -94,32 +94,32 @@ class _Opener:
         """Of the dictionaries and modules in a dictionary, and of the parts that its names begin with."""
         inner = {name: value for name, value in view.content.items() if isinstance(value, Mapping | Foreign)}
         beside = {
-            name: self._arrays(value)
+            name: value
             for name, value in inner.items()
-            if isinstance(value, Mapping) and _rank(name) == len(RANKS) and not NO_NETWORK.search(name)
+            if isinstance(value, Mapping) and _rank(name) == len(RANKS) and self._holds_arrays(value)
         }
-        yield from self._below(view, inner, {name: count for name, count in beside.items() if count})
+        yield from self._below(view, inner, beside)
         parts: dict[str, dict[str, Any]] = {}
         for name in view.content:
             part, dot, rest = name.partition(".")
             if dot:
                 parts.setdefault(part, {})[rest] = view.content[name]
-        yield from self._below(view, parts, {part: len(names) for part, names in parts.items()})
+        yield from self._below(view, parts, parts)
 
-    def _below(self, view: View, inner: Mapping[str, Any], beside: Mapping[str, int]) -> Iterator[View]:
+    def _below(self, view: View, inner: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]) -> Iterator[View]:
         mean = {MEAN_OF_W: view.content[MEAN_OF_W]} if MEAN_OF_W in view.content else {}
         for name in sorted((name for name in inner if not NO_NETWORK.search(name)), key=_rank):
             value = inner[name]
             if mean and isinstance(value, Mapping) and not isinstance(value, StateDict):
                 self._visits.spend(len(value))
                 value = mean | dict(value)
-            others = {other: count for other, count in beside.items() if other != name}
+            others = {other: part for other, part in beside.items() if other != name and not NO_NETWORK.search(other)}
             self._visits.spend(len(others))
             yield View(value, (*view.where, name), {**view.beside, **others})
 
-    def _arrays(self, values: Mapping[str, Any]) -> int:
+    def _holds_arrays(self, values: Mapping[str, Any]) -> bool:
         self._visits.spend(len(values))
-        return sum(map(is_array, values.values()))
+        return any(map(is_array, values.values()))
 
     def _open(self, value: Any) -> Mapping[str, Any] | None:
         self._visits.spend(1)
