@@ -54,12 +54,11 @@ class Arrays:
 
     def misfit(self, name: str, expected: Iterable[int] | None = None) -> PhotograftError:
         """The error for an array whose shape is not what the others ask for."""
-        if name in self._spelled or expected is None:  # shapes here may not be those of the file
+        if name in self._spelled:  # shapes here may not be those of the file
             return PhotograftError(f"{self.path}: {self.told(name)} does not fit the other arrays in shape")
         found = list(getattr(self._values.get(name), "shape", ()))
-        return PhotograftError(
-            f"{self.path}: {self.told(name)} is {found}, which does not fit: {list(expected)} expected"
-        )
+        wanted = " the other arrays" if expected is None else f": {list(expected)} expected"
+        return PhotograftError(f"{self.path}: {self.told(name)} is {found}, which does not fit{wanted}")
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -71,8 +70,8 @@ class Arrays:
         shape = getattr(self._values[name], "shape", None)
         if shape is None or 0 in shape or (ndim is not None and len(shape) != ndim):
             what = "no array" if shape is None else str(list(shape))
-            dimensions = "some dimensions" if ndim is None else f"{ndim} dimensions"
-            raise PhotograftError(f"{self.path}: {self.told(name)} is {what}, not an array of {dimensions}")
+            wanted = "not an array that holds something" if ndim is None else f"not an array of {ndim} dimensions"
+            raise PhotograftError(f"{self.path}: {self.told(name)} is {what}, {wanted}")
         return tuple(int(n) for n in shape)
 
     def take(self, name: str, *shape: int) -> Tensor:
@@ -136,7 +135,8 @@ def fitted(make: Callable[[], N], placed: Placed, arrays: Arrays) -> N:
             raise PhotograftError(f"{arrays.path}: an array is missing, from which {key!r} would be made")
         name, value = placed[key]
         if value.shape != shape:
-            raise arrays.misfit(name, shape)
+            as_stored = name in arrays and value.shape == arrays.shape(name)  # and so of the file's layout
+            raise arrays.misfit(name, shape if as_stored else None)
     network = make()
     load_state(network, {key: value for key, (_, value) in placed.items()}, arrays.path)
     network.freeze()

@@ -106,8 +106,15 @@ def _run(stream: BinaryIO, budget: Budget, persistent: Callable[[Any], Any] | No
             budget.copy(made.numel() * made.itemsize)
         return made
 
+    def typed(function: Any, cls: Any, args: Any, state: Any) -> Tensor:
+        """A tensor of a class of its own, or with attributes."""
+        if not isinstance(function, Global) or function.name not in TENSORS or not isinstance(args, tuple):
+            raise DamagedPickle("a tensor is of an unknown class")
+        made: Tensor = _parameter(builders[function.name](*args))
+        return made
+
     builders: dict[str, Builder] = dict.fromkeys(TENSORS, tensor)
-    builders |= {**BUILDERS, "torch.storage._load_from_bytes": load_from_bytes}
+    builders |= {**BUILDERS, "torch.storage._load_from_bytes": load_from_bytes, TYPED: typed}
     return Machine(builders, budget, persistent, {np.ndarray: _set_array}).run(stream)
 
 
@@ -227,6 +234,7 @@ def _parameter(data: Any, *_: Any) -> Tensor:
 
 
 TENSORS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
+TYPED = "torch._tensor._rebuild_from_type_v2"
 NUMPY: dict[str, Builder] = {"multiarray._reconstruct": _empty_array, "multiarray.scalar": _scalar}
 BUILDERS: Mapping[str, Builder] = {
     "_codecs.encode": _encode,
