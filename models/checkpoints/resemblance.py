@@ -140,6 +140,7 @@ KINDS = (
         "Stable Diffusion",
         "model.diffusion_model.time_embed.0.weight first_stage_model.encoder.conv_in.weight betas alphas_cumprod",
     ),
+    _kind("an optimizer's state without the network", "state param_groups"),
     _kind(
         "a VQGAN or an autoencoder",
         "encoder.conv_in.weight decoder.conv_in.weight quant_conv.weight decoder.conv_out.weight",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,11 +63,12 @@ def find(content: Any) -> dict[str, Mapping[str, Any]] | None:
 
 def remarks(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What is assumed of a generator that does not say it."""
+    lines = []
+    if "generator" in found and _mean_by_layer(found["generator"]):
+        lines.append("latent_avg differs from layer to layer: the mean of w is measured instead")
     if "generator" in found and not _noises(found["generator"]):
-        return [
-            "no noise maps were kept in the file: they are zeros, and pictures differ from the original's in detail"
-        ]
-    return []
+        lines.append("no noise maps are in the file: they are zeros, and pictures differ from the original's in detail")
+    return lines
 
 
 def read(
@@ -84,7 +86,10 @@ def read(
     """
     networks: dict[str, Configurable] = {}
     if "generator" in found:
-        state, spelled = _renamed(found["generator"], path, _generator_name, GENERATOR_NAMES, own)
+        values = dict(found["generator"])
+        if _mean_by_layer(values):
+            del values["latent_avg"]
+        state, spelled = _renamed(values, path, _generator_name, GENERATOR_NAMES, own)
         if not _noises(found["generator"]):
             state |= _zero_noises(state)
         networks["generator"] = build_generator(state, path, spelled=spelled)
@@ -117,6 +122,15 @@ def _renamed(
 
 def _noises(state: Mapping[str, Any]) -> bool:
     return any(name.startswith("noises.") for name in state)
+
+
+def _mean_by_layer(state: Mapping[str, Any]) -> bool:
+    """Whether the mean of w is one for each layer [L,w], and not the same for all."""
+    mean = state.get("latent_avg")
+    if not isinstance(mean, Tensor | np.ndarray) or mean.ndim != 2:
+        return False
+    same: Any = mean == mean[:1]
+    return not bool(same.all())
 
 
 def _zero_noises(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ RANKS = (  # of a wrapper's name: which of several is tried first
     re.compile(r"^(net_?)?g\d*$|gen|decoder|synth", re.IGNORECASE),
     re.compile(r"^(params|state_?dict|model|net|network|weights)$", re.IGNORECASE),
 )
-NO_NETWORK = re.compile(r"optim|sched|loop|callback|^opts?$|^args$|config", re.IGNORECASE)
+NO_NETWORK = re.compile(r"optim|sched|loop|callback|^opts?$|^args$|config|^state$|^param_groups$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class _Opener:
         yield from self._below(view, parts, parts)
 
     def _below(self, view: View, inner: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]) -> Iterator[View]:
-        mean = {MEAN_OF_W: view.content[MEAN_OF_W]} if MEAN_OF_W in view.content else {}
+        mean = {MEAN_OF_W: view.content[MEAN_OF_W]} if is_array(view.content.get(MEAN_OF_W)) else {}
         for name in sorted((name for name in inner if not NO_NETWORK.search(name)), key=_rank):
             value = inner[name]
             if mean and isinstance(value, Mapping) and not isinstance(value, StateDict):
@@ -124,7 +124,7 @@ class _Opener:
     def _open(self, value: Any) -> Mapping[str, Any] | None:
         self._visits.spend(1)
         if isinstance(value, list | tuple):
-            parts = [self.open(part) if isinstance(part, Foreign) else None for part in value[:3]]
+            parts = [self.open(part) if is_dictionary(part) else None for part in value[:3]]
             return dict(zip(NVIDIA_TUPLE, value, strict=False)) if len(value) <= 3 and any(parts) else None
         state = module_state(value, self._visits)
         found = entries(value) if state is None else state

@@ -389,10 +389,10 @@ SIZES: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "no width": (lambda: {"conv1.conv.weight": torch.zeros(1, 0, 4, 3, 3)}, "not an array"),
     "integers": (lambda: {"to_rgb1.bias": torch.zeros(1, 3, 1, 1, dtype=torch.uint8)}, "not an array of numbers"),
-    "complex": (lambda: {"to_rgb1.bias": torch.zeros(1, 3, 1, 1, dtype=torch.complex64)}, "unknown type"),
+    "complex": (lambda: {"to_rgb1.bias": torch.zeros(1, 3, 1, 1, dtype=torch.complex64)}, "not an array of numbers"),
     "expanded": (lambda: {"to_rgb1.bias": torch.zeros(1).expand(10**6, 10**6)}, "more values than its storage"),
     "text": (lambda: {"to_rgb1.bias": "text"}, "not an array|is no array"),
-    "layers' means": (lambda: {"latent_avg": torch.rand(10, 32)}, "'latent_avg' does not fit"),
+    "mean of another size": (lambda: {"latent_avg": torch.ones(10, 31)}, "'latent_avg' does not fit"),
 }
 
 

@@ -70,6 +70,7 @@ WRAPPERS: dict[str, Callable[[State], Any]] = {
         "pytorch-lightning_version": "2.0",
         "optimizer_states": [{"state": {}}],
     },
+    "list": lambda s: [s, None, s],
     "ordered": lambda s: OrderedDict(net=OrderedDict(s)),
 }
 
@@ -93,6 +94,17 @@ def test_psp(tmp_path: Path) -> None:
         assert read.remarks == [
             "not read: 'encoder', 4 entries: an encoder of pSp or e4e (photo to w+), for which there is no reader"
         ]
+
+
+def test_means_of_layers(tmp_path: Path) -> None:
+    """One that differs from layer to layer cannot be kept: it is measured, and said."""
+    bare = formats.read(saved({"g_ema": rosinality()}, tmp_path / "bare.pt"))
+    prng = torch.Generator().manual_seed(0)
+    for mean in (torch.rand(10, 32, generator=prng), None):
+        read = formats.read(saved({"g_ema": rosinality(), "latent_avg": mean}, tmp_path / "x.pt"))
+        assert same(read.networks["generator"], bare.networks["generator"])
+        assert [remark for remark in read.remarks if "latent_avg differs" in remark] == read.remarks
+        assert len(read.remarks) == (mean is not None)
 
 
 @pytest.mark.parametrize("wrapped", [psp, lambda: {"g_ema": under("module.", rosinality())}], ids=["psp", "parallel"])
