@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infer.cli_common import ModelOption, OutOption, SeedOption, print_table, say
+from infer.cli_common import ModelOption, OutOption, SeedOption, note, print_table, say
 from infer.output import png, sheet
 from infer.results import ResultFolder, check_folder, model_inputs
 from infer.samples import sample_rows, spread_classes
@@ -68,12 +68,20 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or a file of another project.")],
 ) -> None:
     """Say what a weights file holds."""
-    if file.suffix == ".safetensors":
+    if file.suffix == ".safetensors" and not formats.is_foreign(file):
         for line in _described(file):
             say(line)
-    else:
-        for description in formats.describe(file):
-            say(description)
+        return
+    try:
+        reading = formats.read(file)
+    except formats.UnknownNetwork as error:
+        for line in error.listing:
+            say(line)
+        raise
+    for description in reading.descriptions():
+        say(description)
+    for remark in reading.remarks:
+        note(remark)
 
 
 def _described(path: Path) -> list[str]:
@@ -111,7 +119,7 @@ def convert(
     if out.suffix != ".safetensors":
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
-    for path in formats.convert(file, out):
+    for path in formats.convert(file, out, note):
         say(path)
 
 
