@@ -124,7 +124,11 @@ def convert(
 
 
 def bench() -> None:
-    """Time projection in the original's 256 px configuration and by preset, catalogs and transfers of parts."""
+    """Time projection in the original's 256 px configuration and by preset, catalogs and transfers of parts, and edits
+    of close-ups up to 48 megapixels with their memory.
+    """
     from infer.bench import bench as run
+    from infer.bench_photos import bench_photos
 
     run()
+    bench_photos()

@@ -3,7 +3,8 @@
 Whatever the method, pixels where the mask is 0 are byte-identical to the photo. Poisson editing: Perez et al. 2003.
 """
 
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -12,18 +13,23 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from models.errors import PhotograftError
+from models.resampling import resize_pixels
 
 Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
-Float = NDArray[np.float64]
+Float = NDArray[np.floating[Any]]
 Bool = NDArray[np.bool_]
+Spans = tuple[slice, slice]  # rows, columns
 
 METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT_METHOD: Method = "limited"
 
 _LEAST = 1 / 510  # less than half a grey level of influence: not part of the region
 _ERODED = 7  # seamlessClone erodes its mask three times by 3x3: what is thinner vanishes
+_THIN, _THICK = 13, 37  # px across: below, seamlessClone is not asked; between, the more the thicker a part is
 _LIMIT = 60.0  # grey levels by which "limited" moves a colour at most: more burns heads out, less shows their edges
 _DIRECT_LIMIT = 80_000  # unknowns up to which a direct factorisation takes about a second
+_LARGEST, _SOLVED = 1 << 20, 1 << 19  # pixels up to which a region is solved at its own size, and beyond
+_STRIP = 64  # rows that are blended at a time
 
 
 def composite(
@@ -38,32 +44,35 @@ def composite(
 
     photo: uint8 RGB [H,W,3], unchanged. patch: uint8 [h,w,3] at the photo's scale. mask: float [h,w] in [0,1]; a soft
     mask gives a soft transition. top_left: (x, y) of the patch in the photo; it may lie partly outside.
-    method: "poisson" (cv2.seamlessClone, the paper's), "limited" (the same, but no colour moves by more than 60 grey
-    levels: where a bright background meets a dark one, Poisson's equation would burn out the whole head), "mixed" (its
-    gradient mixing), "paste" (alpha only) or "poisson-exact" (the 5-point equation solved on exactly the masked pixels:
-    no seam at the mask's edge; slower on large masks).
+    method: "poisson" (cv2.seamlessClone, the paper's; the rims and thin parts that it leaves out are solved exactly),
+    "limited" (the same, but no colour moves by more than 60 grey levels: where a bright background meets a dark one,
+    Poisson's equation would burn out the whole head), "mixed" (its gradient mixing), "paste" (alpha only) or
+    "poisson-exact" (the 5-point equation solved on exactly the masked pixels: no seam at the mask's edge; slower on
+    large masks).
+    A region beyond a megapixel is solved at half of one, as what the equations add to the patch is smooth, and that is
+    enlarged; of fine detail "mixed" then takes at every pixel the photo's or the patch's, whichever is stronger.
     Returns a new uint8 [H,W,3]. Raises `PhotograftError` for a mask that selects nothing of the photo, ValueError for
     arrays of a wrong kind.
     """
     _check(photo, patch, mask, method)
     x, y = top_left
-    alpha = np.zeros(photo.shape[:2], dtype=np.float32)  # [H,W]
     rows, columns = _overlap(y, patch.shape[0], photo.shape[0]), _overlap(x, patch.shape[1], photo.shape[1])
-    alpha[rows, columns] = mask[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-    support = alpha > _LEAST
+    support = mask[_moved(rows, -y), _moved(columns, -x)] > _LEAST
     if not support.any():
         raise PhotograftError("the mask selects nothing inside the photo: choose or paint another region")
-    region = _bounds(support)
-    target, support, alpha = photo[region], support[region], alpha[region]
-    # The region has a margin of 1 px that the patch may lack: repeat its edge there.
-    source_rows = np.clip(np.arange(region[0].start, region[0].stop) - y, 0, patch.shape[0] - 1)
-    source_columns = np.clip(np.arange(region[1].start, region[1].stop) - x, 0, patch.shape[1] - 1)
-    source = patch[np.ix_(source_rows, source_columns)]
-
-    blended = _blend(target, source, support, method)  # [h',w',3] float64
-    weight = np.where(support, alpha, 0)[..., None]
+    rows, columns = (_moved(found, s.start) for found, s in zip(_bounds(support), (rows, columns), strict=True))
+    del support
+    solution = _solve(photo, patch, mask, (rows, columns), top_left, method)
     out = photo.copy()
-    out[region] = np.clip(np.rint(target + weight * (blended - target)), 0, 255).astype(np.uint8)
+    for start in range(rows.start, rows.stop, _STRIP):
+        strip = slice(start, min(start + _STRIP, rows.stop))
+        on_patch = _moved(strip, -y), _moved(columns, -x)
+        target, alpha = photo[strip, columns], mask[on_patch].astype(np.float32)
+        blended = solution.blended(target, patch[on_patch], (strip, columns))
+        blended -= target
+        blended *= np.where(alpha > _LEAST, alpha, 0)[..., None]
+        blended += target
+        out[strip, columns] = np.clip(np.rint(blended, out=blended), 0, 255, out=blended)
     return out
 
 
@@ -104,27 +113,135 @@ def _overlap(start: int, length: int, limit: int) -> slice:
     return slice(min(max(start, 0), limit), max(min(start + length, limit), 0))
 
 
-def _bounds(support: Bool) -> tuple[slice, slice]:
-    """The support's bounding box with a margin of 1 px where the photo goes on."""
-    spans = []
-    for axis in (1, 0):
-        found = np.flatnonzero(support.any(axis=axis))
-        spans.append(slice(max(int(found[0]) - 1, 0), min(int(found[-1]) + 2, support.shape[1 - axis])))
-    return spans[0], spans[1]
+def _moved(span: slice, by: int) -> slice:
+    return slice(span.start + by, span.stop + by)
+
+
+def _bounds(support: Bool) -> Spans:
+    """The support's bounding box."""
+    rows, columns = (np.flatnonzero(support.any(axis=axis)) for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _with_margin(spans: Spans, shape: tuple[int, ...]) -> Spans:
+    """1 px more on every side where the picture goes on: there the equations meet what is known."""
+    rows, columns = (slice(max(s.start - 1, 0), min(s.stop + 1, limit)) for s, limit in zip(spans, shape, strict=False))
+    return rows, columns
+
+
+def _with_edge(patch: NDArray[np.uint8], rows: slice, columns: slice) -> NDArray[np.uint8]:
+    """Rows and columns of a patch; where they lie beyond it, its edge is repeated."""
+    height, width = patch.shape[:2]
+    beyond = max(-rows.start, 0), max(rows.stop - height, 0), max(-columns.start, 0), max(columns.stop - width, 0)
+    part = patch[max(rows.start, 0) : rows.stop, max(columns.start, 0) : columns.stop]
+    if not any(beyond):
+        return part
+    return np.asarray(cv2.copyMakeBorder(part, *beyond, cv2.BORDER_REPLICATE), np.uint8)
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """The equations' solution for a region of the photo, at its size or smaller.
+
+    Attributes:
+        region: rows and columns of the photo.
+        target, source: [h,w,3] float, the pictures that were blended.
+        change: [h,w,3] float, what blending adds to the source.
+        mixed: whether gradients were mixed.
+    """
+
+    region: Spans
+    target: Float
+    source: Float
+    change: Float
+    mixed: bool
+
+    def blended(self, target: NDArray[np.uint8], source: NDArray[np.uint8], where: Spans) -> Float:
+        """Target and source at full size, [h,w,3] at `where` in the photo, blended."""
+        out = source + self._enlarged(self.change, where)
+        if self.mixed:
+            finer, own = target - self._enlarged(self.target, where), source - self._enlarged(self.source, where)
+            out += np.where(np.abs(finer) > np.abs(own), finer - own, 0)
+        return out
+
+    def _enlarged(self, picture: Float, where: Spans) -> Float:
+        """The part of a picture of the region at `where` in the photo, at full size: as cv2.resize interpolates."""
+        height, width = (s.stop - s.start for s in self.region)
+        rows, columns = (_moved(s, -all_.start) for s, all_ in zip(where, self.region, strict=True))
+        if picture.shape[:2] == (height, width):
+            return picture[rows, columns]
+        at = (np.arange(rows.start, rows.stop) + 0.5) * (len(picture) / height) - 0.5
+        at = at.clip(0, len(picture) - 1)
+        above = at.astype(np.int64)
+        below = np.minimum(above + 1, len(picture) - 1)
+        share = (at - above).astype(picture.dtype)[:, None, None]
+        lines = picture[above] + share * (picture[below] - picture[above])
+        return np.asarray(cv2.resize(lines, (width, len(lines)), interpolation=cv2.INTER_LINEAR))[:, columns]
+
+
+def _solve(
+    photo: NDArray[np.uint8],
+    patch: NDArray[np.uint8],
+    mask: NDArray[np.floating],
+    bounds: Spans,
+    top_left: tuple[int, int],
+    method: Method,
+) -> _Solution:
+    """Blend what lies in the bounds of the mask's support; beyond a megapixel a smaller picture of it."""
+    region = _with_margin(bounds, photo.shape)
+    if method == "paste":
+        nothing = np.zeros((1, 1, 3), np.float32)
+        return _Solution(region, nothing, nothing, nothing, mixed=False)
+    x, y = top_left
+    target, source = photo[region], _with_edge(patch, _moved(region[0], -y), _moved(region[1], -x))
+    margins = [(inside.start - s.start, s.stop - inside.stop) for inside, s in zip(bounds, region, strict=True)]
+    support = np.pad(mask[_moved(bounds[0], -y), _moved(bounds[1], -x)] > _LEAST, margins)
+    large = support.size > _LARGEST
+    if large:
+        size = [max(round(side * (_SOLVED / support.size) ** 0.5), 1) for side in support.shape]
+        target, source = resize_pixels(target, *size), resize_pixels(source, *size)
+        support = resize_pixels(support.view(np.uint8) * np.uint8(255), *size) > 0
+    precision: type[np.floating[Any]] = np.float32 if large else np.float64
+    change = (_blend(target, source, support, method) - source).astype(precision)
+    return _Solution(region, target.astype(precision), source.astype(precision), change, method == "mixed")
 
 
 def _blend(target: NDArray[np.uint8], source: NDArray[np.uint8], support: Bool, method: Method) -> Float:
-    if method == "paste":
-        return source.astype(np.float64)
     if method == "limited":
         shift = _blend(target, source, support, "poisson") - source
         return source + _LIMIT * np.tanh(shift / _LIMIT)
-    # Too thin for seamlessClone, which would raise or return the target: the exact equation takes any shape.
-    core = cv2.erode(support.astype(np.uint8), np.ones((_ERODED, _ERODED), np.uint8), borderValue=0)
-    if method == "poisson-exact" or not core.any():
-        return poisson_exact(target.astype(np.float64), source.astype(np.float64), support)
-    flag = cv2.NORMAL_CLONE if method == "poisson" else cv2.MIXED_CLONE
-    return _seamless_clone(target, source, support, flag)
+    known = target.astype(np.float64)
+    if method != "poisson-exact":
+        flag = cv2.NORMAL_CLONE if method == "poisson" else cv2.MIXED_CLONE
+        support = support & ~_clone_thick_parts(known, target, source, support, flag)
+    return poisson_exact(known, source.astype(np.float64), support) if support.any() else known
+
+
+def _clone_thick_parts(
+    out: Float, target: NDArray[np.uint8], source: NDArray[np.uint8], support: Bool, flag: int
+) -> Bool:
+    """Put seamlessClone's result into `out` where it can be trusted, and say where that is.
+
+    seamlessClone leaves out the outer 3 px of every part of its mask, so of thin ones much, and what lies in one part
+    changes another. So every part goes alone, rims and thin places are left to the exact equation, and parts between
+    thin and thick have something of both: no part may change less for being a pixel wider.
+    """
+    whole = support.astype(np.uint8)
+    core = cv2.erode(whole, np.ones((_ERODED, _ERODED), np.uint8), borderValue=0) > 0
+    core &= cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((_THIN, _THIN), np.uint8), borderValue=0) > 0
+    depth = cv2.distanceTransform(np.pad(whole, 1), cv2.DIST_C, 3)[1:-1, 1:-1]  # to what is not the part
+    _, labels = cv2.connectedComponents(whole)
+    for label in np.unique(labels[core]):
+        part = labels == label
+        window = _with_margin(_bounds(part), part.shape)
+        inside = part[window] & core[window]
+        cloned = _seamless_clone(target[window], source[window], part[window], flag)[inside]
+        share = (2 * float(depth[part].max()) - _THIN) / (_THICK - _THIN)
+        if share < 1:
+            exact = poisson_exact(target[window].astype(np.float64), source[window].astype(np.float64), part[window])
+            cloned = exact[inside] + share * (cloned - exact[inside])
+        out[window][inside] = cloned
+    return core
 
 
 def _seamless_clone(target: NDArray[np.uint8], source: NDArray[np.uint8], support: Bool, flag: int) -> Float:

@@ -10,7 +10,7 @@ editor.save("out")
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from infer import masks, settling
 from infer.compositing import DEFAULT_METHOD, Method, composite
 from infer.delta import Delta
-from infer.edits.scbn import Region, class_modulations
+from infer.edits.scbn import Region, class_modulations, region_maps
 from infer.location import locate
 from infer.model_projection import DEFAULT_PRESET, get_preset, project_pictures, projection_options
 from infer.photo import MIN_SIDE, Box, Photo, crop_square, uncrop
@@ -33,6 +33,7 @@ from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
+from models.resampling import resize_pixels
 from models.schema import Index, Settling, Steps, Whole, bounded
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import DEFAULT, Model, load_model
@@ -76,7 +77,8 @@ class Editor:
     Args:
         model: a generator with what belongs to it.
         segmenter: finds the animal: a name of `models.segmentation.SEGMENTERS` or any function with the signature of
-            `Segmenter`. It is called only where a mask is "auto" or no head is found.
+            `Segmenter`. It is called only where a mask is "auto" or no head is found, and is shown large photos reduced
+            to `masks.FINEST` px on the shorter side.
         say: is told in words what was found, for a person to read.
 
     Attributes:
@@ -150,8 +152,17 @@ class Editor:
 
     def photo_mask(self) -> NDArray[np.float32]:
         """The segmenter's mask of the whole photo, float32 [H,W] in [0,1]."""
+        found = self._segmented()
+        return resize_pixels(found, *self._need_photo().pixels.shape[:2])
+
+    def _segmented(self) -> NDArray[np.float32]:  # -> [h,w]
+        """The same at the size that the segmenter is shown."""
         if self._photo_mask is None:
-            self._photo_mask = self._segment(self._need_photo().pixels, self.box)
+            pixels = self._need_photo().pixels
+            scale = min(1.0, masks.FINEST / min(pixels.shape[:2]))
+            height, width = (round(side * scale) for side in pixels.shape[:2])
+            box = Box(*(round(v * scale) for v in (self.box.x, self.box.y, self.box.w, self.box.h)))
+            self._photo_mask = self._segment(resize_pixels(pixels, height, width), box)
         return self._photo_mask
 
     def _segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.float32]:
@@ -313,15 +324,16 @@ class Editor:
         label = samples.label
         targets = self.resolve([Target(to, mask, strength)] if isinstance(to, str) else to)
         regions = [self._region(target) for target in targets]
+        maps = region_maps(generator, regions, layers)
         steps = self._settling() if settle is None else settle
 
         def show(latent: Tensor) -> Tensor:
-            options: dict[str, Any] = {"origin": samples.origin, "layers": layers}
-            return generator.synthesize(latent, class_modulations(generator, latent, label, regions, **options))
+            modulations = class_modulations(generator, latent, label, regions, origin=samples.origin, maps=maps)
+            return generator.synthesize(latent, modulations)
 
         latent = samples.latent
         if steps:
-            outline = torch.from_numpy(masks.cut(self.photo_mask(), self.box))
+            outline = torch.from_numpy(masks.seen(self._segmented(), self.box, photo.pixels.shape))
             wanted = settling.Wanted.of_edit(outline, int(label), regions, generator.num_classes)
             latent = settling.settle(self.model, latent, wanted, show, steps=steps)
         image = to_pixels(show(latent))
@@ -363,12 +375,14 @@ class Editor:
         photo = self._need_photo()
         shape, patch = photo.pixels.shape, to_pixels(image)
         if change:
-            own = crop_square(photo.pixels, self.box, self.box.square().w)
-            moved = own + uncrop(patch.astype(np.float32) - self.reconstruction(), self.box, shape)[0]
-            patch = moved.round().clip(0, 255).astype(np.uint8)
+            difference = patch.astype(np.float32) - self.reconstruction()
+            patch = crop_square(photo.pixels, self.box, self.box.square().w)
+            for own, moved in zip(np.moveaxis(patch, 2, 0), np.moveaxis(difference, 2, 0), strict=True):
+                own[:] = (own + uncrop(moved, self.box, shape)[0]).round().clip(0, 255)  # one colour at a time: memory
         else:
             patch = uncrop(patch, self.box, shape)[0]
-        mask = uncrop(area, self.box, shape)[0].clip(0, 1) * masks.fade_to_border(self.box, shape)
+        mask = uncrop(area, self.box, shape)[0].clip(0, 1)
+        mask *= masks.fade_to_border(self.box, shape)
         return composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method), mask
 
     def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
@@ -378,35 +392,37 @@ class Editor:
 
     def _region(self, target: Target) -> Region:
         """A resolved target's region on the crop's square, for the generator."""
+        side = masks.working_side(self.box)
         if isinstance(target.mask, np.ndarray):
-            area = masks.cut(target.mask, self.box)
+            area = resize_pixels(masks.cut(target.mask, self.box), side, side).clip(0, 1)
         elif target.mask == "auto":
-            area = masks.to_change(self.photo_mask(), self.box)
+            area = masks.to_change(masks.seen(self._segmented(), self.box, self._need_photo().pixels.shape))
         else:
-            area = np.ones((self.box.h, self.box.w), np.float32)
+            area = np.ones((side, side), np.float32)
         return Region(torch.from_numpy(area), self.model.class_index(target.to), target.strength)
 
     def _paste_mask(self, targets: Sequence[Target], patch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Where the patch goes into the photo: the union of what resolved targets ask for, [S,S]."""
-        shape = self._need_photo().pixels.shape
-        pasted = np.zeros(patch.shape[:2], np.float32)
-        for target in targets:
-            if isinstance(target.mask, np.ndarray):
-                if masks.reaches_out(target.mask, self.box):
-                    self.say(f"the mask reaches out of the edited square {self.box}: only the part inside is edited")
-                area = masks.to_paste(target.mask, self.box)
-            elif target.mask == "auto":
-                frame = max(1, self.box.w // 16)  # GrabCut needs some background around the animal
-                within = Box(frame, frame, self.box.w - 2 * frame, self.box.h - 2 * frame)
-                segment = partial(self._segment, box=within)
-                area = masks.automatic(self.photo_mask(), patch, self.box, shape, segment)
-            else:
-                area = masks.fade_to_border(self.box, shape)
-            pasted = np.maximum(pasted, area)
+        areas = [self._area(target, patch) for target in targets]
+        pasted = reduce(lambda first, second: np.maximum(first, second, out=first), areas)
         if not pasted.any():
             self.say("no animal is found in the square: the whole square is pasted")
-            pasted = masks.fade_to_border(self.box, shape)
+            pasted = masks.fade_to_border(self.box, self._need_photo().pixels.shape)
         return pasted
+
+    def _area(self, target: Target, patch: NDArray[np.uint8]) -> NDArray[np.float32]:  # -> [S,S]
+        """Where the patch goes into the photo for one target."""
+        shape = self._need_photo().pixels.shape
+        if isinstance(target.mask, np.ndarray):
+            if masks.reaches_out(target.mask, self.box):
+                self.say(f"the mask reaches out of the edited square {self.box}: only the part inside is edited")
+            return masks.to_paste(target.mask, self.box)
+        if target.mask == "auto":
+            side = masks.working_side(self.box)
+            frame = max(1, side // 16)  # GrabCut needs some background around the animal
+            within = Box(frame, frame, side - 2 * frame, side - 2 * frame)
+            return masks.automatic(self._segmented(), patch, self.box, shape, partial(self._segment, box=within))
+        return masks.fade_to_border(self.box, shape)
 
     @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:

@@ -19,12 +19,14 @@ from infer.results import ResultFolder
 from infer.samples import to_pixels
 from infer.targets import Target
 from models.errors import PhotograftError
+from models.resampling import resize_pixels
 from models.terminal import visible
 from models.writing import Writer, file_name
 
 TILE = 256
 DELTA = ".delta.safetensors"
 PANEL_TITLES = ("photo", "projection", "edit", "mask", "result")
+_FRAMED = 1024  # px, of a photo that is drawn on to be shown
 _GAP, _HEAD, _FONT_SIZE, _LONGEST_NAME = 4, 22, 14, 400  # pixels
 Pixels = NDArray[np.uint8]
 
@@ -34,11 +36,11 @@ Pixels = NDArray[np.uint8]
 
 def tile(pixels: NDArray[Any], size: int = TILE) -> Pixels:
     """Fit a picture uint8 [H,W,3] or a mask float [H,W] in 0..1 into a square of this size, on white."""
-    if pixels.ndim == 2:
-        pixels = np.repeat((pixels * 255).round().astype(np.uint8)[..., None], 3, axis=2)
     scale = size / max(pixels.shape[:2])
     shape = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    small = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    small = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC))
+    if small.ndim == 2:
+        small = np.repeat((small * 255).round().clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
     out = np.full((size, size, 3), 255, np.uint8)
     top, left = (size - small.shape[0]) // 2, (size - small.shape[1]) // 2
     out[top : top + small.shape[0], left : left + small.shape[1]] = small
@@ -86,12 +88,15 @@ def _shortened(text: str, font: Any, width: int) -> str:
 
 
 def framed(pixels: Pixels, box: Box) -> Pixels:
-    """The photo with the edited square drawn on it, along the photo's border where it reaches over that."""
-    square, width = box.square(), max(2, max(pixels.shape[:2]) // 200)
-    last_x, last_y = pixels.shape[1] - 1, pixels.shape[0] - 1
-    bottom_right = (min(square.x + square.w - 1, last_x), min(square.y + square.h - 1, last_y))
-    corners = (max(square.x, 0), max(square.y, 0)), bottom_right
-    return np.asarray(cv2.rectangle(pixels.copy(), *corners, color=(255, 64, 32), thickness=width), np.uint8)
+    """The photo, `_FRAMED` px at most, with the edited square on it, along its border where it reaches over that."""
+    square, scale = box.square(), min(1.0, _FRAMED / max(pixels.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    small = resize_pixels(pixels, height, width) if scale < 1 else pixels.copy()
+    ends = square.x + square.w, square.y + square.h
+    left_top = round(max(square.x, 0) * scale), round(max(square.y, 0) * scale)
+    right_bottom = tuple(min(round(end * scale), side) - 1 for end, side in zip(ends, (width, height), strict=True))
+    thickness = max(2, max(height, width) // 200)
+    return np.asarray(cv2.rectangle(small, left_top, right_bottom, color=(255, 64, 32), thickness=thickness), np.uint8)
 
 
 def panel_row(editor: Editor, edit: Edit) -> list[NDArray[Any]]:

@@ -103,9 +103,12 @@ def crop_square(pixels: Pixels, box: Box, resolution: int) -> Pixels:
     """Crop the box's square and resample it to [resolution,resolution,3] uint8; outside the photo it is reflected."""
     height, width = pixels.shape[:2]
     square = box.validate(height, width).square()
-    rows = _reflect(np.arange(square.y, square.y + square.h), height)
-    columns = _reflect(np.arange(square.x, square.x + square.w), width)
-    return np.asarray(_resample(pixels[np.ix_(rows, columns)], resolution), dtype=np.uint8)
+    rows, columns = np.arange(square.y, square.y + square.h), np.arange(square.x, square.x + square.w)
+    if rows[0] >= 0 and columns[0] >= 0 and rows[-1] < height and columns[-1] < width:
+        part = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    else:
+        part = pixels.take(_reflect(rows, height), axis=0).take(_reflect(columns, width), axis=1)
+    return np.asarray(_resample(part, resolution), dtype=np.uint8)
 
 
 def uncrop(
@@ -131,8 +134,8 @@ def _resample(values: NDArray[Any], side: int) -> NDArray[Any]:
         return values.copy()
     method = cv2.INTER_AREA if side < values.shape[0] else cv2.INTER_CUBIC
     kept = values if values.dtype == np.uint8 else values.astype(np.float32)
-    out = cv2.resize(np.ascontiguousarray(kept), (side, side), interpolation=method)
-    return np.asarray(np.clip(out, values.min(), values.max())).astype(values.dtype)
+    out = np.asarray(cv2.resize(kept, (side, side), interpolation=method))
+    return np.clip(out, values.min(), values.max(), out=out).astype(values.dtype, copy=False)
 
 
 def _reflect(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -4,8 +4,13 @@ Four of the nine taps of a 3x3 kernel meet the same pixel after nearest-neighbou
 pooling, so both pairs are one 4x4 kernel at stride 2: the same numbers for 4/9 of the work.
 """
 
+from typing import Any
+
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -39,3 +44,16 @@ def resize(x: Tensor, resolution: int) -> Tensor:  # [N,3,H,W] -> [N,3,R,R]
         return x
     size = (resolution, resolution)
     return F.interpolate(x.float(), size, mode="bilinear", align_corners=False, antialias=True).to(x.dtype)
+
+
+def resize_pixels(pixels: NDArray[Any], height: int, width: int) -> NDArray[Any]:  # [H,W,...] -> [height,width,...]
+    """A picture or mask, uint8 or float32; an axis that shrinks is averaged over area, one that grows is interpolated.
+
+    OpenCV's INTER_AREA does both axes alike: where one of them grows, the other is not averaged but sampled.
+    """
+    fewer = min(pixels.shape[0], height), min(pixels.shape[1], width)
+    if pixels.shape[:2] != fewer:
+        pixels = cv2.resize(pixels, fewer[::-1], interpolation=cv2.INTER_AREA)
+    if fewer != (height, width):
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(pixels)

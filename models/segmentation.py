@@ -21,6 +21,7 @@ from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv
 from models.errors import PhotograftError
 from models.files import read_tensors
 from models.reading import check_finite
+from models.resampling import resize_pixels
 
 DEEPLAB_WEIGHTS = Path(__file__).parent / "weights" / "deeplabv3_mnv2_voc.safetensors"
 VOC_ANIMALS = (3, 8, 10, 12, 13, 17)  # bird, cat, cow, dog, horse, sheep
@@ -112,15 +113,12 @@ class NetworkSegmenter:
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         _check_pixels(pixels)
         height, width = pixels.shape[:2]
-        shrinks = height * width > self.SIDE**2
-        small = cv2.resize(
-            pixels, (self.SIDE, self.SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        small = resize_pixels(pixels, self.SIDE, self.SIDE)
         x = torch.from_numpy(small).to(self.device).permute(2, 0, 1)[None].float()  # [1,3,513,513] in 0..255
         out = self.network(self.prepare(x))
         logits: Tensor = out["out"] if isinstance(out, dict) else out  # [1,21,513,513]
         animal = logits.softmax(dim=1)[0, list(VOC_ANIMALS)].sum(dim=0).cpu().numpy()
-        return np.clip(cv2.resize(animal, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1).astype(np.float32)
+        return _enlarged(animal, height, width)
 
 
 class GrabCut:
@@ -152,7 +150,13 @@ class GrabCut:
             small[..., ::-1].copy(), labels, (left, top, right - left, bottom - top), *models, 5, cv2.GC_INIT_WITH_RECT
         )
         animal = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
-        return np.clip(cv2.resize(animal, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1).astype(np.float32)
+        return _enlarged(animal, height, width)
+
+
+def _enlarged(animal: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """A network's small smooth mask at the photo's size, in [0,1]."""
+    out = np.asarray(cv2.resize(animal, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.clip(out, 0, 1, out=out)
 
 
 def _check_pixels(pixels: NDArray[np.uint8]) -> None:

@@ -79,8 +79,8 @@ def resize_weights(weights: Tensor, resolution: int, mode: str = "area") -> Tens
     Args:
         weights: at any size.
         resolution: of the layer.
-        mode: "area": every cell of a smaller map is the mean over the area that it covers (antialiased); a larger map
-            is interpolated bilinearly. "nearest": one sample per cell. Both keep sums of 1.
+        mode: "area": along an axis that shrinks every cell is the mean over what it covers (antialiased), along one
+            that grows it is interpolated linearly. "nearest": one sample per cell. Both keep sums over K.
     """
     if weights.shape[-2:] == (resolution, resolution):
         return weights
@@ -89,9 +89,9 @@ def resize_weights(weights: Tensor, resolution: int, mode: str = "area") -> Tens
         return F.interpolate(weights, size, mode="nearest-exact")
     if mode != "area":
         raise PhotograftError(f"unknown resizing {mode!r}: choose area or nearest")
-    if min(weights.shape[-2:]) >= resolution:
-        return F.interpolate(weights, size, mode="area")
-    return F.interpolate(weights, size, mode="bilinear", align_corners=False)
+    exact = weights.double()  # float32 loses a thousandth where thousands of values are added: sums would not be 1
+    fewer = [min(side, resolution) for side in weights.shape[-2:]]
+    return F.interpolate(F.interpolate(exact, fewer, mode="area"), size, mode="bilinear").to(weights)
 
 
 def layer_weights(
@@ -172,6 +172,27 @@ def _mix(values: Sequence[Tensor], w: Tensor) -> Tensor:  # K x [N,C] or [N,C,H,
     return torch.stack(parts).sum(0)
 
 
+def region_maps(
+    generator: Generator, regions: Sequence[Region], layers: Collection[int] | None = None, mode: str = "area"
+) -> list[Tensor | None]:
+    """Weight maps of regions, one per modulated layer: what `class_modulations` needs of them, for any latent.
+
+    Args:
+        generator: a class-conditional one.
+        regions: masks at full resolution (any size), target classes, strengths; later ones lie over earlier ones.
+        layers: indices of modulated layers where the edit acts; all if None.
+        mode: how masks are resized, see `resize_weights`.
+
+    Raises:
+        UnsupportedEdit: a generator without modulated layers or without classes.
+        PhotograftError: bad masks, strengths or layers.
+    """
+    if not generator.modulated_layers or not generator.num_classes:
+        raise UnsupportedEdit("this generator has no class-conditional layers: classes of regions cannot be changed")
+    weights = region_weights([r.mask for r in regions], [r.strength for r in regions])
+    return layer_weights(weights, generator.modulated_layers, layers, mode)
+
+
 def class_modulations(
     generator: Generator,
     latent: Tensor,
@@ -179,6 +200,7 @@ def class_modulations(
     regions: Sequence[Region],
     *,
     origin: Tensor | None = None,
+    maps: Sequence[Tensor | None] | None = None,
     layers: Collection[int] | None = None,
     mode: str = "area",
 ) -> list[Modulation]:
@@ -189,18 +211,14 @@ def class_modulations(
         latent: [N,latent_dim], or w+ [N,num_ws,w_dim] of a style generator.
         label: [N] base classes, or [N,num_classes] weights of classes.
         origin: of w+, see `in_class`.
-        regions: masks at full resolution (any size), target classes, strengths; later ones lie over earlier ones.
-        layers: indices of modulated layers where the edit acts; all if None.
-        mode: how masks are resized, see `resize_weights`.
+        maps: of the regions, where they are known already.
+        regions, layers, mode: else, see `region_maps`.
 
     Raises:
         UnsupportedEdit: a generator without modulated layers or without classes.
         PhotograftError: bad masks, strengths, classes or layers.
     """
-    if not generator.modulated_layers or not generator.num_classes:
-        raise UnsupportedEdit("this generator has no class-conditional layers: classes of regions cannot be changed")
-    weights = region_weights([r.mask for r in regions], [r.strength for r in regions]).to(latent.device)
-    maps = layer_weights(weights, generator.modulated_layers, layers, mode)
+    maps = region_maps(generator, regions, layers, mode) if maps is None else maps
     modulations = [generator.modulations(latent, label)]
     for region in regions:
         target = torch.full((len(latent),), region.target, dtype=torch.int64, device=latent.device)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -157,3 +158,91 @@ def test_a_photo_smaller_than_the_patch() -> None:
     for method in METHODS:
         out = composite(photo, PATCH, np.ones((200, 200), np.float32), (-50, -50), method=method)
         assert out.shape == photo.shape
+
+
+def _change(mask: NDArray[np.float32], region: tuple[slice, slice], method: Method) -> float:
+    """Mean change in a region, in grey levels, of the cat upside down pasted into the cat."""
+    out = composite(CAT, np.ascontiguousarray(CAT[::-1, ::-1]), mask, (0, 0), method=method)
+    return float(np.abs(out[region].astype(int) - CAT[region]).mean())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("width", [1, 4, 9, 12, 13, 14, 20, 40])
+def test_a_region_changes_as_much_beside_another(method: Method, width: int) -> None:
+    mask, region = np.zeros(CAT.shape[:2], np.float32), np.s_[130 : 130 + width, 130 : 130 + width]
+    mask[region] = 1
+    alone = _change(mask, region, method)
+    mask[150:250, 330:430] = 1
+    assert _change(mask, region, method) == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
+@pytest.mark.parametrize("height", [None, 60], ids=["square", "strip"])
+def test_a_region_does_not_change_less_for_being_a_pixel_wider(height: int | None, beside: bool) -> None:
+    changes = []
+    for width in range(1, 41):
+        mask = np.zeros(CAT.shape[:2], np.float32)
+        region = np.s_[130 : 130 + (height or width), 130 : 130 + width]
+        mask[region] = 1
+        if beside:
+            mask[200:290, 330:430] = 1
+        changes.append(_change(mask, region, "limited"))
+    steps = np.array(changes[1:]) / changes[:-1]
+    assert steps.min() > 0.9, np.round(changes, 1)
+    assert changes[-1] > changes[5]
+
+
+def _enlarged(picture: NDArray[np.uint8], seed: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture enlarged to (width, height), with a camera's noise."""
+    big = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+    noise = np.random.default_rng(seed).normal(0, 4, big.shape)
+    return (big + noise).round().clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def large() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A photo [1300,1800,3] and a patch [1200,1200,3] of another animal's colours."""
+    return _enlarged(CAT, 0, (1800, 1300)), _enlarged(data.astronaut()[:256, 100:356], 1, (1200, 1200))
+
+
+MEAN_DIFFERENCE: dict[Method, float] = {"limited": 2.0, "poisson": 2.5, "mixed": 7.0}  # grey levels
+
+
+@pytest.mark.parametrize("method", MEAN_DIFFERENCE)
+def test_a_large_region_solved_small_looks_as_solved_large(
+    large: tuple[NDArray[np.uint8], NDArray[np.uint8]], method: Method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, patch = large
+    mask = cv2.GaussianBlur(_disc(450, (600, 600), 1200), (0, 0), 24).clip(0, 1)
+    mask[mask < 1 / 64] = 0
+    small = composite(photo, patch, mask, (300, 50), method=method)
+    inside = np.zeros(photo.shape[:2], bool)
+    inside[50:1250, 300:1500] = mask > 0
+    assert np.array_equal(small[~inside], photo[~inside])
+    monkeypatch.setattr(compositing, "_LARGEST", photo.size)
+    difference = np.abs(small.astype(int) - composite(photo, patch, mask, (300, 50), method=method))[inside]
+    assert difference.mean() <= MEAN_DIFFERENCE[method]
+    if method != "mixed":
+        assert np.percentile(difference, 99) <= 8
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "poisson-exact"])  # that takes seconds
+@pytest.mark.parametrize("top_left", [(-60, -40), (680, 150)])
+def test_large_patches_over_the_photos_border(
+    large: tuple[NDArray[np.uint8], NDArray[np.uint8]], method: Method, top_left: tuple[int, int]
+) -> None:
+    photo, patch = large
+    x, y = top_left
+    out = composite(photo, patch, np.ones((1200, 1200), np.float32), top_left, method=method)
+    inside = np.zeros((4000, 4000), bool)
+    inside[1000 + y : 2200 + y, 1000 + x : 2200 + x] = True
+    inside = inside[1000 : 1000 + photo.shape[0], 1000 : 1000 + photo.shape[1]]
+    assert np.array_equal(out[~inside], photo[~inside])
+    assert (out[inside] != photo[inside]).mean() > 0.5
+
+
+@pytest.mark.parametrize("method", ["limited", "mixed"])
+def test_own_pixels_come_back_large(large: tuple[NDArray[np.uint8], NDArray[np.uint8]], method: Method) -> None:
+    photo = large[0]
+    out = composite(photo, photo.copy(), np.ones(photo.shape[:2], np.float32), (0, 0), method=method)
+    assert np.abs(out.astype(int) - photo).max() <= 2

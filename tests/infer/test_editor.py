@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from skimage import data
 
 from infer.editor import Editor, project_all
@@ -274,6 +276,38 @@ def test_automatic_mask_of_a_close_up_is_the_edited_animal_alone() -> None:
     nothing = np.zeros((100, 100), np.float32)
     unseen = automatic(np.ones((100, 100), np.float32), patch, box, shape, lambda pixels: nothing)
     assert unseen[10, 10] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("side", [497, 600, 1400])
+@pytest.mark.parametrize(("mask", "strength"), [("auto", 1.0), ("auto", 0.7), ("soft", 0.7)])
+def test_close_ups_of_any_size(model: Model, tmp_path: Path, side: int, mask: str, strength: float) -> None:
+    """A head that fills a large photo: the edit is that of the small photo, enlarged."""
+    soft = np.full((side, side + 100), 0.6, np.float32)
+    soft[side // 4 : side // 2, side // 4 : side // 2] = 0.9
+    editor = Editor(model, ellipse).set_photo(cv2.resize(CAT, (side + 100, side)), Box(-20, -20, side + 60, side + 60))
+    edit = editor.project("black cat", steps=0).edit("lion", mask="auto" if mask == "auto" else soft, strength=strength)
+    assert edit.patch.shape == (side + 60, side + 60, 3)
+    assert edit.mask.shape == (side + 60, side + 60)
+    assert editor.photo is not None
+    unmasked = edit.mask[20 : side + 20, 20:] == 0
+    np.testing.assert_array_equal(edit.pixels[:, : side + 40][unmasked], editor.photo.pixels[:, : side + 40][unmasked])
+    assert (edit.pixels != editor.photo.pixels).any()
+    assert len(editor.save(tmp_path)) == 1
+
+
+def test_segmenters_are_shown_large_photos_small(model: Model) -> None:
+    shown: list[tuple[int, ...]] = []
+
+    def segmenter(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        shown.append(pixels.shape)
+        return ellipse(pixels)
+
+    editor = Editor(model, segmenter).set_photo(cv2.resize(CAT, (3000, 2000)), Box(100, 100, 1800, 1800))
+    editor.project("black cat", steps=0).edit("lion")
+    assert shown == [(1024, 1536, 3), (1024, 1024, 3)]
+    whole = editor.photo_mask()
+    assert whole.shape == (2000, 3000)
+    assert np.abs(whole - ellipse(np.zeros((2000, 3000, 3), np.uint8))).mean() < 0.01
 
 
 def test_what_an_edit_does_not_change_stays_the_photos(tiny: Path) -> None:

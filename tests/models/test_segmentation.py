@@ -101,3 +101,21 @@ def test_unknown_name_and_grey_pixels() -> None:
         create_segmenter("magic")
     with pytest.raises(ValueError, match="uint8 RGB"):
         create_segmenter()(CAT[..., 0])
+
+
+@pytest.mark.parametrize("shape", [(400, 4000), (4000, 400), (300, 1100), (100, 100), (2000, 1500)])
+def test_low_wide_photos_reach_the_network_without_aliasing(shape: tuple[int, int]) -> None:
+    """A pattern finer than the network's picture becomes its mean, also where the other axis is enlarged."""
+    seen: list[torch.Tensor] = []
+
+    class Network(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return torch.zeros(1, 21, 513, 513)
+
+    segmenter = segmentation.NetworkSegmenter(Network(), lambda x: x, "cpu")
+    pixels = np.zeros((*shape, 3), np.uint8)
+    pixels[::2, ::2] = pixels[1::2, 1::2] = 255  # a chessboard
+    assert segmenter(pixels).shape == shape
+    expected_spread = {True: 30.0, False: 128.0}[max(shape) > 513]
+    assert float(seen[0].std()) < expected_spread

@@ -132,6 +132,23 @@ def test_resizing_averages_over_area() -> None:
         resize_weights(w, 8, "cubic")
 
 
+@pytest.mark.parametrize("size", [(497, 497), (1500, 1500), (2400, 3000), (4000, 60), (30, 3000)])
+@pytest.mark.parametrize("strengths", [(1.0, 1.0), (0.7, 0.3)])
+def test_sums_are_one_however_large_the_masks(size: tuple[int, int], strengths: tuple[float, float]) -> None:
+    random = torch.Generator().manual_seed(0)
+    weights = region_weights([torch.rand(*size, generator=random), torch.rand(*size, generator=random)], strengths)
+    for resolution in (1, 4, 7, 64, 128):
+        small = resize_weights(weights, resolution)
+        assert (small.sum(1) - 1).abs().max() < 1e-6
+        assert small.min() >= 0
+        assert small.max() <= 1
+
+
+def test_an_axis_that_shrinks_is_averaged_where_the_other_grows() -> None:
+    stripes = (torch.arange(4000) % 2).float().expand(20, -1)
+    assert (resize_weights(stripes[None, None], 64) - 0.5).abs().max() < 0.01
+
+
 def test_spatial_modulations_can_be_mixed_again(generator: SNGANGenerator) -> None:
     z = torch.randn(2, 8)
     maps = layer_weights(region_weights([torch.rand(16, 16)]), generator.modulated_layers)
