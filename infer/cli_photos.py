@@ -30,7 +30,6 @@ from infer.results import ResultFolder, check_folder, model_inputs
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, Model, load_model
 
-BATCH = 8  # photos that are projected together
 DEMO_CLASSES = ["black cat", "golden retriever", "lion"]
 
 Check = Callable[[Editor], object]
@@ -58,7 +57,7 @@ def projected(
     check: Check = lambda editor: None,
     **options: Any,
 ) -> Iterator[tuple[Editor, Path]]:
-    """Editors with projected photos, in batches; bad photos are reported and left out.
+    """Editors with projected photos, one after another; bad photos are reported and left out.
 
     Args:
         model, segmenter, photos, box: see `Editor`.
@@ -66,33 +65,14 @@ def projected(
         check: raises PhotograftError for a photo that should not be projected at all.
         options: of `project_all`.
     """
-    for at in range(0, len(photos), BATCH):
-        batch: list[tuple[Editor, Path]] = []
-        for photo in photos[at : at + BATCH]:
-            with failures.of(photo):
-                editor = new_editor(model, segmenter, photo).set_photo(photo, box)
-                check(editor)
-                batch.append((editor, photo))
-        yield from _project(batch, failures, options)
-
-
-def _project(
-    batch: list[tuple[Editor, Path]], failures: Failures, options: dict[str, Any]
-) -> list[tuple[Editor, Path]]:
-    """Project together, or one by one if that fails: which photo is to blame shows then. Returns those that worked."""
-    if len(batch) > 1:
-        try:
-            with bars("projecting", "tuning") as (progress, tuning):
-                project_all([editor for editor, _ in batch], progress=progress, tuning_progress=tuning, **options)
-            return batch
-        except Exception:
-            note("projecting these photos together failed: they are projected one by one")
-    done = []
-    for editor, photo in batch:
-        with failures.of(photo), bars("projecting", "tuning") as (progress, tuning):
-            project_all([editor], progress=progress, tuning_progress=tuning, **options)
-            done.append((editor, photo))
-    return done
+    for i, photo in enumerate(photos, 1):
+        which = f" {i} of {len(photos)}" if len(photos) > 1 else ""
+        with failures.of(photo):
+            editor = new_editor(model, segmenter, photo).set_photo(photo, box)
+            check(editor)
+            with bars(f"projecting{which}", f"tuning{which}") as (progress, tuning):
+                project_all([editor], progress=progress, tuning_progress=tuning, **options)
+            yield editor, photo
 
 
 def project(

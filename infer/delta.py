@@ -5,6 +5,7 @@ and is applied to a copy: the model itself never changes.
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os.path import exists
@@ -116,7 +117,21 @@ class Delta:
             fingerprint: of the generator, see `Model.fingerprint`.
         """
         metadata = {"photograft_delta": FORMAT, "generator": fingerprint}
-        return lambda stream: stream.write(save({k: t.contiguous() for k, t in self._tensors().items()}, metadata))
+        tensors = {name: t.contiguous() for name, t in self._tensors().items()}
+        return lambda stream: stream.write(_ordered(save(tensors, metadata)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata in order: they are written in a random one, and equal deltas are equal
+    files."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    return (
+        content[:8]
+        + json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(end - 8)
+        + content[end:]
+    )
 
 
 def load_delta(path: Path, fingerprint: str) -> Delta:

@@ -465,7 +465,10 @@ def project_all(
     tuning_progress: Progress | None = None,
     **options: Any,
 ) -> None:
-    """Project the photos of several editors of one model together; see `infer.model_projection.project_pictures`.
+    """Project the photos of several editors of one model; see `infer.model_projection.project_pictures`.
+
+    Each for itself: on one machine, with one number of threads and one set of versions, the same photo, model and
+    options give the same bytes, whatever other photos there are and in whatever order.
 
     Args:
         editors: one at least, with their photos set.
@@ -475,9 +478,11 @@ def project_all(
         PhotograftError: as there; no editor is changed then.
     """
     model = editors[0].model
-    target = torch.cat([editor.target() for editor in editors])  # [N,3,R,R]
     bars = {"progress": progress, "tuning_progress": tuning_progress}
-    found = project_pictures(model, target, source, preset=preset, steps=steps, **bars, **options)
+    found = [
+        project_pictures(model, editor.target(), source, preset=preset, steps=steps, **bars, **options)[0]
+        for editor in editors
+    ]
     used = projection_options(model, preset, steps=steps, **options)
     used = {key: str(value) if isinstance(value, torch.dtype) else value for key, value in sorted(used.items())}
     plain = {key: value for key, value in used.items() if isinstance(value, int | float | str)}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import Progress, Projection, check_options, project
+from infer.projection import Progress, Projection, check_options, join, project
 from infer.projection_start import W_SPACES
 from infer.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
@@ -117,6 +117,9 @@ def project_pictures(
 ) -> list[Projection]:
     """Project pictures, each under its own class if there are classes.
 
+    A picture's result does not depend on the others, see `infer.projection.project`, unless a batch_size above 1 is
+    given.
+
     Args:
         model: with a discriminator.
         target: [N,3,R,R] in [-1,1].
@@ -124,7 +127,7 @@ def project_pictures(
         preset: name in PRESETS.
         steps: updates at most, instead of the preset's; 0 takes the encoder's answer as it is, and its loss, which
             nobody has looked at then, is NaN.
-        progress, tuning_progress: see `infer.projection.Progress`; the latter counts each picture anew.
+        progress, tuning_progress: see `infer.projection.Progress`; both count each picture anew.
         options: of `infer.projection.project`, instead of the preset's and the model's (see `projection_options`);
             `psi`, whose features are Psi: "discriminator", the paper's, or "projected", on frozen ImageNet
             features: with a small discriminator's Psi photos drift away by an independent judge (README);
@@ -146,8 +149,11 @@ def project_pictures(
         raise PhotograftError(f"{len(names)} classes for {len(target)} pictures: give one for all, or one for each")
     label = None if names is None else torch.tensor([model.class_index(name) for name in names])
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
-        z, label = _encoded(model, target, label, trials, layout)
-        found = _unrefined(model, z, label, in_w=chosen["space"] in W_SPACES)
+        size, in_w = chosen.get("batch_size", 1), chosen["space"] in W_SPACES
+        batches = [slice(at, at + size) for at in range(0, len(target), size)]
+        labels = [None if label is None else label[rows] for rows in batches]
+        codes = [_encoded(model, target[rows], y, trials, layout) for rows, y in zip(batches, labels, strict=True)]
+        found = join([_unrefined(model, z, y, in_w) for z, y in codes])
     else:
         if label is None and model.generator.num_classes:
             label = choose_classes(model, target, trials=trials, channels_last=layout)
