@@ -1,6 +1,10 @@
 """Edit photos from the command line: `python infer.py --help`."""
 
-from infer.cli import main
+import signal
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports, which take seconds: no traceback
+    from infer.cli import main
+
     raise SystemExit(main())

@@ -1,108 +1,99 @@
 """What lies in an image folder or in tar shards, before any class is chosen.
 
-Both layouts end as one list of `Record`s with random access, which is what class-balanced sampling and a bit-exact
-resume need. Tar shards (webdataset naming: files of one sample share their key) are therefore indexed once with the
-standard library's `tarfile` and then read by offset, not streamed with webdataset: a stream has no random access, and
-its shuffle buffer cannot be restored exactly. A file is opened, read and closed for each picture; no handle is kept,
-so nothing has to survive the fork, spawn or pickling of a worker process.
+All layouts end as one list of `Record`s with random access, which is what class-balanced sampling and a bit-exact
+resume need. A file is opened, read and closed for each picture; no handle is kept, so nothing has to survive the fork,
+spawn or pickling of a worker process.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import itertools
-import json
 import os
 import re
-import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
+from data.folders import Folder, scan
+from data.labels import Label, SampleLabels, parse_dataset_json, read_classes_json, read_json
+from data.layout import ClassPictures, arrange
+from data.patterns import find_shards
+from data.records import Catalogue, Record
+from data.report import Tally, printable
+from data.shards import pictures_of, read_index
+from data.zips import read_zip
 from models.errors import PhotograftError
 
-IMAGE_EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".avif")
-)
-VAL_FOLDERS = ("val", "valid", "validation", "test")
 _SYNSET = re.compile(r"n\d{8}")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Where one picture's bytes are: the file `path/name` (size -1), or `size` bytes at `offset` of the tar `path`."""
-
-    path: str
-    name: str
-    cls: int
-    offset: int = 0
-    size: int = -1
-
-    @property
-    def key(self) -> str:
-        """Short name for messages and for the hash split: CLASS/NAME.jpg or SHARD.tar/KEY.webp."""
-        return f"{os.path.basename(self.path)}/{self.name}"
-
-    def read(self) -> bytes:
-        """The encoded picture.
-
-        Raises:
-            OSError: the file has gone or cannot be read.
-        """
-        if self.size < 0:
-            with open(os.path.join(self.path, self.name), "rb") as file:
-                return file.read()
-        with open(self.path, "rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
-
-
-@dataclass
-class Catalogue:
-    """All classes and pictures found at `where`; `Record.cls` counts in `ids`, `names` and `groups`.
-
-    `ids` are folder names or class numbers, `names` are for people, `groups` holds a name per class ("" = not known).
-    """
-
-    where: str
-    ids: list[str]
-    names: list[str]
-    groups: list[str]
-    train: list[Record] = field(default_factory=list)
-    val: list[Record] = field(default_factory=list)
-
-
-def open_catalogue(root: str | Path, *, val_root: str | Path | None = None, val_fraction: float = 0.05) -> Catalogue:
+def open_catalogue(
+    root: str | Path,
+    *,
+    val_root: str | Path | None = None,
+    val_fraction: float = 0.05,
+    picture: str | None = None,
+    labels: str | None = None,
+) -> Catalogue:
     """Index `root` and split it into training and validation pictures.
 
     Args:
-        root: a folder `root/CLASS/*.jpg` (or `root/train/CLASS`, `root/val/CLASS`; pictures directly in `root` are one
-            class), a folder of `*-train*.tar` and `*-val*.tar` shards (or of any `*.tar`), one tar, or a pattern of
-            tars with `{000..009}`, `{a,b}` or `*`.
+        root: a folder `root/CLASS/*.jpg` (or `root/train/CLASS` and `root/val/CLASS`, or `root/CLASS/{train,val}`;
+            pictures directly in `root` are one class), a folder of `*-train*.tar` and `*-val*.tar` shards (or of any
+            `*.tar`), one tar, or a pattern of tars with `{000..009}`, `{a,b}` or `*`.
         val_root: the same for the validation pictures, when they are not found by their usual names.
         val_fraction: part of the pictures, chosen by a hash of their names, for validation when there is no such split.
+        picture: which member of a shard's samples is the picture, as a suffix ("jpg"); None for the only one.
+        labels: where labels are told. Shards: "cls" (default), "json" or "json:FIELD". Folders: None for class folders,
+            or a file in `root` as StyleGAN's tools write it, "dataset.json"; so in a zip of theirs, too.
 
     Raises:
-        PhotograftError: nothing there, no pictures, a broken tar, a sample without a class.
+        PhotograftError: nothing there, no pictures, a broken tar, a sample without a class, or what can be read in two
+            ways.
     """
-    text = os.path.expanduser(str(root))
-    shards, val_shards = _find_shards(text)
-    if shards:
-        val_shards = _find_shards(os.path.expanduser(str(val_root)))[0] if val_root is not None else val_shards
-        if val_root is not None and not val_shards:
-            raise PhotograftError(f"no tar shards at {val_root}: give a pattern of .tar files as val_root")
-        catalogue = _scan_shards(text, shards, val_shards)
-    elif os.path.isdir(text):
-        catalogue = _scan_folders(Path(text), None if val_root is None else Path(val_root).expanduser())
-    else:
-        raise PhotograftError(f"no such data folder or tar shards: {root} (check the path, or mount the disk)")
+    where, tally = os.path.expanduser(str(root)), Tally()
+    held = None if val_root is None else os.path.expanduser(str(val_root))
+    catalogue = _scan(where, held, picture, labels, tally)
+    catalogue.notes = tally.lines()
     if not catalogue.train:
-        raise PhotograftError(f"no pictures in {root}: expected {root}/CLASS/*.jpg or webdataset shards (*.tar)")
-    if not catalogue.val and val_root is None:
+        left = f" ({catalogue.notes[-1]})" if catalogue.notes else ""
+        raise PhotograftError(
+            f"no pictures in {printable(where)}: expected {printable(where)}/CLASS/*.jpg or webdataset shards (*.tar)"
+            f"{left}"
+        )
+    if not catalogue.held:
         _hash_split(catalogue, val_fraction)
+        catalogue.notes.append(
+            f"no validation set: kept for it by a hash of names (val_fraction {val_fraction:g}): {len(catalogue.val):,}"
+        )
     return catalogue
+
+
+def _scan(where: str, val_root: str | None, picture: str | None, labels: str | None, tally: Tally) -> Catalogue:
+    """Whatever lies there, by its kind."""
+    shown = printable(where)
+    train, val = find_shards(where, tally)
+    if train:
+        val = find_shards(val_root, tally)[0] if val_root is not None else val
+        if val_root is not None and not val:
+            raise PhotograftError(f"no tar shards at {printable(val_root)}: give a pattern of .tar files as val_root")
+        if set(train) & set(val):
+            raise PhotograftError(
+                f"{shown}: {printable(min(set(train) & set(val)))} is for training and validation both"
+            )
+        return _scan_shards(where, train, val, picture, labels or "cls", tally)
+    if not os.path.exists(where):
+        raise PhotograftError(f"no such data folder or tar shards: {shown} (check the path, or mount the disk)")
+    if picture is not None:
+        raise PhotograftError(f"picture is {printable(picture)!r}: it is for tar shards, and {shown} is none")
+    if os.path.isdir(where):
+        return _scan_folders(where, val_root, labels, tally)
+    if where.lower().endswith(".zip") and labels is not None and val_root is None:
+        return _number_classes(where, read_zip(where, labels, tally), [], {}, {}, False, tally)
+    raise PhotograftError(
+        f"{shown} is no folder and no .tar shard: unpack it, and give the folder (a .zip of StyleGAN's tools may stay"
+        " one, with labels: dataset.json and no val_root)"
+    )
 
 
 def _hash_split(catalogue: Catalogue, fraction: float) -> None:
@@ -125,38 +116,33 @@ def _hash_split(catalogue: Catalogue, fraction: float) -> None:
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
-def _scan_folders(root: Path, val_root: Path | None) -> Catalogue:
-    train_root = root / "train" if (root / "train").is_dir() else root
-    if val_root is None and train_root is not root:
-        val_root = next((root / name for name in VAL_FOLDERS if (root / name).is_dir()), None)
-    if val_root is not None and not val_root.is_dir():
-        raise PhotograftError(f"no such folder of validation pictures: {val_root}")
-    folders = _class_folders(train_root)
-    numbers = {name: number for number, name in enumerate(folders)}
-    names = _readable_names(list(folders))
-    catalogue = Catalogue(str(root), list(folders), names, [""] * len(names))
-    for name, folder in folders.items():
-        catalogue.train.extend(_pictures(folder, numbers[name]))
-    for name, folder in (_class_folders(val_root) if val_root is not None else {}).items():
-        if name in numbers:
-            catalogue.val.extend(_pictures(folder, numbers[name]))
+def _scan_folders(root: str, val_root: str | None, labels: str | None, tally: Tally) -> Catalogue:
+    if val_root is not None and not os.path.isdir(val_root):
+        raise PhotograftError(f"no such folder of validation pictures: {printable(val_root)}")
+    if val_root is not None and os.path.samefile(root, val_root):
+        raise PhotograftError(f"val_root is root itself, {printable(root)}: give another folder, or leave it out")
+    top = scan(root, tally, without=val_root)
+    held = None if val_root is None else scan(val_root, tally)
+    if labels is not None:
+        return _labelled_folder(top, held, labels, tally)
+    if os.path.isfile(os.path.join(root, "dataset.json")):
+        tally.tell("folders are the classes; for the labels in dataset.json give labels: dataset.json")
+    layout = arrange(top, tally, held)
+    numbers = {name: number for number, name in enumerate(layout.train)}
+    names = _readable_names(list(numbers))
+    catalogue = Catalogue(root, list(numbers), names, [""] * len(names), held=layout.held)
+    catalogue.train, catalogue.val = _records(layout.train, numbers), _records(layout.val, numbers)
     return catalogue
 
 
-def _class_folders(root: Path) -> dict[str, str]:
-    """Class name -> folder, sorted by name; a folder that holds only pictures is one class."""
-    with os.scandir(root) as entries:
-        folders = {entry.name: entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
-    return dict(sorted(folders.items())) or {root.resolve().name: str(root)}
-
-
-def _pictures(folder: str, cls: int) -> Iterator[Record]:
-    """Every picture below `folder`, in sorted order."""
-    for path, subfolders, files in os.walk(folder):
-        subfolders.sort()
-        for name in sorted(files):
-            if os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS and not name.startswith("."):
-                yield Record(folder, os.path.relpath(os.path.join(path, name), folder), cls)
+def _records(classes: dict[str, ClassPictures], numbers: dict[str, int]) -> list[Record]:
+    """The pictures class by class, in the order of the class numbers."""
+    return [
+        Record(classes[name].folder, file, number)
+        for name, number in numbers.items()
+        if name in classes
+        for file in classes[name].names
+    ]
 
 
 def _readable_names(folders: list[str]) -> list[str]:
@@ -168,118 +154,94 @@ def _readable_names(folders: list[str]) -> list[str]:
     return list(folders)
 
 
+def _labelled_folder(top: Folder, held: Folder | None, labels: str, tally: Tally) -> Catalogue:
+    """Pictures below a folder with the labels that its file lists."""
+    train = _listed(top, labels, tally)
+    val = _listed(held, labels, tally) if held is not None else []
+    return _number_classes(top.path, train, val, read_classes_json(top.path), {}, held is not None, tally)
+
+
+def _listed(folder: Folder, labels: str, tally: Tally) -> list[tuple[Record, Label]]:
+    if not labels.endswith(".json"):
+        raise PhotograftError(f"labels is {printable(labels)!r}: for a folder give a file in it, such as dataset.json")
+    path = os.path.join(folder.path, labels)
+    known = parse_dataset_json(read_json(path), printable(path))
+    found: list[tuple[Record, Label]] = []
+    for name in folder.names():
+        number = known.pop(name, None)
+        if number is None:
+            tally.add(f"pictures that {os.path.basename(labels)} does not list", name)
+        else:
+            found.append((Record(folder.path, name, 0), number))
+    for name in known:
+        tally.add(f"pictures that {os.path.basename(labels)} lists and that are not there", name)
+    return found
+
+
 # --- tar shards ------------------------------------------------------------------------------------------------------
 
 
-def _find_shards(root: str) -> tuple[list[str], list[str]]:
-    """(training shards, validation shards) at a folder, a file or a pattern; both empty when it is not about tars."""
-    if os.path.isdir(root):
-        folder = glob.escape(root)
-        train, val, every = (sorted(glob.glob(f"{folder}/{name}")) for name in ("*-train*.tar", "*-val*.tar", "*.tar"))
-        return (train, val) if train else (every, [])
-    if not root.endswith(".tar"):
-        return [], []
-    shards = _expand(root)
-    folder, pattern = os.path.split(root)
-    val_pattern = os.path.join(folder, pattern.replace("train", "val"))
-    return shards, [] if val_pattern == root else _expand(re.sub(r"\{[^{}]*\}", "*", val_pattern))
-
-
-def _expand(pattern: str) -> list[str]:
-    """Existing files of a pattern with `{000..009}`, `{a,b}` and `*`, sorted.
-
-    Raises:
-        PhotograftError: a shard that the braces name is missing.
-    """
-    parts = re.split(r"\{([^{}]*)\}", pattern)
-    choices: list[list[str]] = []
-    for number, part in enumerate(parts):
-        span = re.fullmatch(r"(\d+)\.\.(\d+)", part)
-        if number % 2 == 0:
-            choices.append([part])
-        elif span:
-            first, last = span.groups()
-            choices.append([str(k).zfill(len(first)) for k in range(int(first), int(last) + 1)])
-        else:
-            choices.append(part.split(","))
-    found: list[str] = []
-    for path in map("".join, itertools.product(*choices)):
-        matches = [path] if os.path.isfile(path) else sorted(glob.glob(path))
-        if not matches and len(parts) > 1:
-            raise PhotograftError(f"missing shard {path} of {pattern}: complete the download or correct the pattern")
-        found.extend(matches)
-    return sorted(set(found))
-
-
-def _scan_shards(where: str, train: list[str], val: list[str]) -> Catalogue:
-    listed = _read_classes_json(os.path.dirname(train[0]))
+def _scan_shards(
+    where: str, train: list[str], val: list[str], picture: str | None, labels: str, tally: Tally
+) -> Catalogue:
+    listed = read_classes_json(os.path.dirname(train[0]))
     names = {number: name for number, (name, _) in listed.items()}
-    train_records = [record for path in train for record in _scan_shard(path, names)]
-    val_records = [record for path in val for record in _scan_shard(path, names)]
-    numbers = sorted(set(names) | {record.cls for record in train_records})
-    dense = {number: position for position, number in enumerate(numbers)}
+    reader = SampleLabels(labels, names)
+    found, held = (
+        [pair for path in part for pair in _scan_shard(path, reader, picture, tally)] for part in (train, val)
+    )
+    shown = [
+        f"{len(part)} {'shard' if len(part) == 1 else 'shards'} ({printable(os.path.basename(part[0]))} …)"
+        for part in (train, val)
+        if part
+    ]
+    tally.tell(f"training pictures: {shown[0]}, validation pictures: {shown[1] if val else 'no shards of them'}")
+    return _number_classes(where, found, held, listed, names, bool(val), tally)
+
+
+def _scan_shard(path: str, labels: SampleLabels, picture: str | None, tally: Tally) -> list[tuple[Record, Label]]:
+    samples = read_index(path, tally)
+    with open(path, "rb") as raw:
+        return [
+            (Record(path, member.name, 0, member.offset, member.size), labels.read(raw, path, key, sample))
+            for key, sample, member in pictures_of(path, samples, picture, tally)
+        ]
+
+
+def _number_classes(
+    where: str,
+    train: Sequence[tuple[Record, Label]],
+    val: Sequence[tuple[Record, Label]],
+    listed: dict[int, tuple[str, str]],
+    names: dict[int, str],
+    held: bool,
+    tally: Tally,
+) -> Catalogue:
+    """Classes by number, those that `classes.json` lists too; or by name, sorted, where labels are text."""
+    known = {label for _, label in train}
+    numbers = {label for label in known if isinstance(label, int)}
+    if numbers and numbers != known:
+        text, number = next(label for label in known if isinstance(label, str)), next(iter(numbers))
+        raise PhotograftError(
+            f"{printable(where)}: some labels are numbers ({number}), some are text ({printable(text)!r}): use one kind"
+        )
+    ids: list[Label] = sorted(numbers | set(listed)) if numbers or not known else sorted(map(str, known))
+    dense = {label: position for position, label in enumerate(ids)}
+    found = {number: name for number, (name, _) in listed.items()} | names
     catalogue = Catalogue(
         where,
-        [str(number) for number in numbers],
-        [names.get(number, str(number)) for number in numbers],
-        [listed[number][1] if number in listed else "" for number in numbers],
+        [str(label) for label in ids],
+        [found.get(label, str(label)) if isinstance(label, int) else label for label in ids],
+        [listed.get(label, ("", ""))[1] if isinstance(label, int) else "" for label in ids],
+        held=held,
     )
-    for source, target in ((train_records, catalogue.train), (val_records, catalogue.val)):
-        target.extend(Record(r.path, r.name, dense[r.cls], r.offset, r.size) for r in source if r.cls in dense)
+    for source, target in ((train, catalogue.train), (val, catalogue.val)):
+        target.extend(replace(record, cls=dense[label]) for record, label in source if label in dense)
+    for _, label in val:
+        if label not in dense:
+            tally.add("validation pictures of classes without training pictures", str(label), kind=str(label))
+    if held and not catalogue.val:
+        raise PhotograftError(
+            f"{printable(where)}: the validation set has no picture of a training class: complete it, or move it away"
+        )
     return catalogue
-
-
-def _read_classes_json(folder: str) -> dict[int, tuple[str, str]]:
-    """Class number -> (name, group) from `classes.json`; empty without one."""
-    path = os.path.join(folder, "classes.json")
-    if not os.path.exists(path):
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            entries = json.load(file)["classes"]
-        return {int(entry["index"]): (str(entry["name"]), str(entry.get("species", ""))) for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        expected = '{"classes": [{"index": 0, "name": "tabby"}, ...]}'
-        raise PhotograftError(f"{path} cannot be used ({error!r}): expected {expected}") from None
-
-
-def _scan_shard(path: str, names: dict[int, str]) -> Iterator[Record]:
-    """Records of one tar with their class numbers; `names` learns the names that only `KEY.json` has."""
-    samples: dict[str, dict[str, tuple[str, int, int]]] = {}
-    try:
-        with tarfile.open(path, "r:") as tar, open(path, "rb") as raw:
-            for member in tar:
-                folder, base = os.path.split(member.name)
-                key, _, extension = base.partition(".")
-                if member.isfile() and key:
-                    sample = samples.setdefault(os.path.join(folder, key), {})
-                    sample["." + extension.lower()] = (member.name, member.offset_data, member.size)
-            for key, sample in samples.items():
-                picture = next((sample[extension] for extension in sample if extension in IMAGE_EXTENSIONS), None)
-                if picture is not None:
-                    yield Record(path, picture[0], _sample_class(raw, path, key, sample, names), picture[1], picture[2])
-    except (tarfile.TarError, EOFError) as error:
-        raise PhotograftError(f"{path} is truncated or not an uncompressed tar ({error}): fetch it again") from None
-
-
-def _sample_class(
-    raw: BinaryIO, path: str, key: str, sample: dict[str, tuple[str, int, int]], names: dict[int, str]
-) -> int:
-    """The number in `KEY.cls`; its name is read from `KEY.json` when nothing else has told it."""
-
-    def text(extension: str) -> str:
-        _, offset, size = sample[extension]
-        raw.seek(offset)
-        return raw.read(size).decode("utf-8", errors="replace").strip()
-
-    if ".cls" not in sample:
-        raise PhotograftError(f"{path}: sample {key} has no {key}.cls with its class index: add it to the shard")
-    if not text(".cls").isdigit():
-        raise PhotograftError(f"{path}: {key}.cls holds {text('.cls')[:40]!r}: expected a class index (0, 1, 2, ...)")
-    cls = int(text(".cls"))
-    if cls not in names and ".json" in sample:
-        try:
-            names[cls] = str(json.loads(text(".json"))["class"])
-        except (ValueError, KeyError, TypeError):
-            names[cls] = str(cls)
-    return cls

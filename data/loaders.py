@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from data.sampling import ClassBalancedSampler
 from data.sources import LabelledPictures, Prepared
 from data.transforms import Batch, augment, central, stored_size
+from models.errors import PhotograftError
 
 CPU = torch.device("cpu")
 _Collated = tuple[torch.Tensor, NDArray[np.bool_], torch.Tensor, list[int]]
@@ -80,6 +81,7 @@ class PictureStore:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for bad in pool.map(fill, range(total)):
                 self.pictures.report(bad)
+        self.pictures.report_total()
         return images, labels
 
 
@@ -90,17 +92,26 @@ def collate(items: list[Prepared]) -> _Collated:
     return images, np.array(movable, bool), torch.tensor(labels), sorted({number for some in bad for number in some})
 
 
-class _Reader(torch.utils.data.Dataset[Prepared]):
-    """What a worker process needs of a store."""
+class _Reader(torch.utils.data.Dataset[Prepared | PhotograftError]):
+    """What a worker process needs of a store. Errors are handed over: raised there they would come with a traceback."""
 
     def __init__(self, store: PictureStore) -> None:
         self.store = store
 
-    def __getitem__(self, index: int) -> Prepared:
-        return self.store.one(index)
+    def __getitem__(self, index: int) -> Prepared | PhotograftError:
+        try:
+            return self.store.one(index)
+        except PhotograftError as error:
+            return error
 
     def __len__(self) -> int:
         return len(self.store.pictures)
+
+
+def _collate_read(items: list[Prepared | PhotograftError]) -> _Collated | PhotograftError:
+    prepared = [item for item in items if not isinstance(item, PhotograftError)]
+    errors = [item for item in items if isinstance(item, PhotograftError)]
+    return errors[0] if errors else collate(prepared)
 
 
 class _Ahead(torch.utils.data.Sampler[list[int]]):
@@ -152,13 +163,13 @@ class TrainLoader:
     ) -> None:
         self.store, self.sampler, self.batch_size, self.steps, self.flip = store, sampler, batch_size, steps, flip
         self.in_flight = in_flight
-        self._workers: torch.utils.data.DataLoader[Prepared] | None = None
+        self._workers: torch.utils.data.DataLoader[Prepared | PhotograftError] | None = None
         if num_workers > 0 and not store.in_memory:
             self._workers = torch.utils.data.DataLoader(
                 _Reader(store),
                 batch_sampler=_Ahead(sampler, batch_size, steps),
                 num_workers=num_workers,
-                collate_fn=collate,
+                collate_fn=_collate_read,
                 persistent_workers=True,
                 prefetch_factor=4,
                 generator=torch.Generator(),  # its own: else every epoch would draw from the training's random state
@@ -186,12 +197,16 @@ class TrainLoader:
             if read is None:
                 images, movable, labels = self.store.many(self.sampler.draw(numbers))
             else:
-                images, movable, labels, bad = next(read)
+                batch = next(read)
+                if isinstance(batch, PhotograftError):
+                    raise batch
+                images, movable, labels, bad = batch
                 self.store.pictures.report(bad)
             resolution, seed = self.store.resolution, self.sampler.seed
             images = augment(images, movable, numbers, resolution=resolution, seed=seed, flip=self.flip)
             self.sampler.draws += self.draws_per_step
             yield {"image": images, "label": labels}
+        self.store.pictures.report_total()
 
     def state_dict(self) -> dict[str, Any]:
         """Position and identity of the stream, see `ClassBalancedSampler.state_dict`."""

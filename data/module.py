@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 
 from data.classes import ClassChoice
 from data.loaders import EvalLoader, PictureStore, TrainLoader
+from data.report import say_to_stderr
 from data.sampling import ClassBalancedSampler, class_distribution
 from data.sources import LabelledPictures, open_splits
 from models.errors import PhotograftError
@@ -31,7 +33,8 @@ class ImageDataModule(pl.LightningDataModule):
         root: class folders or tar shards, see `data.open_splits`.
         resolution: side R of the pictures.
         batch_size: pictures per batch on each rank.
-        classes: names, WordNet ids, groups, numbers or inclusive ranges ("151-293"), or a list of these; None for all.
+        classes: names, WordNet ids, groups or positions ("position:151-293"), or a list of these; None for all. See
+            `data.classes.choose_classes`.
         min_images: drop classes with fewer training pictures.
         balance: a picture is drawn with weight (count of its class) ** -balance: 0 natural ... 1 all classes alike.
         num_workers: processes that decode when the pictures are not in memory; 0 decodes in the training process.
@@ -46,6 +49,10 @@ class ImageDataModule(pl.LightningDataModule):
         val_root: validation pictures, when they do not lie in the usual place beside the training ones.
         val_fraction: part that is kept for validation when there is no validation split.
         val_batch_size: as `batch_size`, which is the default.
+        picture: which member of a shard's samples is the picture ("jpg"); by default the only one.
+        labels: where labels are told, see `data.catalogue.open_catalogue`: for shards "cls" (default), "json" or
+            "json:FIELD"; for folders a file such as "dataset.json".
+        value_range: the values of black and white in pictures of more than 8 bits, where files do not state them.
     """
 
     def __init__(
@@ -67,11 +74,18 @@ class ImageDataModule(pl.LightningDataModule):
         val_root: str | Path | None = None,
         val_fraction: float = 0.05,
         val_batch_size: int | None = None,
+        picture: str | None = None,
+        labels: str | None = None,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (("resolution", resolution), ("batch_size", batch_size)):
-            if value < 1:
+        counts = {"resolution": resolution, "batch_size": batch_size, "val_batch_size": val_batch_size}
+        for name, value in {**counts, "steps_per_epoch": steps_per_epoch, "images_per_epoch": images_per_epoch}.items():
+            if value is not None and value < 1:
                 raise PhotograftError(f"{name} is {value}: give a positive number")
+        for name, value in (("num_workers", num_workers), ("min_images", min_images)):
+            if value < 0:
+                raise PhotograftError(f"{name} is {value}: give 0 or more")
         if not 0.0 <= balance <= 1.0:
             raise PhotograftError(f"balance is {balance}: give a number from 0 (natural) to 1 (all classes alike)")
         if cache not in ("auto", "memory", "device", "none"):
@@ -85,6 +99,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.cache, self.flip, self.crop = cache, flip, crop
         self.steps_per_epoch, self.images_per_epoch = steps_per_epoch, images_per_epoch
         self.val_root, self.val_fraction, self.val_batch_size = val_root, val_fraction, val_batch_size or batch_size
+        self.picture, self.labels, self.value_range = picture, labels, value_range
         self._splits: tuple[LabelledPictures, LabelledPictures] | None = None
         self._stores: dict[str, PictureStore] = {}
         self._loader: TrainLoader | None = None  # the last one made without a Trainer
@@ -208,6 +223,10 @@ class ImageDataModule(pl.LightningDataModule):
                 min_images=self.min_images,
                 val_root=self.val_root,
                 val_fraction=self.val_fraction,
+                picture=self.picture,
+                labels=self.labels,
+                value_range=self.value_range,
+                say=say_to_stderr if getattr(rank_zero_only, "rank", 0) == 0 else lambda _: None,
             )
         return self._splits
 

@@ -10,14 +10,19 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
-from data.catalogue import Catalogue, Record, open_catalogue
+from data.catalogue import open_catalogue
 from data.classes import ClassChoice, choose_classes
+from data.records import Catalogue, Record
+from data.report import Say, class_table, printable, say_to_stderr
 from data.transforms import UnreadablePicture, decode_picture, prepare_picture
+from data.values import ValueRange, check_range
 from models.errors import PhotograftError
 
 __all__ = ["LabelledPictures", "Prepared", "open_pictures", "open_splits"]
 
+NAMED = 10  # unreadable pictures that are named each
 Prepared = tuple[NDArray[np.uint8], bool, int, tuple[int, ...]]
 
 
@@ -33,6 +38,7 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         class_names: K names.
         groups: a group number per class.
         group_names: the groups' names (one, "all", when the data does not tell).
+        value_range: see `data.transforms.decode_picture`.
         corrupt: names of the unreadable pictures met so far.
     """
 
@@ -44,6 +50,7 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         class_names: Sequence[str],
         groups: Sequence[int],
         group_names: Sequence[str],
+        value_range: ValueRange | None = None,
     ) -> None:
         assert len(records) == len(labels) and len(groups) == len(class_names)
         self.records = list(records)
@@ -51,7 +58,10 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         self.class_names = list(class_names)
         self.groups = list(groups)
         self.group_names = list(group_names)
+        self.value_range = value_range
         self.corrupt: list[str] = []
+        self._reported: set[int] = set()
+        self._told = 0
 
     def __len__(self) -> int:
         return len(self.records)
@@ -60,7 +70,7 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         bad: list[int] = []
         for number in self._candidates(index):
             try:
-                image = decode_picture(self.records[number].read())
+                image = self._decode(number)
             except (UnreadablePicture, OSError):
                 bad.append(number)
                 continue
@@ -86,27 +96,58 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
             worker process the report would be lost, so the caller hands the numbers to `report` in the main process.
 
         Raises:
-            PhotograftError: no picture of the set can be read.
+            PhotograftError: no picture of the set can be read, or the values of one have no stated range.
         """
         bad: list[int] = []
         for number in self._candidates(index):
             try:
-                pixels, movable = prepare_picture(self.records[number].read(), resolution=resolution, crop=crop)
+                data = self.records[number].read()
+                pixels, movable = prepare_picture(data, resolution=resolution, crop=crop, value_range=self.value_range)
             except (UnreadablePicture, OSError):
                 bad.append(number)
                 continue
+            except PhotograftError as error:
+                raise self._of(number, error) from error
             return pixels, movable, int(self.labels[number]), tuple(bad)
         raise self._nothing_readable()
 
     def report(self, numbers: Sequence[int]) -> None:
-        """Warn about unreadable pictures, once each, and keep their names in `corrupt`."""
+        """Keep the names of unreadable pictures in `corrupt`, and warn: of the first ones by name, then of how many."""
         for number in numbers:
-            key = self.records[number].key
-            if key not in self.corrupt:
-                self.corrupt.append(key)
+            if number in self._reported:
+                continue
+            self._reported.add(number)
+            self.corrupt.append(self.records[number].key)
+            total = len(self.corrupt)
+            if total <= NAMED or total.bit_count() == 1:
                 warnings.warn(
-                    f"unreadable picture {key}: another one takes its place ({len(self.corrupt)} so far)", stacklevel=2
+                    f"unreadable picture {printable(self.corrupt[-1])}: another one takes its place ({total} so far;"
+                    f" {self._reason(number)})",
+                    stacklevel=2,
                 )
+
+    def report_total(self) -> None:
+        """Warn of the number of unreadable pictures if they were not all named and it has grown since the last time."""
+        total = len(self.corrupt)
+        if total > max(NAMED, self._told):
+            warnings.warn(f"{total:,} of {len(self):,} pictures are unreadable, others took their places", stacklevel=2)
+            self._told = total
+
+    def _decode(self, number: int) -> Image.Image:
+        try:
+            return decode_picture(self.records[number].read(), value_range=self.value_range)
+        except PhotograftError as error:
+            raise self._of(number, error) from error
+
+    def _of(self, number: int, error: PhotograftError) -> PhotograftError:
+        return PhotograftError(f"{printable(self.records[number].key)}: {error}")
+
+    def _reason(self, number: int) -> str:
+        try:
+            self._decode(number)
+        except (UnreadablePicture, OSError, PhotograftError) as error:
+            return printable(str(error))
+        return "it can be read now"
 
     def _candidates(self, index: int) -> Iterator[int]:
         yield index
@@ -116,7 +157,8 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
             yield from (int(number) for number in np.roll(members, -start) if number != index)
 
     def _nothing_readable(self) -> PhotograftError:
-        return PhotograftError(f"none of the {len(self)} pictures can be read (first: {self.records[0].key})")
+        first = f"{printable(self.records[0].key)}, {self._reason(0)}"
+        return PhotograftError(f"none of the {len(self):,} pictures can be read (first: {first})")
 
 
 def open_pictures(
@@ -127,9 +169,23 @@ def open_pictures(
     min_images: int = 0,
     val_root: str | Path | None = None,
     val_fraction: float = 0.05,
+    picture: str | None = None,
+    labels: str | None = None,
+    value_range: ValueRange | None = None,
+    say: Say = say_to_stderr,
 ) -> LabelledPictures:
     """One split of the pictures at `root`; see `open_splits` for the arguments and errors."""
-    train, val = open_splits(root, classes=classes, min_images=min_images, val_root=val_root, val_fraction=val_fraction)
+    train, val = open_splits(
+        root,
+        classes=classes,
+        min_images=min_images,
+        val_root=val_root,
+        val_fraction=val_fraction,
+        picture=picture,
+        labels=labels,
+        value_range=value_range,
+        say=say,
+    )
     return train if split == "train" else val
 
 
@@ -140,38 +196,63 @@ def open_splits(
     min_images: int = 0,
     val_root: str | Path | None = None,
     val_fraction: float = 0.05,
+    picture: str | None = None,
+    labels: str | None = None,
+    value_range: ValueRange | None = None,
+    say: Say = say_to_stderr,
 ) -> tuple[LabelledPictures, LabelledPictures]:
     """Training and validation pictures with the same classes and labels; the validation set may be empty.
 
     Args:
         root: folder or shards, see `open_catalogue`.
-        classes: names, WordNet ids, groups, numbers or ranges such as "151-293"; None for all. See `choose_classes`.
+        classes: names, WordNet ids, groups or positions such as "position:151-293"; None for all. See
+            `choose_classes`.
         min_images: drop classes with fewer training pictures.
-        val_root, val_fraction: see `open_catalogue`.
+        val_root, val_fraction, picture, labels: see `open_catalogue`.
+        value_range: the values of black and white in pictures of more than 8 bits, see `decode_picture`.
+        say: is told, line by line, what was taken for what, what is left out, and which classes were chosen.
 
     Raises:
         PhotograftError: nothing there, unknown class, a chosen class without pictures, or no class left.
     """
     if not 0.0 <= val_fraction < 1.0:
         raise PhotograftError(f"val_fraction is {val_fraction}: give a number from 0 up to (not including) 1")
-    catalogue = open_catalogue(root, val_root=val_root, val_fraction=val_fraction)
+    black_and_white = check_range(value_range)
+    catalogue = open_catalogue(root, val_root=val_root, val_fraction=val_fraction, picture=picture, labels=labels)
     chosen = choose_classes(
         classes, ids=catalogue.ids, names=catalogue.names, groups=catalogue.groups, where=catalogue.where
     )
     counts = np.bincount([record.cls for record in catalogue.train], minlength=len(catalogue.ids))
     empty = [catalogue.names[k] for k in chosen if counts[k] == 0]
     if classes is not None and empty and min_images < 1:
-        raise PhotograftError(f"no training pictures of {empty[0]!r} in {root}: add some, or leave the class out")
+        raise PhotograftError(
+            f"no training pictures of {printable(empty[0])!r} in {printable(str(root))}: add some, or leave the class"
+            " out"
+        )
     kept = [k for k in chosen if counts[k] >= max(1, min_images)]
     if not kept:
         raise PhotograftError(
             f"no class in {root} has {min_images} training pictures (the largest has {counts[chosen].max()}): "
             "lower min_images"
         )
-    return _select(catalogue, catalogue.train, kept), _select(catalogue, catalogue.val, kept)
+    train = _select(catalogue, catalogue.train, kept, black_and_white)
+    val = _select(catalogue, catalogue.val, kept, black_and_white)
+    for line in catalogue.notes:
+        say(line)
+    few = [k for k in chosen if 0 < counts[k] < min_images]
+    if few:
+        first = printable(catalogue.names[few[0]])
+        say(f"left out, classes with fewer pictures than {min_images} (min_images): {len(few):,}, first: {first}")
+    sizes = f"training pictures: {len(train):,}, validation pictures: {len(val):,}"
+    say(f"{printable(catalogue.where)}: classes: {len(kept):,}, {sizes}")
+    for line in class_table(train.class_names, train.counts.tolist(), val.counts.tolist()):
+        say(line)
+    return train, val
 
 
-def _select(catalogue: Catalogue, records: Sequence[Record], kept: Sequence[int]) -> LabelledPictures:
+def _select(
+    catalogue: Catalogue, records: Sequence[Record], kept: Sequence[int], value_range: ValueRange | None
+) -> LabelledPictures:
     label_of = {number: label for label, number in enumerate(kept)}
     chosen = [record for record in records if record.cls in label_of]
     names = [catalogue.groups[number] or "all" for number in kept]
@@ -182,4 +263,5 @@ def _select(catalogue: Catalogue, records: Sequence[Record], kept: Sequence[int]
         class_names=[catalogue.names[number] for number in kept],
         groups=[group_names.index(name) for name in names],
         group_names=group_names,
+        value_range=value_range,
     )

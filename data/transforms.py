@@ -16,7 +16,9 @@ import zlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
+
+from data.values import ValueRange, to_8_bits
 
 Batch = dict[str, torch.Tensor]
 
@@ -26,18 +28,24 @@ _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyErr
 
 
 class UnreadablePicture(Exception):
-    """The bytes are not a whole picture; the message is Pillow's reason."""
+    """The bytes are not a whole picture; the message is the decoder's reason."""
 
 
-def decode_picture(data: bytes, *, at_least: int | None = None) -> Image.Image:
-    """Decode to an upright 8-bit RGB picture (transparent parts on white, 16-bit scaled down, first frame).
+def decode_picture(data: bytes, *, at_least: int | None = None, value_range: ValueRange | None = None) -> Image.Image:
+    """Decode to an upright 8-bit RGB picture (transparent parts on white, first frame).
+
+    More than 8 bits are scaled by what the file states: 16-bit integers from 0..65535 (12-bit TIFFs from 0..4095),
+    floats from 0..1.
 
     Args:
         data: an encoded picture.
         at_least: a JPEG may be decoded at a reduced size, with both sides at least this (faster).
+        value_range: the values of black and white in pictures of more than 8 bits, for files that do not state them.
 
     Raises:
         UnreadablePicture: corrupt, truncated, empty, not a picture, or unreasonably large.
+        PhotograftError: the range of its values is not stated: floats beyond 0..1, 32-bit or signed integers, 16-bit
+            integers that stay below 4096, not a number.
     """
     try:
         with warnings.catch_warnings():
@@ -45,16 +53,14 @@ def decode_picture(data: bytes, *, at_least: int | None = None) -> Image.Image:
             image: Image.Image = Image.open(io.BytesIO(data))
             if at_least is not None:
                 image.draft("RGB", (at_least, at_least))
-            image.load()
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith(("I", "F")):
-                levels = np.asarray(image, dtype=np.float64)
-                full = 65535.0 if levels.max() > 255.0 or image.mode != "F" else 255.0
-                image = Image.fromarray((levels / full * 255.0).clip(0, 255).astype(np.uint8))
+            image = to_8_bits(image, data, value_range)
             if image.has_transparency_data:
                 rgba = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
             return image.convert("RGB")
+    except UnidentifiedImageError as error:
+        tiff = ", or a TIFF of a kind that is not read" if data[:2] in (b"II", b"MM") else ""
+        raise UnreadablePicture(f"no picture in a format that is read{tiff}" if data else "it is empty") from error
     except _DECODE_ERRORS as error:
         raise UnreadablePicture(str(error) or type(error).__name__) from error
 
@@ -64,23 +70,26 @@ def stored_size(resolution: int, crop: str) -> int:
     return math.ceil(resolution / CROP_FRACTION) if crop == "random" else resolution
 
 
-def prepare_picture(data: bytes, *, resolution: int, crop: str) -> tuple[NDArray[np.uint8], bool]:
+def prepare_picture(
+    data: bytes, *, resolution: int, crop: str, value_range: ValueRange | None = None
+) -> tuple[NDArray[np.uint8], bool]:
     """Decode and reduce to the central square, antialiased (Lanczos).
 
     Args:
         data: an encoded picture.
         resolution: side of the pictures that the networks see.
         crop: "center" or "random".
+        value_range: see `decode_picture`.
 
     Returns:
         (pixels, movable): pixels are uint8 [S,S,3], S = `stored_size(...)`. A picture that is already square at the
         resolution is kept to the pixel in the upper left corner, and `movable` is False.
 
     Raises:
-        UnreadablePicture: see `decode_picture`.
+        UnreadablePicture, PhotograftError: see `decode_picture`.
     """
     side = stored_size(resolution, crop)
-    image = decode_picture(data, at_least=2 * side)
+    image = decode_picture(data, at_least=2 * side, value_range=value_range)
     if image.size == (resolution, resolution):
         pixels = np.zeros((side, side, 3), np.uint8)
         pixels[:resolution, :resolution] = np.asarray(image)

@@ -50,7 +50,8 @@ def choose_class(
 
     The discriminator's scores of the picture under every candidate choose a shortlist; those of it are projected for a
     few steps, and order by rank in both (the sum of the ranks by loss and by score, ties by loss) is the result; the
-    rest follow by score. Without a discriminator's score every candidate is projected.
+    rest follow by score. Without a discriminator's score every candidate is projected. Every picture is looked at for
+    itself: which others are given changes nothing.
 
     Args:
         generator, discriminator, target, encoder, init, channels_last: see `infer.projection.project`.
@@ -73,9 +74,9 @@ def choose_class(
     score = score or class_scores(d)
     nan = float("nan")
     rankings = []
-    table = None if score is None else score(target).tolist()
-    for i, picture in enumerate(target[:, None]):
-        scores = {} if table is None else {c: table[i][c] for c in candidates}
+    for picture in target[:, None]:
+        row = [] if score is None else score(picture)[0].tolist()
+        scores = {c: row[c] for c in candidates} if row else {}
         order = sorted(candidates, key=lambda c, s=scores: -s.get(c, 0.0))  # type: ignore[misc]
         tried = order[:shortlist] if scores else order
         losses: dict[int, float] = {}

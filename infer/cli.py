@@ -1,5 +1,6 @@
 """`infer.py`, installed as `photograft`: edit photos, look at models, convert weights."""
 
+import signal
 from collections.abc import Sequence
 
 import typer
@@ -9,6 +10,7 @@ from infer.cli_catalog import catalog_app
 from infer.cli_common import complain
 from infer.evaluate.commands import evaluate_app
 from models.errors import PhotograftError
+from models.terminal import orderly, reader_gone, robust_streams
 
 app = typer.Typer(
     help="Edit real photos inside a GAN: change the class of a region, and blend it back at native resolution.",
@@ -37,22 +39,37 @@ app.add_typer(evaluate_app, name="evaluate", rich_help_panel=MODELS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 2 for what a user can mend (one line on stderr), 130 for Ctrl-C.
+    """Run a command and return its exit code: 0, 2 for what a user can mend (one line on stderr), 128 + n for a signal.
+
+    What is done when a signal comes is kept, and its paths are printed; nothing half done is left.
 
     Args:
         arguments: of the command line; those of the process if None.
     """
+    robust_streams()
+    with orderly() as signals:
+        code = _run(arguments)
+    if code == 130:
+        complain("interrupted" if signals.received in (None, signal.SIGINT) else "terminated")
+        return signals.code
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         code = app(args=arguments, standalone_mode=False)
     except PhotograftError as error:
         complain(str(error))
         return 2
+    except SystemExit as end:  # how typer and rich end at a closed pipe
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        return reader_gone()
     except OSError as error:  # of the user's files and disks, where nothing nearer has said more
         where = f"{error.filename}: " if error.filename else ""
         complain(f"{where}{error.strerror or error}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
         return 130
     except Exception as error:
         if not hasattr(error, "format_message"):
@@ -61,8 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if text:  # none where it has just shown the help
             complain(f"{text} (--help says more)")
         return 2
-    if code == 130:
-        complain("interrupted")
     return code if isinstance(code, int) else 0
 
 

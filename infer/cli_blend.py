@@ -11,16 +11,19 @@ import typer
 from numpy.typing import NDArray
 
 from infer import masks
-from infer.catalog.catalog import default_path, load_catalog
-from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
+from infer.catalog.catalog import default_path, load_catalog, names_path
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, say
 from infer.cli_options import (
     BoxOption,
+    FormatOption,
     LosslessOption,
+    MaskInvertOption,
     MethodOption,
     NoiseOption,
     PresetOption,
     SpaceOption,
     TuneOption,
+    chosen_format,
     fitted,
     parse_layers,
     searched,
@@ -37,8 +40,9 @@ from infer.cli_pictures import (
 from infer.compositing import DEFAULT_METHOD
 from infer.editor import Editor
 from infer.edits.feature_blending import DEFAULT_SIZE, Shift, blend_regions
-from infer.output import check_folder
-from infer.photo import Box, read_mask
+from infer.painted_mask import read_mask
+from infer.photo import Box
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.targets import given_mask
 from models.errors import PhotograftError, UnsupportedEdit
 from models.files import sha256
@@ -82,6 +86,7 @@ FeatureLayersOption = Annotated[
 def blend(
     photo: PhotoArgument = None,
     mask: RegionMaskOption = None,
+    mask_invert: MaskInvertOption = False,
     part: RegionPartOption = None,
     reference: ReferenceOption = None,
     seed: SeedOption = 0,
@@ -99,6 +104,7 @@ def blend(
     tune: TuneOption = None,
     method: MethodOption = DEFAULT_METHOD,
     lossless: LosslessOption = False,
+    file_format: FormatOption = None,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),
@@ -111,6 +117,9 @@ def blend(
     """
     if bool(mask) == bool(part):
         raise PhotograftError("say where: --mask box|FILE or --part PART, not both")
+    if mask_invert and all(name == "box" for name in mask or ["box"]):
+        raise PhotograftError("--mask-invert needs a painted mask: give it with --mask FILE")
+    written = chosen_format(file_format, lossless)
     names, of = (mask, "--mask") if mask else (part or [], "--part")
     strengths = fitted("--strength", strength, 1.0, len(names), of)
     shifts = [parse_move(text) for text in fitted("--move", move, "0,0", len(names), of)]
@@ -129,11 +138,14 @@ def blend(
     pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
 
     def check(editor: Editor) -> None:
+        editor.write_as(written)
         for name in mask or []:
-            painted(name, editor, size)
+            painted(name, editor, size, mask_invert)
 
     source = pictures.one(photo, seed, source_class, None if box is None else Box.parse(box), check)
-    regions = [source.area(known, [name]) if known else painted(name, source.editor, size) for name in names]
+    regions = [
+        source.area(known, [name]) if known else painted(name, source.editor, size, mask_invert) for name in names
+    ]
     for name, area in zip(names, regions, strict=True):
         if not area.any():
             raise PhotograftError(f"the source has no {name}: choose another part, or paint the region (--mask FILE)")
@@ -152,13 +164,17 @@ def blend(
             for name, amount, moved, one in zip(names, strengths, shifts, references, strict=True)
         ],
         "catalog": None if path is None else {"file": str(path), "sha256": sha256(path)},
+        "mask_invert": mask_invert,
         "layers": chosen,
         "truncation": truncation,
         "method": method,
     }
-    stem = "_".join([source.stem(networks), "blend", *(Path(name).stem for name in names)])
-    for file in result.write(out, stem, recipe, lossless):
-        typer.echo(file)
+    read = [*model_inputs(model), *(reference or []), *map(Path, mask or []), *([photo] if photo else [])]
+    read += [] if path is None else [path, names_path(path)]
+    for file in result.write(
+        ResultFolder(out, read), ["blend", *(Path(name).stem for name in names)], recipe, lossless
+    ):
+        say(file)
 
 
 def parse_move(text: str) -> Shift:
@@ -172,8 +188,10 @@ def parse_move(text: str) -> Shift:
     return x, y
 
 
-def painted(name: str, editor: Editor | None, resolution: int) -> Mask:
-    """A region [r,r] of "box" or a painted file: on the square of an editor's photo, or on a sample of a resolution.
+def painted(name: str, editor: Editor | None, resolution: int, invert: bool) -> Mask:
+    """A region [r,r] of "box" or a painted file, or what that leaves out.
+
+    It lies on the square of an editor's photo, or on a sample of a resolution.
 
     Raises:
         PhotograftError: a mask that is unreadable, empty, of another size or outside of the square.
@@ -181,8 +199,9 @@ def painted(name: str, editor: Editor | None, resolution: int) -> Mask:
     if name == "box":
         return np.ones((1, 1), np.float32)
     if editor is None or editor.photo is None:
-        return read_mask(name, (resolution, resolution))
-    return masks.cut(given_mask(name, editor.photo.pixels.shape, editor.box), editor.box)
+        return read_mask(name, (resolution, resolution), invert=invert, say=note)
+    shape = editor.photo.pixels.shape
+    return masks.cut(given_mask(name, shape, editor.box, invert=invert, say=editor.say_once), editor.box)
 
 
 def _resized(area: Mask, size: int) -> Mask:

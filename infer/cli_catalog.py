@@ -1,5 +1,6 @@
 """`infer.py catalog ...`: make a generator's catalog, look at it, name its parts."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,20 +14,22 @@ from infer.catalog.catalog import (
     SUFFIX,
     Catalog,
     build_catalog,
+    catalog_files,
     checked,
     default_path,
     load_catalog,
     names_path,
-    save_catalog,
     save_names,
 )
 from infer.catalog.naming import animal_shares, propose
 from infer.catalog.sheet import SHOWN, catalog_sheet, choices_sheet, pictures
-from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, updates
-from infer.output import check_folder, write_png
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, say, updates
+from infer.output import png
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.samples import Samples, draw
 from models.errors import PhotograftError
 from models.segmentation import create_segmenter
+from models.writing import Writer, file_name
 from models.zoo import DEFAULT, Model, load_model
 
 catalog_app = typer.Typer(help="Semantic parts of a generator: make, look at, name.", no_args_is_help=True)
@@ -45,10 +48,12 @@ def build(
         str | None, typer.Option(metavar="NAME|NUMBER", help="Layer to cluster; default: the first of 32 px.")
     ] = None,
     clusters: Annotated[int, typer.Option("--clusters", "-k", min=2, max=500, help="Number of clusters.")] = CLUSTERS,
-    samples: Annotated[int, typer.Option(min=2, help="Samples to cluster.")] = SAMPLES,
+    samples: Annotated[int, typer.Option(min=2, max=10_000, help="Samples to cluster.")] = SAMPLES,
     truncation: TruncationOption = 1.0,
     restarts: Annotated[int, typer.Option(min=1, max=100, help="Of k-means.")] = 4,
-    max_vectors: Annotated[int | None, typer.Option(min=2, help="Cluster at most so many vectors.")] = None,
+    max_vectors: Annotated[
+        int | None, typer.Option(min=2, max=100_000_000, help="Cluster at most so many vectors.")
+    ] = None,
     half: Annotated[bool, typer.Option("--half", help="Hold activations as float16: half the memory.")] = False,
     resize: Annotated[
         Literal["bilinear", "nearest"], typer.Option(help="Of cluster maps; nearest: as the released code.")
@@ -65,8 +70,8 @@ def build(
     """
     networks = load_model(model)
     check_folder(out)
-    path = out / f"{networks.stem}{SUFFIX}"
-    with updates() as say:
+    results, path = ResultFolder(out, model_inputs(model)), out / f"{file_name(networks.stem)}{SUFFIX}"
+    with updates() as update:
         made = build_catalog(
             networks,
             layer=layer,
@@ -78,14 +83,15 @@ def build(
             dtype=torch.float16 if half else torch.float32,
             resize=resize,
             seed=seed,
-            say=say,
+            say=update,
         )
-        say("proposing names", 0, 1)
+        update("proposing names", 0, 1)
         made = replace(made, names=_proposed(made, networks, segment))
-    written = [*save_catalog(made, path), _write_sheet(made, networks, path)]
+    files = {file.name: writer for file, writer in catalog_files(made, path).items()} | _sheet(made, networks, path)
+    written = results.replace(files)
     note(f"names are proposals by position: look at {written[-1].name} and correct {written[1].name}")
     for file in written:
-        typer.echo(file)
+        say(file)
 
 
 @catalog_app.command()
@@ -96,7 +102,7 @@ def show(
     clusters: Annotated[
         list[int] | None, typer.Option("--clusters", "-k", min=2, max=500, help="A number to try; repeat it.")
     ] = None,
-    samples: Annotated[int, typer.Option(min=2, help="Samples to cluster.")] = 100,
+    samples: Annotated[int, typer.Option(min=2, max=10_000, help="Samples to cluster.")] = 100,
     truncation: TruncationOption = 1.0,
     catalog: CatalogOption = None,
     seed: SeedOption = 0,
@@ -110,20 +116,24 @@ def show(
     """
     networks = load_model(model)
     check_folder(out)
+    results = ResultFolder(out, model_inputs(model))
     if layers or clusters:
         tried = layers or [one.name for one in networks.generator.modulated_layers if one.resolution in (16, 32, 64)]
         drawn = draw(networks, samples, seed=seed, truncation=truncation)
-        path = out / f"{networks.stem}_clusters.png"
-        with updates() as say:
-            write_png(choices_sheet(networks, tried, clusters or [8, 14, 20], drawn, seed=seed, say=say), path)
-        typer.echo(path)
+        with updates() as update:
+            picture = png(choices_sheet(networks, tried, clusters or [8, 14, 20], drawn, seed=seed, say=update))
+        for path in results.replace({f"{file_name(networks.stem, 'clusters')}.png": picture}):
+            say(path)
         return
-    found = load_catalog(catalog or default_path(networks, out), networks)
+    path = catalog or default_path(networks, out)
+    found = load_catalog(path, networks)
+    results.protect(path)
     about = found.settings
-    typer.echo(f"{about.clusters} clusters of layer {about.layer}, {about.samples} samples, seed {about.seed}")
+    say(f"{about.clusters} clusters of layer {about.layer}, {about.samples} samples, seed {about.seed}")
     for name, numbers in found.names.items():
-        typer.echo(f"{name}: {', '.join(map(str, numbers))}")
-    typer.echo(_write_sheet(found, networks, out / f"{networks.stem}{SUFFIX}"))
+        say(f"{name}: {', '.join(map(str, numbers))}")
+    for picture_path in results.replace(_sheet(found, networks, Path(f"{file_name(networks.stem)}{SUFFIX}"))):
+        say(picture_path)
 
 
 @catalog_app.command()
@@ -148,7 +158,7 @@ def name(
             raise PhotograftError(f"there is no part {part!r} to take away: there are {', '.join(names) or 'none'}")
     found = replace(found, names=names)
     save_names(found, path)
-    typer.echo(names_path(path))
+    say(names_path(path))
 
 
 def parse_part(text: str, count: int) -> tuple[str, tuple[int, ...]]:
@@ -159,7 +169,7 @@ def parse_part(text: str, count: int) -> tuple[str, tuple[int, ...]]:
     """
     part, sign, numbers = (piece.strip() for piece in text.partition("="))
     pieces = [piece.strip() for piece in numbers.split(",")] if numbers else []
-    if not part or not sign or not all(piece.isdecimal() for piece in pieces):
+    if not part or not sign or not all(re.fullmatch("[0-9]{1,6}", piece) for piece in pieces):
         raise PhotograftError(f"a part is named as NAME=NUMBER,NUMBER such as eyes=3,7, not {text!r}")
     return part, checked(tuple(map(int, pieces)), count, "this catalog") if pieces else ()
 
@@ -178,8 +188,6 @@ def _proposed(made: Catalog, model: Model, segment: bool) -> dict[str, tuple[int
     return propose(made.maps, shares if max(shares) > 0.5 else None)  # else there are no animals in these pictures
 
 
-def _write_sheet(made: Catalog, model: Model, path: Path) -> Path:
+def _sheet(made: Catalog, model: Model, path: Path) -> dict[str, Writer]:
     """The sheet of a catalog, under the name of its file."""
-    picture = path.with_suffix(".png")
-    write_png(catalog_sheet(made, model, _shown(made, model, SHOWN)), picture)
-    return picture
+    return {path.with_suffix(".png").name: png(catalog_sheet(made, model, _shown(made, model, SHOWN)))}

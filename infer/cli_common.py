@@ -1,6 +1,6 @@
 """What the commands share: messages, the progress bar, some options, failures among many photos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +9,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column, Table
 from rich.text import Text
 
 from infer.evaluate.judging import Say
 from infer.projection import Progress
 from models.errors import PhotograftError
+from models.terminal import visible
 
 console = Console(stderr=True, highlight=False)
 
@@ -35,12 +37,26 @@ CatalogOption = Annotated[
 
 def complain(text: str) -> None:
     """One line on stderr that begins with "error:"."""
-    console.print(Text.assemble(("error:", "red"), " ", " ".join(text.split())), soft_wrap=True)
+    console.print(Text.assemble(("error:", "red"), " ", visible(" ".join(text.split()))), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """One line on stderr for a person to read."""
-    console.print(Text(text, style="dim"), soft_wrap=True)
+    console.print(Text(visible(text), style="dim"), soft_wrap=True)
+
+
+def say(text: object) -> None:
+    """One line on stdout: a path that was written, or a fact that was asked for."""
+    typer.echo(visible(text))
+
+
+def print_table(rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Rows on stdout, the first as the header; texts of files are shown as they are."""
+    header, *rest = [[Text(visible(cell)) for cell in row] for row in rows]
+    table = Table(*(Column(cell) for cell in header), title=None if title is None else Text(visible(title)))
+    for row in rest:
+        table.add_row(*row)
+    Console().print(table)
 
 
 @contextmanager
@@ -54,7 +70,7 @@ def bar(text: str) -> Iterator[Progress]:
 def bars(*texts: str) -> Iterator[list[Progress]]:
     """Bars for one kind of work after another, each of which appears when its callback is first called; see `bar`."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -76,18 +92,18 @@ def bars(*texts: str) -> Iterator[list[Progress]]:
 @contextmanager
 def updates() -> Iterator[Say]:
     """One bar over all updates, with the time left, on terminals; a line per curve that begins, elsewhere too."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
         seen: set[str] = set()
 
-        def say(what: str, done: int, total: int) -> None:
+        def update(what: str, done: int, total: int) -> None:
             if what not in seen and not console.is_terminal:
                 note(f"{what} ({done / max(total, 1):.0%} done)")
             seen.add(what)
-            progress.update(task, description=what, completed=done, total=total)
+            progress.update(task, description=visible(what), completed=done, total=total)
 
-        yield say
+        yield update
 
 
 class Failures:
@@ -110,6 +126,8 @@ class Failures:
         except PhotograftError as error:
             self._failed[photo] = None
             complain(str(error) if str(photo) in str(error) else f"{photo}: {error}")
+        except BrokenPipeError:  # nobody reads on: no fault of the photo's
+            raise
         except Exception as error:  # our bug: the other photos first, then the traceback
             self._failed[photo] = None
             self._bug = self._bug or error

@@ -9,13 +9,15 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from infer.cli_common import Failures, ModelOption, OutOption
+from infer.cli_common import Failures, ModelOption, OutOption, say
 from infer.cli_options import (
     BoxOption,
     DrawSeedOption,
+    FormatOption,
     FromOption,
     LayersOption,
     LosslessOption,
+    MaskInvertOption,
     MaskOption,
     MethodOption,
     NoiseOption,
@@ -31,6 +33,7 @@ from infer.cli_options import (
     TogetherOption,
     ToOption,
     TuneOption,
+    chosen_format,
     fitted,
     parse_layers,
     searched,
@@ -39,9 +42,11 @@ from infer.cli_photos import need_photos, new_editor, projected
 from infer.compositing import DEFAULT_METHOD, Method
 from infer.editor import Editor
 from infer.model_projection import check_projects
-from infer.output import check_folder, contact_row, free_name, sheet, tile, write_edits, write_png
+from infer.output import contact_row, png, sheet, tile, write_edits
 from infer.photo import Box
+from infer.photo_write import FormatName
 from infer.recipe import Recipe, read_recipe, restore
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, load_model
@@ -56,6 +61,7 @@ class _How:
     segmenter: str
     settle: int | None
     lossless: bool
+    format: FormatName | None  # None: the photo's own
 
 
 def edit(
@@ -63,6 +69,7 @@ def edit(
     photos: PhotosArgument = None,
     to: ToOption = None,
     mask: MaskOption = None,
+    mask_invert: MaskInvertOption = False,
     strength: StrengthOption = None,
     together: TogetherOption = False,
     layers: LayersOption = None,
@@ -79,6 +86,7 @@ def edit(
     recipe: RecipeOption = None,
     method: MethodOption = DEFAULT_METHOD,
     lossless: LosslessOption = False,
+    file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),
 ) -> None:
@@ -88,9 +96,10 @@ def edit(
     the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
     """
     known = None if recipe is None else read_recipe(recipe)
-    how = _how(context, known, _How(model, method, segmenter, settle, lossless))
+    how = _how(context, known, _How(model, method, segmenter, settle, lossless, chosen_format(file_format, lossless)))
     photos = need_photos(photos) if known is None else _photo_of(known, photos)
-    groups = edit_groups(to or [], mask or [], strength or [], together, known.targets if known else ())
+    regions = known.targets if known else ()
+    groups = edit_groups(to or [], mask or [], strength or [], together, regions, invert=mask_invert)
     where = None if box is None else Box.parse(box)
     networks = load_model(how.model)
     chosen = (
@@ -99,7 +108,8 @@ def edit(
     for name in [*(target.to for group in groups for target in group), *([source] if source else [])]:
         networks.class_index(name)
     check_folder(out)
-    failures, job = Failures(len(photos)), _Job(groups, chosen, how, out, {photo.absolute() for photo in photos})
+    results = ResultFolder(out, [*photos, *model_inputs(how.model), *_read(groups, known, recipe)])
+    failures, job = Failures(len(photos)), _Job(groups, chosen, how, results)
     if known is not None:
         with failures.of(photos[0]):
             editor = restore(new_editor(networks, how.segmenter, photos[0]), known, photos[0])
@@ -124,12 +134,12 @@ class _Job:
     groups: list[list[Target]]
     layers: Sequence[int] | None
     how: _How
-    out: Path
-    reserved: set[Path]
+    results: ResultFolder
     rows: dict[Path, list[NDArray[np.uint8]]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
-        """Before the work: do masks and classes fit this photo?"""
+        """Before the work: do masks, classes and the format fit this photo?"""
+        editor.write_as(self.how.format)
         for group in self.groups:
             editor.resolve(group)
 
@@ -140,8 +150,8 @@ class _Job:
                 editor.edit(group, layers=self.layers, method=self.how.method, settle=self.how.settle)
         if editor.edits:
             with failures.of(photo):
-                for path in write_edits(editor, self.out, lossless=self.how.lossless, reserved=self.reserved):
-                    typer.echo(path)
+                for path in write_edits(editor, self.results, lossless=self.how.lossless):
+                    say(path)
                 if len(editor.edits) == len(self.groups):  # else its pictures would stand under wrong titles
                     self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
 
@@ -150,9 +160,9 @@ class _Job:
         if len(self.rows) > 1:
             names = [" + ".join(target.to for target in group) for group in self.groups]
             photos = [photo.stem for photo in self.rows]
-            path = self.out / f"{free_name(self.out, 'contact_sheet', ('.png',), self.reserved)}.png"
-            write_png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos), path)
-            typer.echo(path)
+            picture = png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos))
+            for path in self.results.write("contact_sheet", lambda name: {f"{name}.png": picture}):
+                say(path)
 
 
 def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
@@ -169,7 +179,18 @@ def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
     }
     if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
         raise PhotograftError(f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter")
-    return replace(how, **kept, lossless=how.lossless or known.lossless)
+    if how.format is not None:
+        return replace(how, **kept)
+    written = Path(known.files.get("photo", "")).suffix[1:]
+    again = {name: name for name in get_args(FormatName)}.get(written)
+    return replace(how, **kept, lossless=how.lossless or known.lossless, format=again)
+
+
+def _read(groups: list[list[Target]], known: Recipe | None, recipe: Path | None) -> list[Path]:
+    """Files that are read besides photo and model: masks, and a recipe with what belongs to it."""
+    masks = [target.mask for group in [*groups, known.targets if known else ()] for target in group]
+    files = [recipe, known.photo if known else None, known.delta if known else None, *masks]
+    return [file for file in files if isinstance(file, Path)]
 
 
 def _given(context: typer.Context, name: str) -> bool:
@@ -191,6 +212,8 @@ def edit_groups(
     strengths: Sequence[float],
     together: bool,
     known: Sequence[Target] = (),
+    *,
+    invert: bool = False,
 ) -> list[list[Target]]:
     """The edits to make, each a list of regions.
 
@@ -199,9 +222,11 @@ def edit_groups(
         masks, strengths: one for all, or one per class; a recipe's, else "auto" and 1, if empty.
         together: all regions in one edit, the later ones over the earlier ones; else an edit each.
         known: a recipe's regions, which are one edit.
+        invert: edit what painted masks leave out.
 
     Raises:
-        PhotograftError: no class, numbers that do not fit, a strength outside [0,1], or a region that hides another.
+        PhotograftError: no class, numbers that do not fit, a strength outside [0,1], no painted mask to invert, or a
+            region that hides another.
     """
     if not to and not known:
         raise PhotograftError("say what to change to: --to CLASS (infer.py classes lists them)")
@@ -209,7 +234,11 @@ def edit_groups(
     where: list[Any] = [mask if mask in WHOLE_MASKS else Path(mask) for mask in masks]
     regions = fitted("--mask", where or [target.mask for target in known], "auto", len(to), "--to")
     amounts = fitted("--strength", strengths or [target.strength for target in known], 1.0, len(to), "--to")
-    targets = [Target(*parts) for parts in zip(to, regions, amounts, strict=True)]
+    painted = [region not in WHOLE_MASKS for region in regions]
+    if invert and not any(painted):
+        raise PhotograftError("--mask-invert needs a painted mask: give it with --mask FILE")
+    inverted = [invert and is_painted for is_painted in painted]
+    targets = [Target(*parts) for parts in zip(to, regions, amounts, inverted, strict=True)]
     if again:
         return [targets]
     if not together:

@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from infer.cli_common import ModelOption, OutOption, SeedOption
-from infer.output import check_folder, sheet, write_png
+from infer.cli_common import ModelOption, OutOption, SeedOption, note, print_table, say
+from infer.output import png, sheet
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.samples import sample_rows, spread_classes
 from models.checkpoints import formats
 from models.errors import PhotograftError
-from models.files import NetworkFile, read_header, read_tensors, sha256
-from models.registry import create_generator
+from models.files import empty_network, sha256
+from models.writing import file_name
 from models.zoo import DEFAULT, ZOO, is_installed, load_model
 
 SHOWN_NAMES = 12  # of a file's classes
@@ -25,18 +24,17 @@ def classes(model: ModelOption = DEFAULT) -> None:
     networks = load_model(model)
     if not networks.class_names:
         raise PhotograftError(f"model {networks.name} is unconditional: it has no classes")
-    table = Table("number", "class", "group")
-    for i, name in enumerate(networks.class_names):
-        table.add_row(str(i), name, networks.group_names[networks.groups[i]])
-    Console().print(table)
+    rows = [(str(i), name, networks.group_names[networks.groups[i]]) for i, name in enumerate(networks.class_names)]
+    print_table([("number", "class", "group"), *rows])
 
 
 def models() -> None:
     """List the models that come with Photograft."""
-    table = Table("name", "what", "weights", "licence")
-    for name, entry in ZOO.items():
-        table.add_row(name, entry.summary, "installed" if is_installed(name) else "missing", entry.licence)
-    Console().print(table)
+    rows = [
+        (name, entry.summary, "installed" if is_installed(name) else "missing", entry.licence)
+        for name, entry in ZOO.items()
+    ]
+    print_table([("name", "what", "weights", "licence"), *rows])
 
 
 def sample(
@@ -58,30 +56,41 @@ def sample(
     count = networks.generator.num_classes
     labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
     check_folder(out)
-    path = out / f"{networks.stem}_samples_{seed}.png"
     rows = sample_rows(networks, labels, columns, truncation, seed)
     names = [networks.class_names[label] for label in labels]
-    write_png(sheet(rows, names=names, size=networks.generator.resolution), path)
-    typer.echo(path)
+    picture = png(sheet(rows, names=names, size=networks.generator.resolution))
+    file = f"{file_name(networks.stem, 'samples', str(seed))}.png"
+    for path in ResultFolder(out, model_inputs(model)).replace({file: picture}):
+        say(path)
 
 
 def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or a file of another project.")],
 ) -> None:
     """Say what a weights file holds."""
-    if file.suffix == ".safetensors":
-        typer.echo("\n".join(_described(read_header(file))))
-    else:
-        for description in formats.describe(file):
-            typer.echo(description)
+    if file.suffix == ".safetensors" and not formats.is_foreign(file):
+        for line in _described(file):
+            say(line)
+        return
+    try:
+        reading = formats.read(file)
+    except formats.UnknownNetwork as error:
+        for line in error.listing:
+            say(line)
+        raise
+    for description in reading.descriptions():
+        say(description)
+    for remark in reading.remarks:
+        note(remark)
 
 
-def _described(header: NetworkFile) -> list[str]:
+def _described(path: Path) -> list[str]:
     """Kind, size, config, classes, layers and everything else that a file of ours says."""
-    tensors = read_tensors(header.path)
+    network, header, file = empty_network(path)
+    file.read()  # says what is wrong with its values
     lines = [
-        f"{header.kind} of family {header.family}, {sum(t.numel() for t in tensors.values()):,} values",
-        f"sha256: {sha256(header.path)}",
+        f"{header.kind} of family {header.family}, {sum(t.numel() for t in file.described.values()):,} values",
+        f"sha256: {sha256(path)}",
         f"config: {json.dumps(header.config)}",
     ]
     names = header.info.get("class_names") or []
@@ -90,9 +99,8 @@ def _described(header: NetworkFile) -> list[str]:
         lines.append(f"{len(names)} classes: {', '.join(names[:SHOWN_NAMES])}{more}")
     lines += [f"{key}: {value}" for key, value in header.info.items() if not isinstance(value, list | dict)]
     if header.kind == "generator":
-        layers = create_generator(header.family, **header.config).modulated_layers
         lines.append("modulated layers, for --layers:")
-        lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(layers)]
+        lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(network.modulated_layers)]
     return lines
 
 
@@ -111,8 +119,8 @@ def convert(
     if out.suffix != ".safetensors":
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
-    for path in formats.convert(file, out):
-        typer.echo(path)
+    for path in formats.convert(file, out, note):
+        say(path)
 
 
 def bench() -> None:

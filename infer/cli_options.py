@@ -10,6 +10,7 @@ import typer
 from infer.compositing import Method
 from infer.edits.query_transfer import Mode
 from infer.model_projection import PRESETS
+from infer.photo_write import FormatName
 from models.errors import PhotograftError
 
 T = TypeVar("T")
@@ -152,19 +153,40 @@ RecipeOption = Annotated[
 LosslessOption = Annotated[
     bool, typer.Option("--lossless", help="Write PNG, also for JPEG photos.", rich_help_panel=_RESULT)
 ]
+FormatOption = Annotated[
+    FormatName | None,
+    typer.Option(
+        "--format",
+        help="Format of the photo that is written. Default: its own.",
+        show_default=False,
+        rich_help_panel=_RESULT,
+    ),
+]
+MaskInvertOption = Annotated[
+    bool, typer.Option("--mask-invert", help="Edit what the painted masks leave out.", rich_help_panel=_EDIT)
+]
 PartOption = Annotated[
     list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")
 ]
 ModeOption = Annotated[Mode, typer.Option(help="How channels are chosen: Eq. 5, 4 or 2 of the paper.")]
 EpsilonOption = Annotated[
     float | None,
-    typer.Option(min=0, help="sequential: budget for change elsewhere. Default: a tenth of the channels."),
+    typer.Option(min=0, max=1e9, help="sequential: budget for change elsewhere. Default: a tenth of the channels."),
 ]
-RhoOption = Annotated[float, typer.Option(min=0, help="sequential: only channels with M above rho / (1 + rho).")]
-LamOption = Annotated[float, typer.Option("--lam", min=0, help="simultaneous, global: lambda.")]
+RhoOption = Annotated[
+    float, typer.Option(min=0, max=1e9, help="sequential: only channels with M above rho / (1 + rho).")
+]
+LamOption = Annotated[float, typer.Option("--lam", min=0, max=1e9, help="simultaneous, global: lambda.")]
 PerLayerOption = Annotated[bool, typer.Option("--per-layer", help="sequential: the budget for each layer by itself.")]
 ReleasedOption = Annotated[bool, typer.Option("--released", help="sequential: as the released code computes it.")]
 ShiftOption = Annotated[bool, typer.Option("--shift", help="Carry shifts over too, not scales alone.")]
+
+
+def chosen_format(name: FormatName | None, lossless: bool) -> FormatName | None:
+    """The format to write; None: the photo's own. Raises PhotograftError where the two options contradict."""
+    if lossless and name not in (None, "png"):
+        raise PhotograftError(f"--lossless writes PNG: give it or --format {name}, not both")
+    return "png" if lossless else name
 
 
 def fitted(option: str, values: Sequence[T] | None, default: U, count: int, of: str) -> list[T | U]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from infer.cli_common import Failures, ModelOption, OutOption, bars, note
+from infer.cli_common import Failures, ModelOption, OutOption, bars, note, say
 from infer.cli_options import (
     BoxOption,
     DrawSeedOption,
@@ -24,12 +24,12 @@ from infer.cli_options import (
 )
 from infer.editor import Editor, project_all
 from infer.model_projection import check_projects
-from infer.output import PANEL_TITLES, check_folder, panel_row, sheet, write_edits, write_png, write_projection
-from infer.photo import Box
+from infer.output import PANEL_TITLES, edit_files, edit_name, panel_row, png, sheet, write_projection
+from infer.photo import Box, Photo
+from infer.results import ResultFolder, check_folder, model_inputs
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, Model, load_model
 
-BATCH = 8  # photos that are projected together
 DEMO_CLASSES = ["black cat", "golden retriever", "lion"]
 
 Check = Callable[[Editor], object]
@@ -57,7 +57,7 @@ def projected(
     check: Check = lambda editor: None,
     **options: Any,
 ) -> Iterator[tuple[Editor, Path]]:
-    """Editors with projected photos, in batches; bad photos are reported and left out.
+    """Editors with projected photos, one after another; bad photos are reported and left out.
 
     Args:
         model, segmenter, photos, box: see `Editor`.
@@ -65,33 +65,14 @@ def projected(
         check: raises PhotograftError for a photo that should not be projected at all.
         options: of `project_all`.
     """
-    for at in range(0, len(photos), BATCH):
-        batch: list[tuple[Editor, Path]] = []
-        for photo in photos[at : at + BATCH]:
-            with failures.of(photo):
-                editor = new_editor(model, segmenter, photo).set_photo(photo, box)
-                check(editor)
-                batch.append((editor, photo))
-        yield from _project(batch, failures, options)
-
-
-def _project(
-    batch: list[tuple[Editor, Path]], failures: Failures, options: dict[str, Any]
-) -> list[tuple[Editor, Path]]:
-    """Project together, or one by one if that fails: which photo is to blame shows then. Returns those that worked."""
-    if len(batch) > 1:
-        try:
-            with bars("projecting", "tuning") as (progress, tuning):
-                project_all([editor for editor, _ in batch], progress=progress, tuning_progress=tuning, **options)
-            return batch
-        except Exception:
-            note("projecting these photos together failed: they are projected one by one")
-    done = []
-    for editor, photo in batch:
-        with failures.of(photo), bars("projecting", "tuning") as (progress, tuning):
-            project_all([editor], progress=progress, tuning_progress=tuning, **options)
-            done.append((editor, photo))
-    return done
+    for i, photo in enumerate(photos, 1):
+        which = f" {i} of {len(photos)}" if len(photos) > 1 else ""
+        with failures.of(photo):
+            editor = new_editor(model, segmenter, photo).set_photo(photo, box)
+            check(editor)
+            with bars(f"projecting{which}", f"tuning{which}") as (progress, tuning):
+                project_all([editor], progress=progress, tuning_progress=tuning, **options)
+            yield editor, photo
 
 
 def project(
@@ -121,13 +102,13 @@ def project(
     if source is not None:
         networks.class_index(source)
     check_folder(out)
-    failures, reserved = Failures(len(photos)), {photo.absolute() for photo in photos}
+    failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
     options: dict[str, Any] = {"source": source, "seed": seed, "preset": preset, "steps": steps, "restarts": restarts}
     options |= searched(space, noise, tune)
     for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
         with failures.of(photo):
-            for path in write_projection(editor, out, reserved):
-                typer.echo(path)
+            for path in write_projection(editor, results):
+                say(path)
     failures.finish()
 
 
@@ -145,18 +126,19 @@ def demo(
     from skimage import data
 
     networks = load_model(model)
-    classes = [networks.class_names[networks.class_index(name)] for name in to or DEMO_CLASSES]
+    numbers = dict.fromkeys(networks.class_index(name) for name in to or DEMO_CLASSES)
+    classes = [networks.class_names[number] for number in numbers]
     check_projects(networks)
     check_folder(out)
-    cat = out / "cat.png"
-    write_png(np.asarray(data.cat()), cat)  # type: ignore[no-untyped-call]
-    editor = new_editor(networks, "deeplab", cat).set_photo(cat)
+    cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")  # type: ignore[no-untyped-call]
+    editor = new_editor(networks, "deeplab", out / "cat.png").set_photo(cat)
     with bars("projecting", "tuning") as (progress, tuning):
         editor.project(preset=preset, steps=steps, progress=progress, tuning_progress=tuning)
-    for name in classes:
-        editor.edit(name)
-    written = write_edits(editor, out)
-    montage = sheet([panel_row(editor, edit) for edit in editor.edits], PANEL_TITLES, classes)
-    write_png(montage, out / "demo.png")
-    for path in [*written, out / "demo.png"]:
-        typer.echo(path.absolute())
+    edits = {edit_name(editor, edit): edit for edit in map(editor.edit, classes)}
+    montage = sheet([panel_row(editor, edit) for edit in edits.values()], PANEL_TITLES, classes)
+    jobs = {"cat.png": png(cat.pixels), "demo.png": png(montage)}
+    for name, edit in edits.items():
+        jobs |= edit_files(editor, edit, name)
+    ResultFolder(out, model_inputs(model)).replace(jobs)
+    for file in [*(f"{name}.png" for name in edits), "demo.png"]:
+        say((out / file).absolute())

@@ -1,7 +1,7 @@
 """Commands that bring pictures together (transfer, blend): where source and references come from, what is written."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,13 +19,15 @@ from infer.editor import Editor
 from infer.edits.feature_blending import Stream
 from infer.heatmap import heat_picture, squared_error
 from infer.model_projection import check_projects
-from infer.output import DELTA, framed, sheet, write_png, write_text
-from infer.photo import Box, write_photo
+from infer.output import delta_file, framed, png, sheet, text
+from infer.photo import Box
+from infer.photo_write import photo_writer
 from infer.recipe import Recipe
+from infer.results import ResultFolder
 from infer.samples import Samples, draw, to_pixels
 from infer.transfer import stream_of
 from models.base import Generator
-from models.errors import PhotograftError
+from models.writing import Writer, file_name
 from models.zoo import Model
 
 RECIPE_VERSION = 1
@@ -162,25 +164,33 @@ class Result:
     image: Tensor
     pasted: NDArray[np.uint8] | None = None
 
-    def write(self, folder: Path, stem: str, recipe: dict[str, Any], lossless: bool) -> Iterator[Path]:
-        """Result, panel and recipe; gives their paths."""
-        stem = stem.replace(",", "-").replace(" ", "-")
+    def write(self, results: ResultFolder, words: Sequence[str], recipe: dict[str, Any], lossless: bool) -> list[Path]:
+        """Result, panel, recipe and what belongs to it, all or none, named after the source and these words.
+
+        Returns:
+            Their paths.
+
+        Raises:
+            PhotograftError: they cannot be written.
+        """
+        name = file_name(self.source.stem(self.model), *words)
+        photo = None if self.source.editor is None else self.source.editor.photo
+        panel = png(self._panel())
+        return results.write(
+            name, lambda free: self._files(free, panel, recipe, lossless), None if photo is None else photo.path
+        )
+
+    def _files(self, name: str, panel: Writer, recipe: dict[str, Any], lossless: bool) -> dict[str, Writer]:
         editor = self.source.editor
+        files = {"result": f"{name}.png", "panel": f"{name}.panel.png"}
         if self.pasted is None or editor is None or editor.photo is None:
-            result = folder / f"{stem}.png"
-            write_png(to_pixels(self.image), result)
+            result = png(to_pixels(self.image))
         else:
-            result = folder / f"{stem}{'.png' if lossless else editor.photo.suffix}"
-            if editor.photo.path is not None and result.absolute() == editor.photo.path.absolute():
-                raise PhotograftError(f"{result} is the photo itself: choose another folder with --out")
-            write_photo(editor.photo, self.pasted, result)
-        panel, text = folder / f"{stem}.panel.png", folder / f"{stem}.json"
-        write_png(self._panel(), panel)
-        files, written = {"result": result.name, "panel": panel.name}, [result, panel, text]
-        if editor is not None and editor.delta is not None:
-            files["delta"] = stem + DELTA
-            written.append(folder / files["delta"])
-            editor.delta.save(written[-1], self.model.fingerprint)
+            files["result"] = name + (".png" if lossless else editor.photo.suffix)
+            result = photo_writer(editor.photo, self.pasted, files["result"])
+        jobs = {files["result"]: result, files["panel"]: panel}
+        if editor is not None:
+            jobs |= delta_file(editor, name, files)
         whole = {
             f"photograft_{self.command}": RECIPE_VERSION,
             "model": {"name": self.model.name, "sha256": self.model.fingerprint},
@@ -188,8 +198,7 @@ class Result:
             **recipe,
             "files": files,
         }
-        write_text(json.dumps(whole, indent=1, allow_nan=False) + "\n", text)
-        yield from written
+        return jobs | {f"{name}.json": text(json.dumps(whole, indent=1, allow_nan=False) + "\n")}
 
     def _panel(self) -> NDArray[np.uint8]:
         before = self.source.image()

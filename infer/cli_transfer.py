@@ -3,13 +3,12 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import typer
-
-from infer.catalog.catalog import default_path, load_catalog
-from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
+from infer.catalog.catalog import default_path, load_catalog, names_path
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, say
 from infer.cli_options import (
     BoxOption,
     EpsilonOption,
+    FormatOption,
     LamOption,
     LosslessOption,
     MethodOption,
@@ -23,6 +22,7 @@ from infer.cli_options import (
     ShiftOption,
     SpaceOption,
     TuneOption,
+    chosen_format,
     searched,
 )
 from infer.cli_pictures import (
@@ -35,8 +35,8 @@ from infer.cli_pictures import (
     SourceClassOption,
 )
 from infer.edits.query_transfer import RHO, Query, check_transfers
-from infer.output import check_folder
 from infer.photo import Box
+from infer.results import ResultFolder, check_folder, model_inputs
 from infer.transfer import PartTransfer, transfer_parts
 from models.files import sha256
 from models.zoo import DEFAULT, load_model
@@ -65,6 +65,7 @@ def transfer(
     tune: TuneOption = None,
     method: MethodOption = "paste",
     lossless: LosslessOption = False,
+    file_format: FormatOption = None,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
     out: OutOption = Path("out"),
@@ -75,6 +76,7 @@ def transfer(
     that it depends on. A photo gets, where the parts are, what the transfer changes in its reconstruction: with the
     embedded model that is modest.
     """
+    written = chosen_format(file_format, lossless)
     query = Query(mode, lam, epsilon, rho, per_layer, released)
     networks = load_model(model)
     check_transfers(networks.generator)
@@ -85,7 +87,7 @@ def transfer(
     check_folder(out)
     pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
     where = None if box is None else Box.parse(box)
-    source = pictures.one(photo, seed, source_class, where)
+    source = pictures.one(photo, seed, source_class, where, lambda editor: editor.write_as(written))
     references = pictures.references(reference, reference_seed, reference_class, len(part), "--part")
     asked = [PartTransfer(name, one.stream(), query) for name, one in zip(part, references, strict=True)]
     image = transfer_parts(source.generator, known, source.stream(), asked, shift=shift)
@@ -105,6 +107,6 @@ def transfer(
         "truncation": truncation,
         "method": method,
     }
-    stem = "_".join([source.stem(networks), *part]).replace(",", "-").replace(" ", "-")
-    for file in result.write(out, stem, recipe, lossless):
-        typer.echo(file)
+    read = [*model_inputs(model), path, names_path(path), *(reference or []), *([photo] if photo else [])]
+    for file in result.write(ResultFolder(out, read), part, recipe, lossless):
+        say(file)

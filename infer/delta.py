@@ -5,20 +5,20 @@ and is applied to a copy: the model itself never changes.
 """
 
 import copy
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os.path import exists
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from models.base import Generator
 from models.errors import PhotograftError
-from models.files import check_finite
-from models.writing import write_file
+from models.reading import open_tensors
+from models.writing import Writer, write_file
 
 FORMAT = "1"
 _LEFT, _RIGHT = ":left", ":right"  # ends of keys in a file; no name of a tensor has a colon
@@ -73,6 +73,15 @@ class Delta:
         """In bytes, without a file's header."""
         return sum(t.numel() * t.element_size() for t in self._tensors().values())
 
+    def _check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raise PhotograftError unless every difference has the size of the tensor of its name."""
+        sizes = {name: t.numel() for name, t in self.whole.items()}
+        sizes |= {name: len(left) * right.shape[1] for name, (left, right) in self.factors.items()}
+        for name, size in sizes.items():
+            own = tensors.get(name)
+            if own is None or not own.is_floating_point() or own.numel() != size:
+                raise PhotograftError(f"the delta does not fit this generator ({name:.80}): project the photo again")
+
     def _differences(self) -> Iterator[tuple[str, Tensor]]:
         yield from ((name, t.float()) for name, t in self.whole.items())
         yield from ((name, left.float() @ right.float()) for name, (left, right) in self.factors.items())
@@ -86,9 +95,8 @@ class Delta:
         """
         changed = copy.deepcopy(generator)
         tensors = changed.state_dict()  # of the copy: they share its memory
+        self._check(tensors)  # before factors are multiplied
         for name, difference in self._differences():
-            if name not in tensors or tensors[name].numel() != difference.numel():
-                raise PhotograftError(f"the delta does not fit this generator ({name}): project the photo again")
             tensors[name] += difference.to(tensors[name]).view_as(tensors[name])
         return changed.freeze()
 
@@ -99,18 +107,31 @@ class Delta:
         return parts
 
     def save(self, path: Path, fingerprint: str) -> None:
-        """Write a safetensors file, whole or not at all.
+        """Write what `writer` writes, whole or not at all. Raises PhotograftError if it cannot be written."""
+        write_file(path, self.writer(fingerprint))
+
+    def writer(self, fingerprint: str) -> Writer:
+        """Writes a safetensors file.
 
         Args:
-            path: of the file.
             fingerprint: of the generator, see `Model.fingerprint`.
-
-        Raises:
-            PhotograftError: it cannot be written.
         """
         metadata = {"photograft_delta": FORMAT, "generator": fingerprint}
-        content = save({name: t.contiguous() for name, t in self._tensors().items()}, metadata)
-        write_file(path, lambda stream: stream.write(content))
+        tensors = {name: t.contiguous() for name, t in self._tensors().items()}
+        return lambda stream: stream.write(_ordered(save(tensors, metadata)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata in order: they are written in a random one, and equal deltas are equal
+    files."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    return (
+        content[:8]
+        + json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(end - 8)
+        + content[end:]
+    )
 
 
 def load_delta(path: Path, fingerprint: str) -> Delta:
@@ -123,20 +144,14 @@ def load_delta(path: Path, fingerprint: str) -> Delta:
     Raises:
         PhotograftError: a file that is missing, damaged, no delta, or of another generator.
     """
-    if not path.is_file():
+    if not exists(path):
         raise PhotograftError(f"{path} is missing: put it back beside the recipe, or project the photo again")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise PhotograftError(f"{path} is not a safetensors file or is damaged: {error}") from error
-    if metadata.get("photograft_delta") != FORMAT:
+    file = open_tensors(path, "delta")
+    if file.metadata.get("photograft_delta") != FORMAT:
         raise PhotograftError(f"{path} holds no delta of a projection: project the photo again")
-    if metadata.get("generator") != fingerprint:
+    if file.metadata.get("generator") != fingerprint:
         raise PhotograftError(f"{path} was made with other weights: project the photo again")
-    check_finite(tensors, path)
-    factors = {}
+    tensors, factors = file.read(single=False), {}
     for name in [key.removesuffix(_LEFT) for key in tensors if key.endswith(_LEFT)]:
         left, right = tensors.pop(name + _LEFT), tensors.pop(name + _RIGHT, None)
         if right is None or left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:

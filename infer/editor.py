@@ -25,13 +25,16 @@ from infer.delta import Delta
 from infer.edits.scbn import Region, class_modulations, region_maps
 from infer.location import locate
 from infer.model_projection import DEFAULT_PRESET, get_preset, project_pictures, projection_options
-from infer.photo import MIN_SIDE, Box, Photo, crop_square, read_photo, uncrop
+from infer.photo import MIN_SIDE, Box, Photo, crop_square, uncrop
+from infer.photo_read import read_photo
+from infer.photo_write import unkept, written_as
 from infer.projection import Progress, Projection
 from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.resampling import resize_pixels
+from models.schema import Index, Settling, Steps, Whole, bounded
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import DEFAULT, Model, load_model
 
@@ -98,6 +101,7 @@ class Editor:
         self.settings: dict[str, Any] = {}
         self.edits: list[Edit] = []
         self._photo_mask: NDArray[np.float32] | None = None
+        self._told: set[str] = set()
         self._own: tuple[Delta, Generator] | None = None
 
     @classmethod
@@ -123,9 +127,28 @@ class Editor:
             found = locate(photo.pixels, partial(self._segment, box=None))
             square, how = found.box.square(), found.how
             self.say(_FOUND[how].format(square))
-        self.photo, self.box, self.located = photo, square, how
+        for remark in photo.remarks:
+            self.say(remark)
+        self.photo, self.box, self.located, self._told = photo, square, how, set()
         self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
         return self
+
+    def write_as(self, name: str | None) -> Self:
+        """Choose the format of results: jpg, png, tif, webp, heic or bmp; None: the photo's own. Says what that loses.
+
+        Raises:
+            PhotograftError: a format that cannot hold the photo, or that is not installed.
+        """
+        self.photo = written_as(self._need_photo(), name)
+        for remark in unkept(self.photo, self.photo.suffix):
+            self.say_once(remark)
+        return self
+
+    def say_once(self, text: str) -> None:
+        """Say something that does not change while the photo is the same."""
+        if text not in self._told:
+            self._told.add(text)
+            self.say(text)
 
     def photo_mask(self) -> NDArray[np.float32]:
         """The segmenter's mask of the whole photo, float32 [H,W] in [0,1]."""
@@ -177,15 +200,16 @@ class Editor:
         project_all([self], source, preset=preset, steps=steps, **bars, **options)
         return self
 
+    @bounded
     def set_projection(
         self,
         latent: Tensor,
-        label: int | None,
+        label: Whole | None,
         *,
         origin: Tensor | None = None,
         delta: Delta | None = None,
         loss: float = float("nan"),
-        iterations: int = 0,
+        iterations: Steps = 0,
     ) -> Self:
         """Take a latent that is known already instead of projecting.
 
@@ -266,6 +290,7 @@ class Editor:
 
     # ------------------------------------------------------------------ edit
 
+    @bounded
     @torch.no_grad()
     def edit(
         self,
@@ -273,9 +298,9 @@ class Editor:
         *,
         mask: str | Path | NDArray[Any] = "auto",
         strength: float = 1.0,
-        layers: Sequence[int] | None = None,
+        layers: Sequence[Index] | None = None,
         method: Method = DEFAULT_METHOD,
-        settle: int | None = None,
+        settle: Settling | None = None,
     ) -> Edit:
         """Change the class of regions by sCBN and blend the result into the photo.
 
@@ -330,6 +355,7 @@ class Editor:
         projection = self._need_projection()
         return Samples(projection.latent, projection.label, projection.origin)
 
+    @bounded
     def paste(
         self, image: Tensor, area: NDArray[np.float32], *, change: bool = False, method: Method = DEFAULT_METHOD
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -361,7 +387,8 @@ class Editor:
 
     def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """Check targets before any work, as `edit` does; see `infer.targets.resolve`."""
-        return resolve(targets, self.model, self._need_photo().pixels.shape, self.box)
+        shape = self._need_photo().pixels.shape
+        return resolve(targets, self.model, shape, self.box, say=self.say_once)
 
     def _region(self, target: Target) -> Region:
         """A resolved target's region on the crop's square, for the generator."""
@@ -397,6 +424,7 @@ class Editor:
             return masks.automatic(self._segmented(), patch, self.box, shape, partial(self._segment, box=within))
         return masks.fade_to_border(self.box, shape)
 
+    @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:
         """Blend the last edit by another method: uint8 [H,W,3], which is also what `save` will write."""
         if not self.edits:
@@ -409,8 +437,10 @@ class Editor:
     def save(self, folder: str | Path, *, lossless: bool = False) -> list[Path]:
         """Write every edit: the photo, a panel beside it, and the recipe. See `infer.output.write_edits`."""
         from infer.output import write_edits  # it knows editors
+        from infer.results import ResultFolder
 
-        return write_edits(self, Path(folder), lossless=lossless)
+        self.write_as("png" if lossless else None)
+        return write_edits(self, ResultFolder(Path(folder)), lossless=lossless)
 
 
 @lru_cache(maxsize=2)
@@ -435,7 +465,10 @@ def project_all(
     tuning_progress: Progress | None = None,
     **options: Any,
 ) -> None:
-    """Project the photos of several editors of one model together; see `infer.model_projection.project_pictures`.
+    """Project the photos of several editors of one model; see `infer.model_projection.project_pictures`.
+
+    Each for itself: on one machine, with one number of threads and one set of versions, the same photo, model and
+    options give the same bytes, whatever other photos there are and in whatever order.
 
     Args:
         editors: one at least, with their photos set.
@@ -445,9 +478,11 @@ def project_all(
         PhotograftError: as there; no editor is changed then.
     """
     model = editors[0].model
-    target = torch.cat([editor.target() for editor in editors])  # [N,3,R,R]
     bars = {"progress": progress, "tuning_progress": tuning_progress}
-    found = project_pictures(model, target, source, preset=preset, steps=steps, **bars, **options)
+    found = [
+        project_pictures(model, editor.target(), source, preset=preset, steps=steps, **bars, **options)[0]
+        for editor in editors
+    ]
     used = projection_options(model, preset, steps=steps, **options)
     used = {key: str(value) if isinstance(value, torch.dtype) else value for key, value in sorted(used.items())}
     plain = {key: value for key, value in used.items() if isinstance(value, int | float | str)}

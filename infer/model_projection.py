@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import Progress, Projection, project
+from infer.projection import Progress, Projection, check_options, join, project
 from infer.projection_start import W_SPACES
 from infer.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
-from models.errors import PhotograftError, UnsupportedEdit
+from models.errors import PhotograftError
 from models.projection_step import FeatureExtractor, prepare_once
 from models.registry import suggest
+from models.schema import Flag, Steps, check, short
 from models.zoo import Model
 
 SHORTLIST = 3  # classes of a photo that are projected when a classifier drew up the list
@@ -56,8 +57,8 @@ DEFAULT_PRESET = "balanced"
 
 def get_preset(name: str) -> Preset:
     """A preset by its name. Raises PhotograftError for an unknown one."""
-    if name not in PRESETS:
-        raise PhotograftError(f"unknown preset {name!r}{suggest(name, PRESETS)} (there are {', '.join(PRESETS)})")
+    if check(str, name, "preset") not in PRESETS:
+        raise PhotograftError(f"unknown preset {short(name)}{suggest(name, PRESETS)} (there are {', '.join(PRESETS)})")
     return PRESETS[name]
 
 
@@ -100,7 +101,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     elif bounded:
         options["learning_rate"] = 0.3  # in the ball; docs/experiments
     options |= given
-    return options | {"tuning": int(options["tuning"])}
+    return options | {"tuning": int(check(Flag | Steps, options["tuning"], "tuning"))}
 
 
 def project_pictures(
@@ -116,6 +117,9 @@ def project_pictures(
 ) -> list[Projection]:
     """Project pictures, each under its own class if there are classes.
 
+    A picture's result does not depend on the others, see `infer.projection.project`, unless a batch_size above 1 is
+    given.
+
     Args:
         model: with a discriminator.
         target: [N,3,R,R] in [-1,1].
@@ -123,7 +127,7 @@ def project_pictures(
         preset: name in PRESETS.
         steps: updates at most, instead of the preset's; 0 takes the encoder's answer as it is, and its loss, which
             nobody has looked at then, is NaN.
-        progress, tuning_progress: see `infer.projection.Progress`; the latter counts each picture anew.
+        progress, tuning_progress: see `infer.projection.Progress`; both count each picture anew.
         options: of `infer.projection.project`, instead of the preset's and the model's (see `projection_options`);
             `psi`, whose features are Psi: "discriminator", the paper's, or "projected", on frozen ImageNet
             features: with a small discriminator's Psi photos drift away by an independent judge (README);
@@ -138,12 +142,18 @@ def project_pictures(
     check_projects(model)
     chosen = projection_options(model, preset, steps=steps, **options)
     psi, tuning = _psi_network(model, chosen.pop("psi")), chosen.pop("tuning")
+    check_options(model.generator, target, chosen)
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
     names = [source] * len(target) if isinstance(source, str) else source
+    if names is not None and len(names) != len(target):
+        raise PhotograftError(f"{len(names)} classes for {len(target)} pictures: give one for all, or one for each")
     label = None if names is None else torch.tensor([model.class_index(name) for name in names])
     if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
-        z, label = _encoded(model, target, label, trials, layout)
-        found = _unrefined(model, z, label, in_w=chosen["space"] in W_SPACES)
+        size, in_w = chosen.get("batch_size", 1), chosen["space"] in W_SPACES
+        batches = [slice(at, at + size) for at in range(0, len(target), size)]
+        labels = [None if label is None else label[rows] for rows in batches]
+        codes = [_encoded(model, target[rows], y, trials, layout) for rows, y in zip(batches, labels, strict=True)]
+        found = join([_unrefined(model, z, y, in_w) for z, y in codes])
     else:
         if label is None and model.generator.num_classes:
             label = choose_classes(model, target, trials=trials, channels_last=layout)
@@ -176,7 +186,7 @@ def _tuned(model: Model, psi: FeatureExtractor, picture: Tensor, found: Projecti
 def _psi_network(model: Model, name: str) -> Any:
     """The network behind Psi, by name."""
     networks: dict[str, Configurable | None] = {"discriminator": model.discriminator, "projected": model.projected}
-    network = networks.get(name)
+    network = networks.get(check(str, name, "psi"))
     if network is None:
         there = ", ".join(key for key, value in networks.items() if value is not None)
         raise PhotograftError(f"model {model.name} has no {name!r} to take Psi from: choose from {there}")
@@ -214,8 +224,7 @@ def _unrefined(model: Model, z: Tensor, label: Tensor | None, in_w: bool) -> Pro
     """E's answer as it is, in w+ where that is asked for."""
     n, latent, generator = len(z), z, model.generator
     if in_w:
-        if not isinstance(generator, StyleGenerator):
-            raise UnsupportedEdit("w and w+ are spaces of style generators, this one has no w: choose z or zeta")
+        assert isinstance(generator, StyleGenerator)
         with torch.no_grad():
             latent = generator.mapping(z, label)
     curve, nan = z.new_zeros(0, n), z.new_full((n,), torch.nan)

@@ -1,8 +1,6 @@
 """What an edit leaves behind: the photo, a panel to look at, and the recipe to do it again."""
 
-import re
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,19 +12,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from infer.editor import Edit, Editor
-from infer.photo import Box, write_photo
+from infer.photo import Box
+from infer.photo_write import photo_writer
 from infer.recipe import Recipe
+from infer.results import ResultFolder
 from infer.samples import to_pixels
 from infer.targets import Target
 from models.errors import PhotograftError
 from models.resampling import resize_pixels
-from models.writing import write_file
+from models.terminal import visible
+from models.writing import Writer, file_name
 
 TILE = 256
 DELTA = ".delta.safetensors"
 PANEL_TITLES = ("photo", "projection", "edit", "mask", "result")
 _FRAMED = 1024  # px, of a photo that is drawn on to be shown
-_GAP, _HEAD, _FONT_SIZE, _LONGEST_NAME = 4, 22, 14, 120
+_GAP, _HEAD, _FONT_SIZE, _LONGEST_NAME = 4, 22, 14, 400  # pixels
 Pixels = NDArray[np.uint8]
 
 
@@ -61,6 +62,7 @@ def sheet(
         uint8 [H,W,3].
     """
     font = ImageFont.load_default(_FONT_SIZE)
+    names = [_shortened(name, font, _LONGEST_NAME) for name in names]
     step, top = size + _GAP, _HEAD if titles else 0
     left = round(max((font.getlength(name) for name in names), default=-2 * _GAP)) + 2 * _GAP
     columns = max(len(row) for row in rows)
@@ -78,6 +80,8 @@ def sheet(
 
 
 def _shortened(text: str, font: Any, width: int) -> str:
+    """One line that can be drawn, at most so many pixels wide."""
+    text = visible(text[:width])
     while len(text) > 1 and font.getlength(text) > width:
         text = text[:-2].rstrip() + "…"
     return text
@@ -120,37 +124,20 @@ def _described(target: Target) -> str:
     return target.to if target.strength == 1 else f"{target.to} ({target.strength:g})"
 
 
-def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write a picture, uint8 [H,W,3] or [H,W], whole or not at all. Raises PhotograftError if it cannot be written."""
-    write_file(path, lambda stream: Image.fromarray(pixels).save(stream, "PNG"))
+def png(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Writer:
+    """Writes a picture, uint8 [H,W,3], or uint8 or uint16 [H,W]."""
+    return lambda stream: Image.fromarray(pixels).save(stream, "PNG")
 
 
-def write_text(text: str, path: Path) -> None:
-    """Write UTF-8 text whole or not at all. Raises PhotograftError if it cannot be written."""
-    write_file(path, lambda stream: stream.write(text.encode()))
+def text(content: str) -> Writer:
+    """Writes UTF-8 text; what is no character becomes an escape."""
+    return lambda stream: stream.write(content.encode(errors="backslashreplace"))
 
 
 # ---------------------------------------------------------------------- files
 
 
-def check_folder(folder: Path) -> None:
-    """Make a folder and see that files can be written there: better before the work than after it.
-
-    Raises:
-        PhotograftError: it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise PhotograftError(f"{folder}: cannot be written to ({reason}): choose another folder with --out") from error
-
-
-def write_edits(
-    editor: Editor, folder: Path, *, lossless: bool = False, reserved: set[Path] | None = None
-) -> list[Path]:
+def write_edits(editor: Editor, results: ResultFolder, *, lossless: bool = False) -> list[Path]:
     """Write every edit as `NAME_to_CLASS`: the photo in its own format, `.panel.png`, and the recipe, `.json`.
 
     Masks that were painted are written beside the recipe (`.mask0.png`, ...), and what the photo changes in the
@@ -158,9 +145,8 @@ def write_edits(
 
     Args:
         editor: after an edit.
-        folder: is made if it is missing. Results of an earlier run are replaced.
+        results: where to, and what must not be replaced; the photo never is.
         lossless: write PNG, whatever the photo's format is.
-        reserved: absolute paths that must not be replaced; what is written is added. Names are numbered to avoid them.
 
     Returns:
         The edited photos' paths.
@@ -171,79 +157,67 @@ def write_edits(
     if not editor.edits or editor.photo is None:
         raise PhotograftError("nothing was edited yet: call edit first")
     path = editor.photo.path
-    reserved = set() if reserved is None else reserved
     if path is not None:
-        reserved.add(path.absolute())
-    suffix, written = ".png" if lossless else editor.photo.suffix, []
+        results.protect(path)
+    written = []
     for edit in editor.edits:
-        classes = "_".join(re.sub(r"[^\w.-]+", "-", target.to) for target in edit.targets)
-        stem = f"{'photo' if path is None else path.stem}_to_{classes}"[:_LONGEST_NAME]
-        name = free_name(folder, stem, (suffix, ".panel.png", ".json", DELTA), reserved)
-        _write_edit(editor, edit, folder, name, lossless=lossless)
-        written.append(folder / (name + suffix))
+        make = partial(edit_files, editor, edit, lossless=lossless)
+        written.append(results.write(edit_name(editor, edit), make, path)[0])
     return written
 
 
-def free_name(folder: Path, stem: str, suffixes: Sequence[str], reserved: set[Path]) -> str:
-    """The stem, numbered if one of its files is reserved; reserves its files."""
-    number, name = 1, stem
-    while any((folder / (name + suffix)).absolute() in reserved for suffix in suffixes):
-        number += 1
-        name = f"{stem}_{number}"
-    reserved.update((folder / (name + suffix)).absolute() for suffix in suffixes)
-    return name
+def edit_name(editor: Editor, edit: Edit) -> str:
+    """What the files of an edit begin with."""
+    return file_name(_stem(editor), "to", *(target.to for target in edit.targets))
 
 
-def _write_edit(editor: Editor, edit: Edit, folder: Path, name: str, *, lossless: bool) -> None:
-    """All files of one edit, or none of them."""
+def edit_files(editor: Editor, edit: Edit, name: str, *, lossless: bool = False) -> dict[str, Writer]:
+    """The files of one edit, the photo first."""
     photo = editor.photo
     assert photo is not None
-    jobs: dict[str, Callable[[Path], None]] = {}
+    files = {"photo": name + (".png" if lossless else photo.suffix), "panel": f"{name}.panel.png"}
+    jobs = {
+        files["photo"]: photo_writer(photo, edit.pixels, files["photo"]),
+        files["panel"]: lambda stream: png(panel(editor, edit))(stream),
+    }
     targets = list(edit.targets)
     for i, target in enumerate(targets):
         if isinstance(target.mask, np.ndarray):
-            file, levels = f"{name}.mask{i}.png", (target.mask * 255).round().astype(np.uint8)
-            jobs[file] = lambda path, levels=levels: write_png(levels, path)  # type: ignore[misc]
+            # In 16 bits, where no faint mask is taken for labels when it is read again.
+            file = f"{name}.mask{i}.png"
+            jobs[file] = png((target.mask * 255).round().astype(np.uint16) * np.uint16(257))
             targets[i] = replace(target, mask=file)
-    files = {"photo": name + (".png" if lossless else photo.suffix), "panel": f"{name}.panel.png"}
-    if editor.delta is not None:
-        files["delta"] = name + DELTA
-        jobs[files["delta"]] = partial(editor.delta.save, fingerprint=editor.model.fingerprint)
+    jobs |= delta_file(editor, name, files)
     recipe = Recipe.of(editor, edit, targets=tuple(targets), lossless=lossless, files=files)
-    jobs[files["photo"]] = lambda path: write_photo(photo, edit.pixels, path)
-    jobs[files["panel"]] = lambda path: write_png(panel(editor, edit), path)
-    jobs[f"{name}.json"] = lambda path: write_text(recipe.to_json(), path)
-    _write_all({folder / file: write for file, write in jobs.items()})
+    return jobs | {f"{name}.json": text(recipe.to_json())}
 
 
-def _write_all(jobs: dict[Path, Callable[[Path], None]]) -> None:
-    done: list[Path] = []
-    try:
-        for path, write in jobs.items():
-            write(path)
-            done.append(path)
-    except BaseException:
-        for path in done:
-            path.unlink(missing_ok=True)
-        raise
+def delta_file(editor: Editor, name: str, files: dict[str, str]) -> dict[str, Writer]:
+    """What the photo changes in the generator, if anything; adds its name to a recipe's files."""
+    if editor.delta is None:
+        return {}
+    files["delta"] = name + DELTA
+    return {files["delta"]: editor.delta.writer(editor.model.fingerprint)}
 
 
-def write_projection(editor: Editor, folder: Path, reserved: set[Path]) -> list[Path]:
+def write_projection(editor: Editor, results: ResultFolder) -> list[Path]:
     """Write crop and projection side by side as `NAME.projection.png`, and the recipe to start edits from, `.json`.
 
     Args and errors are those of `write_edits`; returns both paths, and that of the delta's file if there is one.
     """
     assert editor.photo is not None
-    stem = "photo" if editor.photo.path is None else editor.photo.path.stem
-    name = free_name(folder, f"{stem}.projection", (".png", ".json", DELTA), reserved)
     titles = ["crop", "projection" if editor.class_name is None else f"projection: {editor.class_name}"]
     picture = sheet([[to_pixels(editor.target()), editor.reconstruction()]], titles)
-    files = {"panel": f"{name}.png"}
-    jobs: dict[str, Callable[[Path], None]] = {files["panel"]: lambda path: write_png(picture, path)}
-    if editor.delta is not None:
-        files["delta"] = name + DELTA
-        jobs[files["delta"]] = partial(editor.delta.save, fingerprint=editor.model.fingerprint)
-    recipe = Recipe.of(editor, files=files)
-    jobs[f"{name}.json"] = lambda path: write_text(recipe.to_json(), path)
-    _write_all({folder / file: write for file, write in jobs.items()})
-    return [folder / file for file in jobs]
+
+    def make(name: str) -> dict[str, Writer]:
+        files = {"panel": f"{name}.png"}
+        jobs = {files["panel"]: png(picture)} | delta_file(editor, name, files)
+        return jobs | {f"{name}.json": text(Recipe.of(editor, files=files).to_json())}
+
+    return results.write(f"{_stem(editor)}.projection", make, editor.photo.path)
+
+
+def _stem(editor: Editor) -> str:
+    """What all files of a photo begin with."""
+    assert editor.photo is not None
+    return file_name("photo" if editor.photo.path is None else editor.photo.path.stem)

@@ -6,23 +6,27 @@ by Adam on z, or on zeta with z = B(zeta) and zeta0 = A(E(x)) (Eq. 5). Psi are t
 features. (The original code minimises -cos and adds the pixel term; the gradients are the same.) Of a style generator
 w or w+ can be searched instead, with its noise maps: see `models.spaces.WSpace`.
 
-Every picture has losses, Adam moments and a stopping time of its own, so a batch gives what one by one gives. Further
-random starts are more rows of the batch, of which the worse half of each picture is dropped again and again.
+Every picture has losses, Adam moments and a stopping time of its own, so a batch gives what one by one gives, but for
+rounding: convolutions add in another order for another number of rows, and ReLUs and Adam's first steps, which look at
+signs, make that visible within ten updates. So pictures are not mixed unless a batch_size asks for it. Further random
+starts are more rows of the batch, of which the worse half of each picture is dropped again and again.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from infer.delta import Delta
-from infer.projection_start import W_SPACES, Starts, create_space, find_starts
+from infer.projection_start import W_SPACES, Starts, check_space, check_start, create_space, find_starts
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
+from models.schema import Count, Flag, Floating, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
 from models.spaces import WSpace, ZetaSpace
 
 # of the originals; in w in units of its deviation over the prior
@@ -74,6 +78,7 @@ class Projection:
         )
 
 
+@bounded
 def project(
     generator: Generator,
     discriminator: FeatureExtractor,
@@ -84,23 +89,26 @@ def project(
     auxiliary: AuxiliaryNetworks | None = None,
     space: str = "z",
     init: str | Tensor | None = None,
-    steps: int = 200,
-    learning_rate: float | None = None,
-    pixel_weight: float = 0.2,
-    feature_weight: float = 1.0,
+    steps: Steps = 200,
+    learning_rate: Positive | None = None,
+    pixel_weight: Weight = 0.2,
+    feature_weight: Weight = 1.0,
     keep: str = "best",
-    patience: int | None = None,
-    tolerance: float = 1e-3,
+    patience: Count | None = None,
+    tolerance: Weight = 1e-3,
     max_norm: float | None = None,
-    noise: bool = True,
-    restarts: int = 0,
-    batch_size: int = 8,
-    dtype: torch.dtype = torch.float32,
-    channels_last: bool = False,
-    seed: int = 0,
+    noise: Flag = True,
+    restarts: Restarts = 0,
+    batch_size: Count = 1,
+    dtype: Floating = torch.float32,
+    channels_last: Flag = False,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Projection:
     """Find latents whose pictures look like given ones.
+
+    With batch_size 1 a picture's result is the same to the bit whatever other pictures are given and in whatever order,
+    on one machine with one number of threads and one set of versions; on CUDA as far as its kernels repeat themselves.
 
     Args:
         generator, discriminator: copies of them are frozen, folded and cast; they themselves are left alone. What
@@ -122,20 +130,26 @@ def project(
             out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
         noise: in w and w+ search each picture's noise maps too.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
-        batch_size: pictures that are worked on at once (memory).
+        batch_size: pictures that are worked on at once. More are faster, and rounding then depends on the others.
         dtype, channels_last: of the networks. float32 and False are exact; bfloat16 is faster where the processor has
             it and moves the trajectory (see infer/bench.py).
-        seed: of random draws.
+        seed: of random draws; every picture gets the same.
         progress: see `Progress`; called per group of batch_size pictures.
 
     Raises:
         PhotograftError: shapes, ranges, spaces, starts or labels that do not fit.
         UnsupportedEdit: w or w+ of a generator that has none.
     """
-    _check(generator, target, keep)
+    _check_pictures(generator, target)
+    if keep not in ("best", "last"):
+        raise PhotograftError(f"keep must be best or last, not {keep!r}")
     moves = create_space(space, generator, auxiliary, max_norm, noise)
+    in_w = space in W_SPACES
+    if label is not None and len(label) != len(target):
+        raise PhotograftError(f"{len(label)} labels for {len(target)} pictures: give one for each")
+    if isinstance(init, Tensor):
+        check_start(init, len(target), generator, in_w)
     e = prepare(encoder, channels_last=channels_last)
-    starts = find_starts(generator, target, label, e, init, restarts, seed, in_w=space in W_SPACES)
     rate = learning_rate or LEARNING_RATES[space]
     settings = _Settings(steps, rate, keep == "last", patience, tolerance, seed, progress)
     g, d = prepare(generator, dtype, channels_last), prepare(discriminator, dtype, channels_last)
@@ -143,6 +157,10 @@ def project(
     for at in range(0, len(target), batch_size):
         chosen = slice(at, at + batch_size)
         part_label = None if label is None else label[chosen]
+        part_init = (
+            init[chosen].clone() if isinstance(init, Tensor) else init
+        )  # products round by memory's alignment too
+        starts = find_starts(generator, target[chosen], part_label, e, part_init, restarts, seed, in_w)
         objective = Objective(
             g,
             d,
@@ -152,8 +170,8 @@ def project(
             pixel_weight=pixel_weight,
             feature_weight=feature_weight,
         )
-        parts.append(_Descent(objective, starts[chosen], settings).run())
-    return _join(parts, label)
+        parts.append(_Descent(objective, starts, settings).run())
+    return replace(join(parts), label=label)
 
 
 @dataclass(frozen=True)
@@ -167,14 +185,19 @@ class _Settings:
     progress: Progress | None
 
 
-def _check(generator: Generator, target: Tensor, keep: str) -> None:
+def check_options(generator: Generator, target: Tensor, options: Mapping[str, Any]) -> None:
+    """Raise PhotograftError unless `project` takes these pictures and options: for calls that need not search."""
+    _check_pictures(generator, target)
+    check_arguments(project, {"generator": generator, "discriminator": None, "target": target, **options}, "projection")
+    check_space(options.get("space", "z"), generator, options.get("auxiliary"), options.get("max_norm"))
+
+
+def _check_pictures(generator: Generator, target: Tensor) -> None:
     r = generator.resolution
     if target.ndim != 4 or tuple(target.shape[1:]) != (3, r, r) or len(target) == 0:
         raise PhotograftError(f"pictures must be [N,3,{r},{r}], not {list(target.shape)}")
     if not bool((target.abs() <= 1.01).all()):
         raise PhotograftError("pictures must be in [-1,1]")
-    if keep not in ("best", "last"):
-        raise PhotograftError(f"keep must be best or last, not {keep!r}")
 
 
 class _Descent:
@@ -277,14 +300,16 @@ class _Descent:
         return curve.gather(0, self.iterations[winner][None])[0]
 
 
-def _join(parts: Sequence[Projection], label: Tensor | None) -> Projection:
+def join(parts: Sequence[Projection]) -> Projection:
+    """The pictures of several projections of the same kind as one."""
+
     def joined(values: Sequence[Tensor | None]) -> Tensor | None:
         there = [value for value in values if value is not None]
         return torch.cat(there) if there else None
 
     return Projection(
         latent=torch.cat([part.latent for part in parts]),
-        label=label,
+        label=joined([part.label for part in parts]),
         loss=torch.cat([part.loss for part in parts]),
         feature_curve=torch.cat([part.feature_curve for part in parts], dim=1),
         pixel_curve=torch.cat([part.pixel_curve for part in parts], dim=1),

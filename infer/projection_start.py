@@ -1,6 +1,5 @@
 """Where projection searches, and where it begins: the space of a name, and the latents that are tried first."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from models.base import Generator, StyleGenerator
 from models.encoder import Encoder
 from models.errors import PhotograftError, UnsupportedEdit
 from models.projection_step import prepare
+from models.schema import Positive, check, short
 from models.spaces import Space, WSpace, ZetaSpace, ZSpace
 
 W_SPACES = ("w", "w+")
@@ -25,29 +25,32 @@ class Starts:
     origin: Tensor
     informed: bool
 
-    def __getitem__(self, pictures: slice) -> "Starts":
-        return Starts(self.latent[:, pictures], self.origin[:, pictures], self.informed)
-
 
 def create_space(
     name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None, noise: bool
 ) -> Space:
-    """The space of this name. Raises PhotograftError where it does not exist or is not bounded as asked."""
-    if max_norm is not None and not max_norm > 0:
-        raise PhotograftError(f"max_norm is a positive bound of z, not {max_norm}")
+    """The space of this name. Raises PhotograftError as `check_space` does."""
+    check_space(name, generator, auxiliary, max_norm)
     if name == "z":
         return ZSpace(max_norm)
     if name == "zeta":
-        if auxiliary is None:
-            raise PhotograftError("projection in zeta needs the auxiliary networks A and B: choose another space")
         return ZetaSpace(prepare(auxiliary), max_norm)
-    if name not in W_SPACES:
-        raise PhotograftError(f"space must be one of {', '.join(SPACES)}, not {name!r}")
-    if not isinstance(generator, StyleGenerator):
-        raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
-    if max_norm is not None:
-        raise PhotograftError(f"max_norm bounds z: it cannot be given in space {name!r}")
+    assert isinstance(generator, StyleGenerator)
     return WSpace(generator, plus=name == "w+", noise=noise)
+
+
+def check_space(
+    name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None = None
+) -> None:
+    """Raise PhotograftError where a space of this name does not exist or is not bounded as asked."""
+    if name not in SPACES:
+        raise PhotograftError(f"space must be one of {', '.join(SPACES)}, not {short(name)}")
+    if max_norm is not None and not (check(Positive, max_norm, "max_norm, a bound of z,") and name not in W_SPACES):
+        raise PhotograftError(f"max_norm bounds z: it cannot be given in space {name!r}")
+    if name == "zeta" and auxiliary is None:
+        raise PhotograftError("projection in zeta needs the auxiliary networks A and B: choose another space")
+    if name in W_SPACES and not isinstance(generator, StyleGenerator):
+        raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
 
 
 def find_starts(
@@ -60,7 +63,7 @@ def find_starts(
     seed: int,
     in_w: bool,
 ) -> Starts:
-    """Starts of pictures, see `infer.projection.project` for the arguments.
+    """Starts of pictures, see `infer.projection.project` for the arguments; the random ones are the same for each.
 
     Args:
         in_w: as w+, which the mean of w can be; else as z.
@@ -68,9 +71,9 @@ def find_starts(
     Raises:
         PhotograftError: latents that do not fit, or a start that there is not.
     """
-    n, dim = len(target), generator.latent_dim
-    prior = generator.sample_latent((1 + restarts) * n, torch.Generator().manual_seed(seed)).view(1 + restarts, n, dim)
-    prior = prior.to(target)
+    n = len(target)
+    prior = generator.sample_latent(1 + restarts, torch.Generator().manual_seed(seed)).to(target)
+    prior = prior[:, None].expand(-1, n, -1)  # [1+restarts,N,latent_dim]
     init = init if init is not None else "mean" if encoder is None else "encoder"
     informed = isinstance(init, Tensor) or init == "encoder"
     if isinstance(init, Tensor):
@@ -88,18 +91,21 @@ def find_starts(
         first = prior[0]
     else:
         raise PhotograftError(f"init must be encoder, mean, random or latents, not {init!r}")
+    check_start(first, n, generator, in_w)
     if not (in_w and isinstance(generator, StyleGenerator)):
-        _check_start(first, [(n, dim)])
         z = torch.cat([first[None], prior[1:]])
         return Starts(z, z, informed)
-    _check_start(first, [(n, dim), (n, generator.num_ws, generator.w_dim)])
     with torch.no_grad():
         ws = [z if z.ndim == 3 else generator.mapping(z, label).to(target) for z in (first, *prior[1:])]
     unknown = torch.full_like(prior[0], torch.nan)
     return Starts(torch.stack(ws), torch.stack([unknown if first.ndim == 3 else first, *prior[1:]]), informed)
 
 
-def _check_start(start: Tensor, shapes: Sequence[tuple[int, ...]]) -> None:
+def check_start(start: Tensor, n: int, generator: Generator, in_w: bool) -> None:
+    """Raise PhotograftError unless these are finite latents to start n pictures from: z, or for in_w also w+."""
+    shapes: list[tuple[int, ...]] = [(n, generator.latent_dim)]
+    if in_w and isinstance(generator, StyleGenerator):
+        shapes.append((n, generator.num_ws, generator.w_dim))
     if tuple(start.shape) not in shapes or not bool(torch.isfinite(start).all()):
         fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
         raise PhotograftError(f"initial latents must be finite and {fitting}, not {list(start.shape)}")

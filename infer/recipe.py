@@ -8,19 +8,23 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from infer.compositing import DEFAULT_METHOD, Method
 from infer.delta import load_delta
 from infer.editor import Edit, Editor
-from infer.photo import Box, Photo, read_photo
+from infer.photo import Box, Photo
+from infer.photo_read import read_photo
 from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
+from models.reading import read_text
+from models.schema import FileName, Index, Name, PathText, Real, Schema, Settling, Share, Steps, Text, parse_json, short
 
 RECIPE_VERSION = 1
 
@@ -144,67 +148,115 @@ def pixels_hash(pixels: NDArray[np.uint8]) -> str:  # [H,W,3]
     return digest.hexdigest()
 
 
+# ---------------------------------------------------------------------- the file
+
+_Numbers = Annotated[tuple[Real, ...], Field(min_length=1, max_length=2**16, fail_fast=True)]
+_Rows = Annotated[tuple[_Numbers, ...], Field(min_length=1, max_length=64, fail_fast=True)]
+_Side = Annotated[int, Field(ge=1, le=2**20)]
+
+
+class _Version(BaseModel):
+    photograft_recipe: Any
+
+
+class _Model(Schema):
+    name: PathText
+    sha256: Text
+
+
+class _Photo(Schema):
+    path: PathText | None
+    pixels_sha256: Text
+    size: tuple[_Side, _Side]
+
+
+class _Found(Schema):
+    source: Text | None
+    loss: Real | None
+    iterations: Steps
+    settings: Annotated[dict[Name, bool | int | Real | Text], Field(max_length=100)]
+    z: _Numbers | None = None
+    w: _Rows | None = Field(None, alias="w+")
+    origin: _Numbers | None = None
+
+
+class _Region(Schema):
+    to: Text
+    mask: FileName
+    strength: Share
+
+
+class _Edit(Schema):
+    """The defaults are those of the time before an option was there."""
+
+    targets: Annotated[tuple[_Region, ...], Field(max_length=100)] = ()
+    layers: Annotated[tuple[Index, ...], Field(max_length=1000)] | None = None
+    method: Method = "poisson"
+    settle: Settling = 0
+    segmenter: Text = "deeplab"
+    lossless: bool = False
+
+
+class _File(Schema):
+    photograft_recipe: int
+    model: _Model
+    photo: _Photo
+    box: Text
+    located_by: Text
+    projection: _Found
+    edit: _Edit | None
+    files: Annotated[dict[Name, FileName], Field(max_length=100)]
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; files of masks are looked for beside it.
 
     Raises:
         PhotograftError: missing, not a recipe, of another version, or damaged.
     """
+    text = read_text(path, "recipe")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PhotograftError(f"recipe {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise PhotograftError(f"{path} is not a recipe: it holds no JSON") from error
-    if not isinstance(content, dict) or "photograft_recipe" not in content:
-        raise PhotograftError(f"{path} is not a recipe: give a .json that `edit` or `project` wrote")
-    if content["photograft_recipe"] != RECIPE_VERSION:
-        version = content["photograft_recipe"]
-        raise PhotograftError(f"{path} is a recipe of version {version!r}, this program reads {RECIPE_VERSION}")
-    try:
-        return _parse(content, path.absolute().parent)
+        version = parse_json(_Version, text, "").photograft_recipe
     except PhotograftError as error:
-        raise PhotograftError(f"recipe {path} is damaged: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise PhotograftError(f"recipe {path} is damaged: {what}") from error
+        raise PhotograftError(f"{path} is not a recipe: give a .json that `edit` or `project` wrote") from error
+    if version != RECIPE_VERSION:
+        raise PhotograftError(f"{path} is a recipe of version {short(version)}, this program reads {RECIPE_VERSION}")
+    where = f"recipe {path} is damaged"
+    content: _File = parse_json(_File, text, where)
+    try:
+        return _recipe(content, path.absolute().parent)
+    except PhotograftError as error:
+        raise PhotograftError(f"{where}: {error}") from error
 
 
-def _parse(content: dict[str, Any], folder: Path) -> Recipe:
-    photo, found, edit = content["photo"], content["projection"], content["edit"] or {}
-    origin, delta = found.get("origin"), content["files"].get("delta")
-    latent = torch.tensor(found["w+"] if "w+" in found else found["z"])
-    if latent.ndim != (2 if "w+" in found else 1) or latent.numel() == 0:
-        raise ValueError("its latent has no numbers")
-    method, layers = edit.get("method", "poisson"), edit.get("layers")  # the default of old ones
-    if method not in get_args(Method):
-        raise ValueError(f"unknown method {method!r}")
-    targets = [
-        Target(str(t["to"]), t["mask"] if t["mask"] in WHOLE_MASKS else folder / t["mask"], float(t["strength"]))
-        for t in edit.get("targets", [])
-    ]
+def _recipe(content: _File, folder: Path) -> Recipe:
+    found, edit, delta = content.projection, content.edit or _Edit(), content.files.get("delta")
+    latent = found.z if found.w is None else found.w
+    if latent is None or None not in (found.z, found.w):
+        raise PhotograftError("projection needs z or w+, and not both")
+    targets = [Target(t.to, t.mask if t.mask in WHOLE_MASKS else folder / t.mask, t.strength) for t in edit.targets]
     return Recipe(
-        model=str(content["model"]["name"]),
-        weights=str(content["model"]["sha256"]),
-        photo=None if photo["path"] is None else Path(photo["path"]),
-        pixels=str(photo["pixels_sha256"]),
-        size=(int(photo["size"][0]), int(photo["size"][1])),
-        box=Box.parse(content["box"]),
-        located=str(content["located_by"]),
-        source=None if found["source"] is None else str(found["source"]),
-        latent=_plain(latent.float()),
-        origin=None if origin is None else tuple(float(v) for v in origin),
+        model=content.model.name,
+        weights=content.model.sha256,
+        photo=None if content.photo.path is None else Path(content.photo.path),
+        pixels=content.photo.pixels_sha256,
+        size=content.photo.size,
+        box=Box.parse(content.box),
+        located=content.located_by,
+        source=found.source,
+        latent=_plain(torch.tensor(latent)),
+        origin=found.origin,
         delta=None if delta is None else folder / delta,
-        loss=None if found["loss"] is None else float(found["loss"]),
-        iterations=int(found["iterations"]),
-        settings=dict(found["settings"]),
+        loss=found.loss,
+        iterations=found.iterations,
+        settings=found.settings,
         targets=tuple(targets),
-        layers=None if layers is None else tuple(int(i) for i in layers),
-        method=method,
-        settle=int(edit.get("settle", 0)) if edit else None,
-        segmenter=str(edit.get("segmenter", "deeplab")),
-        lossless=bool(edit.get("lossless", False)),
-        files=dict(content["files"]),
+        layers=edit.layers,
+        method=edit.method,
+        settle=None if content.edit is None else edit.settle,
+        segmenter=edit.segmenter,
+        lossless=edit.lossless,
+        files=content.files,
     )
 
 

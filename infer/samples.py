@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.base import Generator, StyleGenerator
+from models.schema import Count, Index, Seed, Weight, bounded
 from models.zoo import Model
 
 
@@ -35,7 +36,8 @@ class Samples:
 
 
 @torch.no_grad()
-def draw(model: Model, n: int, *, seed: int = 0, truncation: float = 1.0, label: int | None = None) -> Samples:
+@bounded
+def draw(model: Model, n: Count, *, seed: Seed = 0, truncation: Weight = 1.0, label: Index | None = None) -> Samples:
     """n samples of a model.
 
     Args:
@@ -62,8 +64,9 @@ def truncated(generator: Generator, z: Tensor, label: Tensor | None, truncation:
 
 
 @torch.no_grad()
+@bounded
 def sample_rows(
-    model: Model, labels: Sequence[int], columns: int, truncation: float = 1.0, seed: int = 0
+    model: Model, labels: Sequence[Index], columns: Count, truncation: Weight = 1.0, seed: Seed = 0
 ) -> list[list[NDArray[np.uint8]]]:
     """Pictures uint8 [R,R,3], a row per class and a column per z; one row if the model is unconditional.
 

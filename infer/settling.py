@@ -17,6 +17,7 @@ from infer.edits.scbn import Region, region_weights
 from models.errors import PhotograftError, UnsupportedEdit
 from models.outline import shrunk, soft_iou
 from models.projection_step import Adam, prepare_once
+from models.schema import Positive, Steps, Weight, bounded
 from models.zoo import Model
 
 LEARNING_RATE = 0.1  # of Adam on z; it falls to zero
@@ -50,16 +51,17 @@ def settles(model: Model) -> bool:
     return model.projected is not None and model.projected.outline.fitted and model.generator.num_classes > 0
 
 
+@bounded
 def settle(
     model: Model,
     latent: Tensor,
     wanted: Wanted,
     show: Callable[[Tensor], Tensor],
     *,
-    steps: int,
-    learning_rate: float = LEARNING_RATE,
-    shape_weight: float = SHAPE_WEIGHT,
-    class_weight: float = CLASS_WEIGHT,
+    steps: Steps,
+    learning_rate: Positive = LEARNING_RATE,
+    shape_weight: Weight = SHAPE_WEIGHT,
+    class_weight: Weight = CLASS_WEIGHT,
 ) -> Tensor:
     """Latents whose edited pictures have the outlines and classes wanted.
 

@@ -15,6 +15,7 @@ from infer.projection import Progress
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
 from models.projection_step import FeatureExtractor, Objective, prepare
+from models.schema import Positive, Seed, Steps, Weight, Width, bounded
 
 STEPS = 100  # where a preset does not say
 # Of Adam, relative to each weight's root mean square, so that equalised and plain weights move alike. One photo,
@@ -30,6 +31,7 @@ NEIGHBOURS = 8  # pictures that are held, one at each step in turn
 NEARNESS = 0.5  # of the way from the photo's latent to a random one
 
 
+@bounded
 def tune(
     generator: Generator,
     discriminator: FeatureExtractor,
@@ -38,13 +40,13 @@ def tune(
     label: Tensor | None = None,
     *,
     delta: Delta | None = None,
-    steps: int = STEPS,
-    rate: float = RATE,
-    rank: int = RANK,
-    locality: float = LOCALITY,
-    pixel_weight: float = 0.2,
-    feature_weight: float = 1.0,
-    seed: int = 0,
+    steps: Steps = STEPS,
+    rate: Positive = RATE,
+    rank: Width = RANK,
+    locality: Weight = LOCALITY,
+    pixel_weight: Weight = 0.2,
+    feature_weight: Weight = 1.0,
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> tuple[Delta, float]:
     """Fit a copy of a generator to one picture at its latent.

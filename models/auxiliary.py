@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from models.base import Configurable
 from models.errors import PhotograftError
 from models.registry import auxiliaries
+from models.schema import Dim
 
 
 @auxiliaries.register("mlp")
@@ -20,7 +21,7 @@ class AuxiliaryNetworks(Configurable):
     """
 
     def __init__(
-        self, latent_dim: int = 128, zeta_dim: int = 10000, hidden_a: int = 1000, hidden_b: int = 1000
+        self, latent_dim: Dim = 128, zeta_dim: Dim = 10000, hidden_a: Dim = 1000, hidden_b: Dim = 1000
     ) -> None:
         super().__init__()
         self.config = {

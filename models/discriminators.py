@@ -5,7 +5,7 @@
   ImageNet features after random mixing, here with class projection and a classifier fitted to real pictures beside it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +20,7 @@ from models.features import FeatureNetwork, create_features
 from models.outline import Outline
 from models.registry import discriminators
 from models.resampling import pooled_conv, resize
+from models.schema import Classes, Flag, Name, Pixels, Seen, Side, Width, Widths
 
 SN_LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the blocks' outputs in units of ch
     "snresnet_64": (1, 2, 4, 8, 16),  # the only one whose last block halves the resolution too: give last_down
@@ -128,7 +129,7 @@ class SNProjectionDiscriminator(Configurable):
     """
 
     def __init__(
-        self, channels: Sequence[int], num_classes: int = 0, hidden: str = "in", last_down: bool = False
+        self, channels: Widths, num_classes: Classes = 0, hidden: Side = "in", last_down: Flag = False
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
@@ -243,12 +244,12 @@ class ProjectedDiscriminator(Configurable):
 
     def __init__(
         self,
-        num_classes: int,
-        resolution: int,
-        features: str = "mobilenet_v2",
-        mixed_channels: int = 64,
-        head_channels: int = 128,
-        sees: int | None = None,
+        num_classes: Classes,
+        resolution: Pixels,
+        features: Name = "mobilenet_v2",
+        mixed_channels: Width = 64,
+        head_channels: Width = 128,
+        sees: Seen | None = None,
     ) -> None:
         super().__init__()
         self.sees = resolution if sees is None else sees

@@ -5,7 +5,6 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -18,6 +17,7 @@ from models.features import MobileNetV2, create_features
 from models.generators.sngan import ConditionalBatchNorm2d
 from models.registry import encoders
 from models.resampling import resize
+from models.schema import BottomWidth, Classes, Dim, Name, Seen, Share, Width, Widths
 
 
 class Encoder(Configurable, ABC):
@@ -78,7 +78,7 @@ class ResNetEncoder(Encoder):
     """
 
     def __init__(
-        self, channels: Sequence[int], latent_dim: int = 128, num_classes: int = 0, bottom_width: int = 4
+        self, channels: Widths, latent_dim: Dim = 128, num_classes: Classes = 0, bottom_width: BottomWidth = 4
     ) -> None:
         super().__init__()
         self.config = {
@@ -128,12 +128,12 @@ class FeatureEncoder(Encoder):
 
     def __init__(
         self,
-        latent_dim: int = 128,
-        resolution: int = 64,
-        width: int = 128,
-        hidden: int = 512,
-        noise: float = 0.5,
-        features: str = "mobilenet_v2",
+        latent_dim: Dim = 128,
+        resolution: Seen = 64,
+        width: Width = 128,
+        hidden: Width = 512,
+        noise: Share = 0.5,
+        features: Name = "mobilenet_v2",
     ) -> None:
         super().__init__()
         self.config = {

@@ -1,6 +1,7 @@
 """Frozen ImageNet feature networks: what projected discriminators, the loop's encoder and the judges look through."""
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from models.errors import PhotograftError
 from models.files import read_tensors
+from models.schema import short
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -167,6 +169,11 @@ def _torchvision_mobilenet_v2() -> FeatureNetwork:
 _NETWORKS = {"mobilenet_v2": _embedded_mobilenet_v2, "torchvision_mobilenet_v2": _torchvision_mobilenet_v2}
 
 
+@lru_cache(maxsize=1)
+def _empty_mobilenet_v2() -> FeatureNetwork:
+    return MobileNetV2(tensorflow=True).fold()
+
+
 def create_features(name: str) -> FeatureNetwork:
     """A frozen feature network: "mobilenet_v2" (embedded) or "torchvision_mobilenet_v2" (cached or downloaded).
 
@@ -174,5 +181,7 @@ def create_features(name: str) -> FeatureNetwork:
         PhotograftError: unknown name, or weights that cannot be had.
     """
     if name not in _NETWORKS:
-        raise PhotograftError(f"unknown feature network {name!r}: choose from {', '.join(_NETWORKS)}")
+        raise PhotograftError(f"unknown feature network {short(name)}: choose from {', '.join(_NETWORKS)}")
+    if torch.get_default_device().type == "meta":  # only its shapes are asked for
+        return _empty_mobilenet_v2()
     return _NETWORKS[name]()

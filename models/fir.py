@@ -26,7 +26,7 @@ class Fir(nn.Module):
     def __init__(self, taps: Sequence[float]) -> None:
         super().__init__()
         line = torch.tensor(taps, dtype=torch.float32)
-        if len(taps) == 0 or len(taps) % 2 or not bool(line.sum() != 0):
+        if len(taps) == 0 or len(taps) % 2 or not abs(sum(taps)) > 1e-6:
             raise PhotograftError(f"a resampling filter has an even number of taps and a sum, not {list(taps)}")
         self.reach = len(taps) // 2
         line = line / line.sum()

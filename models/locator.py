@@ -21,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from models.base import Configurable
 from models.files import load_network
 from models.registry import locators
+from models.schema import Share, Width
 from models.segmentation import load_deeplab
 
 LOCATOR_WEIGHTS = Path(__file__).parent / "weights" / "locator.safetensors"
@@ -87,7 +88,7 @@ class HeadLocator(Configurable):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, width: int = 96, dropout: float = 0.1) -> None:
+    def __init__(self, width: Width = 96, dropout: Share = 0.1) -> None:
         super().__init__()
         self.config = {"width": width, "dropout": dropout}
         self.backbone = Backbone()

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from models.base import Configurable, Generator
 from models.errors import PhotograftError
+from models.schema import check_arguments, short
 
 T = TypeVar("T", bound=Configurable)
 
@@ -28,14 +29,16 @@ class Registry(Generic[T]):
 
         return decorate
 
-    def create(self, name: str, **config: Any) -> T:
-        """Build a network with fresh weights. Raises PhotograftError for an unknown name or unfitting config."""
+    def create(self, name: str, /, **config: Any) -> T:
+        """Build a network with fresh weights.
+
+        Raises:
+            PhotograftError: an unknown name, or a config that is not as the class's annotations say.
+        """
         if name not in self._classes:
-            raise PhotograftError(f"unknown {self.kind} {name!r}{suggest(name, self._classes)}")
-        try:
-            return self._classes[name](**config)
-        except TypeError as error:
-            raise PhotograftError(f"config does not fit {self.kind} {name!r}: {error}") from error
+            raise PhotograftError(f"unknown {self.kind} {short(name)}{suggest(name, self._classes)}")
+        check_arguments(self._classes[name], config, f"config does not fit {self.kind} {name!r}")
+        return self._classes[name](**config)
 
     def name_of(self, network: Configurable) -> str:
         """The name under which a network's class is registered."""
@@ -51,7 +54,7 @@ class Registry(Generic[T]):
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """': did you mean ...?' for an error line, or the known names when nothing is near."""
-    names = list(known)
+    names, name = list(known), name[:200]  # comparing takes time
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [n for n in names if name.lower() in n.lower()]
     if near:
         return f": did you mean {', '.join(near[:5])}?"

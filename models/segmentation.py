@@ -19,7 +19,8 @@ from torchvision.models import mobilenet_v2
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv3_resnet50
 
 from models.errors import PhotograftError
-from models.files import check_finite, read_tensors
+from models.files import read_tensors
+from models.reading import check_finite
 from models.resampling import resize_pixels
 
 DEEPLAB_WEIGHTS = Path(__file__).parent / "weights" / "deeplabv3_mnv2_voc.safetensors"
@@ -83,6 +84,8 @@ class DeepLabV3(nn.Module):
 def load_deeplab(path: Path = DEEPLAB_WEIGHTS) -> DeepLabV3:
     """The network with the weights of a safetensors file, in evaluation mode. Raises `PhotograftError`."""
     network = DeepLabV3()
+    if torch.get_default_device().type == "meta":  # only its shapes are asked for
+        return network.eval().requires_grad_(False)
     state = read_tensors(path)
     for key, value in network.state_dict().items():
         if key.endswith("num_batches_tracked"):  # a counter of training, absent from converted weights

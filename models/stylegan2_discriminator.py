@@ -4,7 +4,7 @@ Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), F
 a mapping network of "Training Generative Adversarial Networks with Limited Data" (2020).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from models.equalized import EqualConv2d, EqualLinear, Mapping, activate
 from models.errors import PhotograftError
 from models.fir import Fir
 from models.registry import discriminators
+from models.schema import Architecture, Channels, Classes, Layers, Positive, Taps, Width, Widths
 
 BASE = 4  # height and width of the last features
 ARCHITECTURES = ("resnet", "skip", "orig")
@@ -81,20 +82,22 @@ class StyleGAN2Discriminator(Configurable):
 
     def __init__(
         self,
-        channels: Sequence[int],
-        num_classes: int = 0,
-        architecture: str = "resnet",
-        conv_clamp: float | None = None,
-        group_size: int | None = 4,
-        group_channels: int = 1,
-        mapping: Sequence[int] = (512,) * 8,
-        embedding: int | None = None,
-        mapping_rate: float = 0.01,
-        taps: Sequence[float] = TAPS,
+        channels: Widths,
+        num_classes: Classes = 0,
+        architecture: Architecture = "resnet",
+        conv_clamp: Positive | None = None,
+        group_size: Width | None = 4,
+        group_channels: Channels = 1,
+        mapping: Layers = (512,) * 8,
+        embedding: Width | None = None,
+        mapping_rate: Positive = 0.01,
+        taps: Taps = TAPS,
     ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
             raise PhotograftError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
+        if group_channels and channels[0] % group_channels:
+            raise PhotograftError(f"{channels[0]} channels do not divide into {group_channels} of minibatch deviation")
         embedding = mapping[-1] if embedding is None else embedding
         self.config: dict[str, Any] = {
             "channels": list(channels),

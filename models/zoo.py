@@ -4,8 +4,9 @@ A model is a generator with the networks that projection needs. It is found by i
 disk (`folder/my-model` for `folder/my-model.generator.safetensors` and its neighbours, which `train.py export` writes).
 """
 
-import math
+import re
 from dataclasses import dataclass, field, replace
+from os.path import isdir, isfile  # False where pathlib raises: names that are too long
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from models.errors import PhotograftError
 from models.features import WEIGHTS
 from models.files import NetworkFile, load_network, sha256
 from models.registry import suggest
+from models.schema import PathText, check, short
 
 DEFAULT = "sngan-heads-128"
+_NUMBER = re.compile(r"[0-9]{1,9}")
 PARTS = {  # of the files' names -> kind of network
     "generator": "generator",
     "discriminator": "discriminator",
@@ -94,30 +97,38 @@ class Model:
         return Path(self.name).name
 
     def class_index(self, name: str) -> int:
-        """Label of a class by its name (or its number); case, hyphens and underscores do not matter.
+        """Label of a class by its name, or by its number in plain digits; case and hyphens between words do not matter.
 
         Raises:
-            PhotograftError: unknown name, with the nearest ones; or a word that several classes share.
+            PhotograftError: unknown name, with the nearest ones; or a word or number that may mean several classes.
         """
         if not self.class_names:
             raise PhotograftError(f"model {self.name} is unconditional: it has no classes")
+        check(str, name, "class")
+        if self.class_names.count(name) == 1:
+            return self.class_names.index(name)
         wanted = _plain(name)
         plain = [_plain(known) for known in self.class_names]
-        if wanted in plain:
-            return plain.index(wanted)
-        if wanted.isdecimal() and int(wanted) < len(plain):
-            return int(wanted)
-        partly = [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
-        if len(partly) == 1:
-            return partly[0]
-        if partly:
-            names = ", ".join(self.class_names[i] for i in partly[:12]) + (", ..." if len(partly) > 12 else "")
-            raise PhotograftError(f"class {name!r} could be any of: {names}")
-        raise PhotograftError(f"unknown class {name!r}{suggest(wanted, self.class_names)} (infer.py classes lists all)")
+        found = [i for i, known in enumerate(plain) if known == wanted]
+        if not found and _NUMBER.fullmatch(wanted):
+            found = [i for i, known in enumerate(plain) if _NUMBER.fullmatch(known) and int(known) == int(wanted)]
+            if wanted == str(int(wanted)) and int(wanted) < len(plain) and int(wanted) not in found:
+                found.append(int(wanted))  # beside a class that is called "007" it is not clear what "7" means
+        found = found or [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            shown = [self.class_names[i] for i in found[:12]]
+            shown = [f"{text} ({i})" if shown.count(text) > 1 else text for i, text in zip(found, shown, strict=False)]
+            more = ", ..." if len(found) > 12 else ""
+            raise PhotograftError(f"class {short(name)} could be any of: {', '.join(shown)}{more}")
+        near = suggest(wanted, self.class_names)
+        raise PhotograftError(f"unknown class {short(name)}{near} (infer.py classes lists all)")
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("-", " ").replace("_", " ").split())
+    """A name without case, and with spaces for the hyphens between its words; "-1" stays what it is."""
+    return " ".join(re.sub(r"(?<=\w)[-_ ]+(?=\w)", " ", name.lower()).split())
 
 
 def model_stem(name: str) -> Path:
@@ -129,19 +140,21 @@ def model_stem(name: str) -> Path:
     Raises:
         PhotograftError: an unknown name, a folder, or a file that does not exist.
     """
-    if name in ZOO:
+    if check(PathText, name, "model") in ZOO:
         return ZOO[name].stem
     path = Path(name).expanduser()
-    if path.name and path.with_name(path.name + ".generator.safetensors").is_file():
+    if path.name and isfile(path.with_name(path.name + ".generator.safetensors")):
         return path
-    if name and path.is_dir():
+    if name and isdir(path):
         raise PhotograftError(f"model {name!r} is a folder: give the .generator.safetensors in it")
     for suffix in (".generator.safetensors", ".safetensors"):
         if path.name.endswith(suffix) and path.name != suffix:
-            if not path.is_file():
-                raise PhotograftError(f"model {name!r}: no such file")
+            if not isfile(path):
+                raise PhotograftError(f"model {short(name)}: no such file")
             return path.with_name(path.name.removesuffix(suffix))
-    raise PhotograftError(f"unknown model {name!r}{suggest(name, ZOO)} (or give the path of a .generator.safetensors)")
+    raise PhotograftError(
+        f"unknown model {short(name)}{suggest(name, ZOO)} (or give the path of a .generator.safetensors)"
+    )
 
 
 def model_files(stem: Path) -> dict[str, Path]:
@@ -182,7 +195,7 @@ def load_model(name: str = DEFAULT) -> Model:
         **others,
         **_classes(header, generator.num_classes),
         hashes={path.name: sha256(path) for path in paths.values()},
-        projection_learning_rate=_learning_rate(loaded["auxiliary"][1]) if "auxiliary" in loaded else None,
+        projection_learning_rate=loaded["auxiliary"][1].known.learning_rate if "auxiliary" in loaded else None,
     )
 
 
@@ -198,19 +211,11 @@ def with_encoder(model: Model, path: Path) -> Model:
     return replace(model, encoder=encoder, hashes=hashes | {path.name: sha256(path)})
 
 
-def _learning_rate(header: NetworkFile) -> float | None:
-    """The rate that the file of A and B names for projection, if any."""
-    rate = header.info.get("learning_rate")
-    if rate is None:
-        return None
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
-        raise PhotograftError(f"{header.path} is damaged: its learning_rate is {rate!r}, not a positive number")
-    return float(rate)
-
-
 def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Path]) -> None:
-    """Raise PhotograftError unless the networks have one z and one list of classes."""
+    """Raise PhotograftError unless the networks have one z and one list of classes, and lie under their own names."""
     for kind, network in others.items():
+        if isinstance(network, ProjectedDiscriminator) != (kind == "projected"):
+            raise PhotograftError(f"{paths[kind]} holds a {type(network).__name__}: rename the file")
         latents = getattr(network, "latent_dim", generator.latent_dim)
         if latents != generator.latent_dim:
             raise PhotograftError(f"{paths[kind]} has {latents} latents, the generator {generator.latent_dim}")
@@ -221,13 +226,11 @@ def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Pa
 
 def _classes(header: NetworkFile, count: int) -> dict[str, Any]:
     """Names, groups and distribution of the classes, from a generator's file or made up where it says nothing."""
-    names = header.info.get("class_names") or [f"class {i}" for i in range(count)]
-    groups = header.info.get("groups") or [0] * count
-    group_names = header.info.get("group_names") or ["all"]
-    distribution = header.info.get("distribution") or [1 / max(count, 1)] * count
-    for what, values in (("class names", names), ("groups", groups), ("shares", distribution)):
-        if len(values) != count:
-            raise PhotograftError(f"{header.path} is damaged: {len(values)} {what} for {count} classes")
-    if groups and not 0 <= min(groups) <= max(groups) < len(group_names):
-        raise PhotograftError(f"{header.path} is damaged: groups without a name")
-    return {"class_names": names, "groups": groups, "group_names": group_names, "distribution": distribution}
+    known = header.known
+    known.check_classes(count, header.path)
+    return {
+        "class_names": known.class_names or [f"class {i}" for i in range(count)],
+        "groups": known.groups or [0] * count,
+        "group_names": known.group_names or ["all"],
+        "distribution": known.distribution or [1 / max(count, 1)] * count,
+    }

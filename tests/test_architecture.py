@@ -21,7 +21,7 @@ ALLOWED = {
     "infer": ("infer", "models", "data"),
     "train": ("train", "models", "data"),
     "models": ("models",),
-    "data": ("data", "models.errors"),
+    "data": ("data", "models.errors", "models.terminal"),
 }
 LIGHTNING = ("pytorch_lightning", "lightning", "lightning_fabric")
 FOREIGN_LIBRARIES = ("tensorflow", "tensorflow_hub", "h5py", "dill", "cloudpickle", "joblib")
@@ -116,6 +116,30 @@ def lightning_reachable_from_infer(root: Path) -> list[str]:
                     found.append(" -> ".join([*chain, name]))
                 else:
                     chains.append([*chain, name])
+    return found
+
+
+WRITER = "models.writing"
+WRITES = {"write_text", "write_bytes", "savefig", "save_file", "mkdtemp", "mkstemp"}
+
+
+def other_writers(root: Path) -> list[str]:
+    """Files written elsewhere than in `models/writing.py`, which leaves them whole or not at all."""
+    found = []
+    for module, path in source_files(root):
+        if module == WRITER:
+            continue
+        tree = parse(path)
+        spell = resolved_names(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                name = spell(node.func)
+                last = name.split(".")[-1]
+                texts = [ast.literal_eval(arg) for arg in node.args if isinstance(arg, ast.Constant)]
+                opens = last == "open" and any(isinstance(t, str) and re.fullmatch("[wxa]b?t?[+]?", t) for t in texts)
+                in_memory = last == "savefig" and node.args and ast.unparse(node.args[0]) == "stream"
+                if opens or (last in WRITES and not in_memory) or name in ("os.replace", "os.rename", "torch.save"):
+                    found.append(f"{path.relative_to(root)}:{node.lineno}: {last} belongs in {WRITER}")
     return found
 
 
@@ -217,6 +241,7 @@ def machine_traces(root: Path) -> list[str]:
 CHECKERS = (
     wrong_directions,
     lightning_reachable_from_infer,
+    other_writers,
     hub_loads,
     foreign_formats,
     foreign_files,
@@ -275,6 +300,10 @@ PLANTED = [
     (lightning_reachable_from_infer, "infer/a.py", "from lightning.pytorch import Trainer"),
     (lightning_reachable_from_infer, "infer/a.py", "from data.module import Images"),
     (lightning_reachable_from_infer, "data/folders.py", "from data import module"),
+    (other_writers, "infer/a.py", "from pathlib import Path\nPath('x').write_text('y')"),
+    (other_writers, "train/a.py", "with open('x', 'wb') as file:\n    pass"),
+    (other_writers, "train/a.py", "import os\nos.replace('x', 'y')"),
+    (other_writers, "models/a.py", "from safetensors.torch import save_file\nsave_file({}, 'x')"),
     (hub_loads, "infer/a.py", "import torch\ntorch.hub.load('a', 'b')"),
     (hub_loads, "models/a.py", "from torch import hub\nhub.load('a', 'b')"),
     (hub_loads, "models/a.py", "from torch.hub import load as fetch\nfetch('a', 'b')"),

@@ -12,13 +12,17 @@ import inspect
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
+from models.terminal import orderly, reader_gone, robust_streams, visible
+from train.checkpoint import Resumable, read_resumable
 from train.projection import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -43,6 +47,16 @@ class TrainingCLI(LightningCLI):
         """Lightning's hook: add them."""
         for name, text in SHORT.items():
             parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{text} (encoder_*, auxiliary_*)")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Lightning's step, which looks into the checkpoint right after it.
+
+        Raises:
+            PhotograftError: a checkpoint from which no training of ours goes on.
+        """
+        super().parse_arguments(parser, args)
+        path = self.config["fit"].get("ckpt_path") if self.config.get("subcommand") == "fit" else None
+        self._kept = None if path is None else (Path(path), read_resumable(Path(path)))
 
     def before_instantiate_classes(self) -> None:
         """Lightning's hook: give them to the module, and leave a precision that would only slow the training down.
@@ -85,6 +99,44 @@ class TrainingCLI(LightningCLI):
             if cause is None:
                 raise
             raise cause from error
+
+    def fit(self, **arguments: Any) -> None:
+        """Lightning's step: train, from a checkpoint if one is given.
+
+        Raises:
+            PhotograftError: a checkpoint that is none of ours, or does not fit what is trained.
+        """
+        if self._kept is None:
+            self.trainer.fit(**arguments)
+            return
+        path, kept = self._kept
+        begun = _Begun(path, kept)
+        self.trainer.callbacks.append(begun)  # type: ignore[attr-defined]
+        try:
+            self.trainer.fit(**{**arguments, "weights_only": True})
+        except PhotograftError:
+            raise
+        except Exception as error:
+            if begun.begun:
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise PhotograftError(f"{path} does not fit this training: {reason:.300}") from error
+
+
+class _Begun(Callback):
+    """Looks at what a training has taken from its checkpoint, and knows that it has begun."""
+
+    def __init__(self, path: Path, kept: Resumable) -> None:
+        self._path, self._kept, self.begun = path, kept, False
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's hook."""
+        self._kept.check_optimizers(trainer.optimizers, self._path)
+        self.begun = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning's hook."""
+        self.on_sanity_check_start(trainer, pl_module)
 
 
 def run(args: list[str] | None = None) -> LightningCLI:
@@ -138,7 +190,7 @@ def run_export(args: list[str]) -> None:
         "learning_rate": options.learning_rate,
     }
     for path in export(options.checkpoint, options.out, **flags):
-        print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
+        print(f"{visible(path)}  {path.stat().st_size / 2**20:.1f} MiB")
 
 
 def run_outline(args: list[str]) -> None:
@@ -156,21 +208,46 @@ def run_outline(args: list[str]) -> None:
     path, found = teach_outline(options.pop("model"), options.pop("data"), **options)
     for kind, value in found.items():
         print(f"IoU with DeepLab on {kind} held out, median: {value:.3f}")
-    print(path)
+    print(visible(path))
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are one line and exit code 2."""
+    """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
+    robust_streams()
+    command = {"export": run_export, "outline": run_outline}.get(" ".join(sys.argv[1:2]))
     try:
-        if sys.argv[1:2] == ["export"]:
-            run_export(sys.argv[2:])
-        elif sys.argv[1:2] == ["outline"]:
-            run_outline(sys.argv[2:])
+        if command is None:
+            _fit()
         else:
-            run()
+            with orderly() as signals:
+                command(sys.argv[2:])
     except PhotograftError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_refusal(str(error)))
+    except BrokenPipeError:
+        sys.exit(reader_gone())
+    except OSError as error:  # folders and disks
+        sys.exit(_refusal(f"{error.filename or 'files'}: {error.strerror or error}"))
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(signals.code if command else 130)
+
+
+def _refusal(text: str) -> int:
+    print(f"error: {visible(' '.join(text.split()))}", file=sys.stderr)
+    return 2
+
+
+def _fit() -> None:
+    """Lightning handles signals itself: it ends the step, or tears down, but its exit codes say neither."""
+    try:
+        run()
+    except SIGTERMException:
+        print("error: terminated; the last checkpoint is kept", file=sys.stderr)
+        sys.exit(143)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise end.__context__ from None
+        raise
 
 
 if __name__ == "__main__":

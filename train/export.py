@@ -1,51 +1,40 @@
 """From a training checkpoint to the safetensors files that `infer.py` reads."""
 
 import math
-import pickle
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
-from models.files import load_state, save_network
+from models.files import Info, load_state, network_writer
+from models.reading import check_finite
 from models.registry import KINDS
+from models.schema import bounded, short
+from models.writing import Writer, write_files
+from train.checkpoint import Checkpoint, Described, read_checkpoint
 from train.codes import widen
 from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
 
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of ours, without running anything that it may carry.
-
-    Raises:
-        PhotograftError: missing, damaged, or written by something else.
-    """
-    if not path.is_file():
-        raise PhotograftError(f"checkpoint not found: {path}")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).split("\n")[0] or type(error).__name__
-        raise PhotograftError(f"{path} is damaged or not a checkpoint: {reason}") from error
-    if not isinstance(checkpoint, dict) or "networks" not in checkpoint:
-        raise PhotograftError(f"{path} was not written by Photograft's training: it names no networks")
-    return checkpoint
+Batches = Annotated[int, Field(ge=0, le=10_000)]
 
 
+@bounded
 def export(
     checkpoint: Path,
     out: Path,
     *,
     average: bool = True,
-    standing: int = 64,
+    standing: Batches = 64,
     spread: float = 1.0,
     half: bool = True,
     learning_rate: float | None = None,
 ) -> list[Path]:
-    """Write one file per network: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
+    """Write one file per network, all or none: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
 
     Args:
         checkpoint: a `.ckpt` of `train.py fit`.
@@ -65,50 +54,70 @@ def export(
         PhotograftError: a checkpoint that is missing, damaged or not ours, a folder that cannot be written, or a
             learning rate that is not positive or for a checkpoint without auxiliary networks.
     """
+    if not out.name:
+        raise PhotograftError(f"{out}: give a folder and the stem of the files, such as out/my-model")
     content = read_checkpoint(checkpoint)
-    state: dict[str, Tensor] = content["state_dict"]
     info = _info(content, learning_rate, checkpoint)
-    if not 0 < spread < math.inf or (spread != 1 and "generator" not in content["networks"]):
+    if not 0 < spread < math.inf or (spread != 1 and "generator" not in content.networks):
         raise PhotograftError(f"--spread is {spread}: give a positive number, and a checkpoint with a generator")
-    written = []
-    for role, description in content["networks"].items():
-        kind, family = description["kind"], description["family"]
-        network = KINDS[kind].create(family, **description["config"])
-        prefix = f"ema.{role}." if average and f"ema.{role}." in _prefixes(state, 2) else f"{role}."
-        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    jobs: dict[Path, Writer] = {}
+    for role, described in content.networks.items():
+        prefix = f"ema.{role}." if average and f"ema.{role}." in _prefixes(content.state_dict, 2) else f"{role}."
+        part = {key.removeprefix(prefix): t for key, t in content.state_dict.items() if key.startswith(prefix)}
+        network = _filled(described, part, content.classes, checkpoint)
         if isinstance(network, Generator):
-            if any(".parametrizations." in key for key in part):
-                add_group_tables(network, torch.tensor(info["groups"]))
-            load_state(network, part, checkpoint)
             network = folded(network)
             if average and standing:
-                measure_statistics(network, torch.tensor(info["distribution"]), standing)
+                measure_statistics(network, torch.tensor(content.classes.distribution), standing)
             if isinstance(network, StyleGenerator):  # training has no use for it
                 with torch.no_grad():
                     network.w_mean.copy_(network.sampled_w_mean())
-        else:
-            load_state(network, part, checkpoint)
-        if spread != 1 and kind in ("generator", "encoder"):
+        if spread != 1 and described.kind in ("generator", "encoder"):
             widen(network, spread)
-        name = "projected" if family == "projected" else kind
+        check_finite(network.state_dict(), checkpoint)
+        name = "projected" if described.family == "projected" else described.kind
         path = out.with_name(f"{out.name}.{name}.safetensors")
-        save_network(path, network, kind, info, torch.float16 if half else torch.float32)
-        written.append(path)
-    return written
+        if path in jobs:
+            raise PhotograftError(f"{checkpoint} holds two networks for {path.name}: it is damaged")
+        if path.exists() and path.samefile(checkpoint):
+            raise PhotograftError(f"{path} is the checkpoint itself: choose another name")
+        jobs[path] = network_writer(network, described.kind, info, torch.float16 if half else torch.float32)
+    write_files(jobs)
+    return list(jobs)
 
 
-def _info(content: dict[str, Any], learning_rate: float | None, checkpoint: Path) -> dict[str, Any]:
+def _filled(described: Described, state: dict[str, Tensor], classes: Info, checkpoint: Path) -> Any:
+    """A network with its weights, which are known to fit it before it takes any memory."""
+    if described.kind not in KINDS:
+        raise PhotograftError(f"{checkpoint} is damaged: unknown kind of network {short(described.kind)}")
+    for device, tensors in (("meta", {key: t.to("meta") for key, t in state.items()}), ("cpu", state)):
+        with torch.device(device):
+            try:
+                network = KINDS[described.kind].create(described.family, **described.config)
+            except PhotograftError as error:
+                raise PhotograftError(f"{checkpoint} is damaged: {error}") from error
+            if isinstance(network, Generator):
+                classes.check_classes(network.num_classes, checkpoint)
+                if network.num_classes and not (classes.groups and classes.distribution):
+                    raise PhotograftError(f"{checkpoint} is damaged: it says nothing of the classes")
+                if any(".parametrizations." in key for key in state):
+                    add_group_tables(network, torch.tensor(classes.groups, device="cpu"))
+            load_state(network.to(device), tensors, checkpoint)
+    return network
+
+
+def _info(content: Checkpoint, learning_rate: float | None, checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint's files say about themselves."""
-    state: dict[str, Tensor] = content["state_dict"]
-    info = dict(content.get("classes", {})) | {k: int(state[k]) for k in ("images_seen", "steps") if k in state}
-    if "images_before" in state:  # the trainings that this one started from belong to the weights' history
-        info["images_seen"] += int(state["images_before"])
-    if "generator" in content:  # sha256 of the file that E, or A and B, belong to
-        info["generator"] = content["generator"]
-    if "projection_rate" in content:
-        info["learning_rate"] = content["projection_rate"]
+    info = content.classes.model_dump(exclude_unset=True)
+    info |= {name: content.count(name) for name in ("images_seen", "steps") if name in content.state_dict}
+    if "images_before" in content.state_dict:  # the trainings that this one started from belong to the history
+        info["images_seen"] = content.count("images_seen") + content.count("images_before")
+    if content.generator is not None:
+        info["generator"] = content.generator
+    if content.projection_rate is not None:
+        info["learning_rate"] = content.projection_rate
     if learning_rate is not None:
-        if "auxiliary" not in content["networks"]:
+        if "auxiliary" not in content.networks:
             raise PhotograftError(f"--learning-rate is kept with auxiliary networks, and {checkpoint} has none")
         if not 0 < learning_rate < math.inf:
             raise PhotograftError(f"--learning-rate is {learning_rate}: give a positive number")

@@ -21,10 +21,12 @@ from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.files import read_header
 from models.resampling import resize
+from models.schema import short
 from train.adversaries import Adversary, ProjectedAdversary, StyleGAN2Adversary
 from train.augment import Augmentation
 from train.codes import whiten
 from train.counters import Counting
+from train.divergence import check_terms
 from train.graph import StepGraphs, set_recordable
 from train.networks import Network, build_encoder, build_generator, describe, update_average
 from train.prior import Prior
@@ -190,7 +192,7 @@ class GAN(Counting):
         data = self._data
         self.generator = build_generator(self.specification, data, self.group_tables, self.init_generator)
         if self.init_generator is not None:
-            self.images_before = int(read_header(Path(self.init_generator)).info.get("images_seen", 0))
+            self.images_before = read_header(Path(self.init_generator)).known.images_seen
         if self.encoder_specification is not None:
             self.encoder = cast(FeatureEncoder, build_encoder(self.encoder_specification, self.init_encoder))
         self.ema = nn.ModuleDict({"generator": copy.deepcopy(self.generator)})
@@ -303,6 +305,7 @@ class GAN(Counting):
             turns = (self.steps % self.n_dis == 0, *(self.steps % a.every == 0 for a in self._opponents))
             kind = (self.stages.index(stage), turns, len(real))
             report = self._graphs(kind, lambda real, label: self._step(stage, real, label), real, label)
+        check_terms(report, self.steps)
         self.count(len(real))
         self.log_dict(report)
         self.log("images", float(self.images_seen), prog_bar=True)
@@ -463,6 +466,16 @@ class GAN(Counting):
                     group["lr"].fill_(rate * factor)
                 else:
                     group["lr"] = rate * factor
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raise PhotograftError for a checkpoint of other classes than the data's."""
+        names = checkpoint.get("classes", {}).get("class_names", [])
+        if list(names) != self.class_names:
+            differ = sorted({*names} ^ {*self.class_names}) or names
+            raise PhotograftError(
+                f"the checkpoint was trained on {len(names)} classes and the data have {len(self.class_names)}, or in"
+                f" another order ({short(differ)}): give the same data, or start anew"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs to rebuild the networks."""

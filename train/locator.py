@@ -1,21 +1,21 @@
 """Training of the head locator on photos with boxes: the backbone is frozen, so its features are computed once."""
 
-import io
-import json
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
+from data.labels import parse_json
+from data.report import Tally, printable, say_to_stderr
+from data.shards import Member, pictures_of, read_index, read_member
+from data.transforms import UnreadablePicture, decode_picture
 from models.errors import PhotograftError
 from models.locator import (
     SIDE,
@@ -29,6 +29,7 @@ from models.locator import (
 )
 from models.processor import computes_bfloat16
 from models.registry import KINDS
+from train.divergence import check_terms
 
 MAX_HEADS = 4  # per picture
 _GREY = (124, 117, 104)  # around a photo that a view zooms out of
@@ -59,32 +60,28 @@ def read_scenes(root: Path, part: str) -> list[Scene]:
     shards = sorted(root.glob(f"*{part}*.tar"))
     if not shards:
         raise PhotograftError(f"no shards *{part}*.tar in {root}: give the folder of scenes as --data.root")
-    scenes = []
+    scenes, tally = [], Tally()
     for shard in shards:
-        samples: dict[str, dict[str, bytes]] = {}
-        try:
-            with tarfile.open(shard) as tar:
-                for member in tar:
-                    file = tar.extractfile(member)
-                    if file is not None:
-                        key, _, suffix = member.name.rpartition(".")
-                        samples.setdefault(key, {})[suffix.lower()] = file.read()
-        except (OSError, tarfile.TarError) as error:
-            raise PhotograftError(f"{shard} cannot be read as a tar shard: {error}") from error
-        scenes += [_scene(files, f"{shard.name}/{key}") for key, files in sorted(samples.items())]
+        samples = dict(sorted(read_index(str(shard), tally).items()))
+        with shard.open("rb") as raw:
+            scenes += [
+                _scene(raw, f"{shard.name}/{printable(key)}", picture, sample.get(".json"))
+                for key, sample, picture in pictures_of(str(shard), samples, "webp,jpg,jpeg,png", tally)
+            ]
+    for line in tally.lines():
+        say_to_stderr(line)
     return scenes
 
 
-def _scene(files: dict[str, bytes], name: str) -> Scene:
-    picture = next((files[suffix] for suffix in ("webp", "jpg", "jpeg", "png") if suffix in files), None)
-    if picture is None or "json" not in files:
+def _scene(raw: BinaryIO, name: str, picture: Member, description: Member | None) -> Scene:
+    if description is None:
         raise PhotograftError(f"{name}: a scene needs a picture and a .json")
     try:
-        pixels = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
-        facts = json.loads(files["json"])
+        pixels = np.asarray(decode_picture(read_member(raw, picture)))
+        facts = parse_json(read_member(raw, description))
         boxes = np.asarray(facts["heads"], np.float32).reshape(-1, 4)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PhotograftError(f"{name}: broken picture or JSON ({error})") from error
+    except (UnreadablePicture, OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+        raise PhotograftError(f"{name}: broken picture or JSON ({printable(str(error))})") from error
     if not np.isfinite(boxes).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
         raise PhotograftError(f"{name}: a head must be [left, top, right, bottom] with left < right and top < bottom")
     return Scene(pixels, boxes, str(facts.get("species", "unknown")))
@@ -260,6 +257,7 @@ class LocatorTraining(pl.LightningModule):
             mirrored = torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], dim=-1)
             boxes = torch.where(turned[:, None, None], mirrored, boxes)
         terms = locator_loss(self.locator(features), boxes)
+        check_terms(terms, self.global_step)
         self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
         return torch.stack(list(terms.values())).sum()
 

@@ -1,6 +1,7 @@
 """Logs of a training that are whole after it was resumed."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+from models.writing import write_file
 
 
 class CSVLog(CSVLogger):
@@ -32,7 +35,7 @@ class CSVLog(CSVLogger):
             earlier = path.read_bytes() if path.is_file() else b""
             writer: ExperimentWriter = super().experiment  # deletes the file
             if earlier:
-                path.write_bytes(earlier)
+                write_file(path, lambda stream: stream.write(earlier))
                 writer.metrics_keys = earlier.decode().splitlines()[0].split(",")
         return super().experiment
 
@@ -54,9 +57,8 @@ class CSVLog(CSVLogger):
             path.unlink()
             self.experiment.metrics_keys = []
             return
-        beside = path.with_suffix(".part")
-        with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=self.experiment.metrics_keys)
-            writer.writeheader()
-            writer.writerows(rows)
-        beside.replace(path)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, fieldnames=self.experiment.metrics_keys)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_file(path, lambda stream: stream.write(text.getvalue().encode()))

@@ -14,6 +14,7 @@ from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.files import load_network, save_network
 from models.outline import OUTLINE, Reads, fit_outline, segment, shrunk
+from models.schema import Count, Seed, bounded
 from models.segmentation import create_segmenter
 from models.zoo import Model, load_model, model_files, model_stem
 
@@ -21,8 +22,9 @@ HELD_OUT = 0.1  # share of the pictures that it is tested on
 BATCH = 50
 
 
+@bounded
 def teach_outline(
-    name: str, data: Path, *, pictures: int = 1500, samples: int = 1000, epochs: int = 10, seed: int = 0
+    name: str, data: Path, *, pictures: Count = 1500, samples: Count = 1000, epochs: Count = 10, seed: Seed = 0
 ) -> tuple[Path, dict[str, float]]:
     """Fit the outline of a model's projected discriminator and write its file anew.
 

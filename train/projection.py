@@ -19,6 +19,7 @@ from models.projection_step import Adam, FeatureExtractor, Losses, Objective, pr
 from models.zoo import Model, load_model
 from train.classes import generator_labels
 from train.counters import Counting
+from train.divergence import check_terms
 from train.networks import describe
 from train.schedule import linear_decay
 
@@ -181,6 +182,7 @@ class ProjectionTraining(Counting):
         images, label = images_to_float(batch["image"]), self.labels(batch["label"])
         terms = self.loss(self.objective(images, label), images, label)
         self.log_dict({name: value.detach() / len(images) for name, value in terms.items()})
+        check_terms(terms, self.steps)
         total = torch.stack(list(terms.values())).sum()
         self.count(len(images))
         self.log("images", float(self.images_seen), prog_bar=True)

@@ -7,14 +7,16 @@ Two files: `NAME.catalog.safetensors` with the numbers, and `NAME.catalog.yaml` 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from os.path import exists
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import torch
 import yaml
-from safetensors import SafetensorError, safe_open
+from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor
 
@@ -24,9 +26,10 @@ from infer.evaluate.judging import Say
 from infer.samples import Samples, draw
 from models.base import Generator, Layer
 from models.errors import PhotograftError
-from models.files import check_finite
+from models.reading import open_tensors, read_yaml
 from models.registry import suggest
-from models.writing import write_file
+from models.schema import Count, Floating, Name, PathText, Schema, Seed, Text, Weight, Width, bounded, parse_json, short
+from models.writing import Writer, file_name, write_file, write_files
 from models.zoo import Model, model_stem
 
 FORMAT = "1"
@@ -85,10 +88,12 @@ class Catalog:
         if part in self.names:
             return self.names[part]
         numbers = part.replace(" ", "").split(",")
-        if all(number.isdecimal() for number in numbers):
+        if all(re.fullmatch("[0-9]{1,6}", number) for number in numbers):
             return checked(tuple(map(int, numbers)), len(self.centres), "this catalog")
         known = ", ".join(self.names) or "none"
-        raise PhotograftError(f"unknown part {part!r}{suggest(part, list(self.names))}: there are {known}; or numbers")
+        raise PhotograftError(
+            f"unknown part {short(part)}{suggest(part, list(self.names))}: there are {known}; or numbers"
+        )
 
     def part(self, part: str) -> list[Tensor]:
         """M of a part, [C] per modulated layer: the sum over its clusters, as their masks are merged."""
@@ -120,23 +125,24 @@ def checked(clusters: tuple[int, ...], count: int, where: str) -> tuple[int, ...
     """Clusters without repetitions. Raises PhotograftError for none, or for numbers that do not exist."""
     wrong = [k for k in clusters if not 0 <= k < count]
     if wrong or not clusters:
-        what = f"no cluster {wrong[0]}" if wrong else "a part without clusters"
+        what = f"no cluster {short(wrong[0])}" if wrong else "a part without clusters"
         raise PhotograftError(f"{what} in {where}: there are 0..{count - 1}")
     return tuple(dict.fromkeys(clusters))
 
 
+@bounded
 def build_catalog(
     model: Model,
     *,
     layer: str | None = None,
-    clusters: int = CLUSTERS,
-    samples: int = SAMPLES,
-    truncation: float = 1.0,
-    restarts: int = 4,
-    max_vectors: int | None = None,
-    dtype: torch.dtype = torch.float32,
+    clusters: Width = CLUSTERS,
+    samples: Count = SAMPLES,
+    truncation: Weight = 1.0,
+    restarts: Count = 4,
+    max_vectors: Annotated[int, Field(ge=2)] | None = None,
+    dtype: Floating = torch.float32,
     resize: Resize = "bilinear",
-    seed: int = 0,
+    seed: Seed = 0,
     say: Say = lambda what, done, total: None,
 ) -> Catalog:
     """Cluster the activations of one layer and measure what each channel of every layer contributes to each cluster.
@@ -171,7 +177,7 @@ def build_catalog(
 
 def default_path(model: Model, folder: Path) -> Path:
     """Where a model's catalog is: in the folder where `catalog build` puts it, else beside the model's files."""
-    own = folder / f"{model.stem}{SUFFIX}"
+    own = folder / f"{file_name(model.stem)}{SUFFIX}"
     if own.is_file():
         return own
     stem = model_stem(model.name)
@@ -184,7 +190,14 @@ def names_path(path: Path) -> Path:
 
 
 def save_catalog(catalog: Catalog, path: Path) -> list[Path]:
-    """Write the numbers, and the names beside them; each whole or not at all. Returns both paths."""
+    """Write the numbers, and the names beside them; both or none. Returns their paths."""
+    files = catalog_files(catalog, path)
+    write_files(files)
+    return list(files)
+
+
+def catalog_files(catalog: Catalog, path: Path) -> dict[Path, Writer]:
+    """The numbers, and the names beside them. Raises PhotograftError for a name that no catalog has."""
     if not path.name.endswith(SUFFIX):
         raise PhotograftError(f"{path}: a catalog's file is named NAME{SUFFIX}")
     tensors = {"centres": catalog.centres, "mean": catalog.mean, "std": catalog.std, "maps": catalog.maps}
@@ -195,18 +208,21 @@ def save_catalog(catalog: Catalog, path: Path) -> list[Path]:
         {key: t.cpu().contiguous() for key, t in tensors.items()},
         {"photograft_catalog": FORMAT, "settings": json.dumps(described)},
     )
-    write_file(path, lambda stream: stream.write(content))
-    return [path, save_names(catalog, path)]
+    return {path: lambda stream: stream.write(content), names_path(path): _names_writer(catalog)}
 
 
 def save_names(catalog: Catalog, path: Path) -> Path:
     """Write the names that belong to a catalog's file."""
+    write_file(names_path(path), _names_writer(catalog))
+    return names_path(path)
+
+
+def _names_writer(catalog: Catalog) -> Writer:
     lines = ["# Parts and their clusters; the numbers are those of the sheet. Edit freely.\n"]
     for name, clusters in catalog.names.items():
         lines.append(yaml.safe_dump({name: list(clusters)}, default_flow_style=None, allow_unicode=True))
     text = "".join(lines)
-    write_file(names_path(path), lambda stream: stream.write(text.encode()))
-    return names_path(path)
+    return lambda stream: stream.write(text.encode())
 
 
 def load_catalog(path: Path, model: Model) -> Catalog:
@@ -215,33 +231,47 @@ def load_catalog(path: Path, model: Model) -> Catalog:
     Raises:
         PhotograftError: missing, damaged, not a catalog, or of another model's weights.
     """
-    if not path.is_file():
+    if not exists(path):
         raise PhotograftError(f"no catalog at {path}: make one (infer.py catalog build), or give --catalog FILE")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise PhotograftError(f"{path} is not a catalog or is damaged: {error}") from error
-    if metadata.get("photograft_catalog") != FORMAT:
+    file = open_tensors(path, "catalog")
+    if file.metadata.get("photograft_catalog") != FORMAT:
         raise PhotograftError(f"{path} is not a catalog of this version: make one (infer.py catalog build)")
-    check_finite(tensors, path)
-    try:
-        catalog = _parsed(json.loads(metadata["settings"]), tensors)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise PhotograftError(f"{path} is damaged: {error}") from error
+    described: _Described = parse_json(_Described, file.metadata.get("settings", ""), f"{path} is damaged: settings")
+    _check_shapes(described, file.described, path)
+    tensors = file.read()
+    settings = Settings(**described.model_dump(exclude={"layers"}))
+    by_layer = {name: tensors[f"contributions.{name}"] for name in described.layers}
+    catalog = Catalog(settings, tensors["centres"], tensors["mean"], tensors["std"], by_layer, tensors["maps"])
     catalog.check_fits(model)
     return replace(catalog, names=load_names(names_path(path), len(catalog.centres)))
 
 
-def _parsed(described: dict[str, Any], tensors: dict[str, Tensor]) -> Catalog:
-    contributions = {name: tensors[f"contributions.{name}"] for name in described.pop("layers")}
-    centres, mean, std, maps = (tensors[key] for key in ("centres", "mean", "std", "maps"))
-    k, channels = centres.shape
-    fit = mean.shape == std.shape == (channels,) and maps.ndim == 3 and len(maps) == k
-    if not fit or any(m.ndim != 2 or len(m) != k for m in contributions.values()):
-        raise ValueError("its tensors do not fit each other")
-    return Catalog(Settings(**described), centres, mean, std, contributions, maps)
+class _Described(Schema):
+    """`Settings` as a file has them, with the layers of its contributions."""
+
+    model: PathText
+    weights: Text
+    layer: Name
+    clusters: Width
+    samples: Count
+    truncation: Weight
+    seed: Seed
+    resize: Resize
+    layers: Annotated[list[Name], Field(max_length=1000)]
+
+
+def _check_shapes(described: _Described, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise PhotograftError unless a catalog's tensors are there and fit each other."""
+    names = ["centres", "mean", "std", "maps", *(f"contributions.{name}" for name in described.layers)]
+    missing = [name for name in names if name not in tensors]
+    if missing or len(tensors) != len(names) or not all(t.is_floating_point() for t in tensors.values()):
+        what = f"no {missing[0]}" if missing else "tensors that no catalog has"
+        raise PhotograftError(f"{path} is damaged: there are {what}")
+    centres, mean, std, maps, *contributions = (tensors[name] for name in names)
+    k, channels = centres.shape if centres.ndim == 2 else (0, 0)
+    fit = mean.shape == std.shape == (channels,) and maps.ndim == 3 and len(maps) == k == described.clusters
+    if not fit or not maps.numel() or any(m.ndim != 2 or len(m) != k for m in contributions):
+        raise PhotograftError(f"{path} is damaged: its tensors do not fit each other")
 
 
 def load_names(path: Path, count: int) -> dict[str, tuple[int, ...]]:
@@ -250,16 +280,13 @@ def load_names(path: Path, count: int) -> dict[str, tuple[int, ...]]:
     Raises:
         PhotograftError: not YAML, not lists of numbers by name, or clusters that the catalog does not have.
     """
-    if not path.is_file():
+    if not exists(path):
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise PhotograftError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "file of names") or {}
     if not isinstance(content, dict):
         raise PhotograftError(f"{path} must hold lines such as `eyes: [3, 7]`")
     for name, clusters in content.items():
         numbers = clusters if isinstance(clusters, list) else [None]
         if not isinstance(name, str) or any(isinstance(k, bool) or not isinstance(k, int) for k in numbers):
-            raise PhotograftError(f"{path}: {name!r} must be a name with a list of numbers, such as `eyes: [3, 7]`")
+            raise PhotograftError(f"{path}: {short(name)} must be a name with a list of numbers, as in `eyes: [3, 7]`")
     return {name: checked(tuple(clusters), count, str(path)) for name, clusters in content.items()}

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 import torchvision
-import yaml
 from torch import Tensor, nn
 
 from infer.evaluate.judging import BATCH, Hits, Say, share
 from models.errors import PhotograftError
 from models.features import with_classifier
 from models.judges import resize_bicubic
+from models.reading import read_yaml
 from models.zoo import Model
 
 SIDE = 224
@@ -78,10 +78,7 @@ def load_classifier(name: str, index_map: Path, model: Model) -> Classifier:
 
 
 def _read_map(path: Path, model: Model) -> list[list[int]]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise PhotograftError(f"the index map {path} cannot be read: {str(error).splitlines()[0]}") from error
+    content = read_yaml(path, "index map")
     if not isinstance(content, dict) or not all(
         isinstance(v, list) and all(isinstance(i, int) for i in v) for v in content.values()
     ):

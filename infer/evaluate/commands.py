@@ -1,36 +1,35 @@
 """`infer.py evaluate ...`"""
 
-from collections.abc import Sequence
+import re
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from infer.catalog.catalog import default_path, load_catalog
-from infer.cli_common import CatalogOption, updates
+from infer.catalog.catalog import default_path, load_catalog, names_path
+from infer.cli_common import CatalogOption, note, print_table, say, updates
 from infer.cli_options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
 from infer.edits.query_transfer import RHO, Query, check_transfers
 from infer.evaluate.classifiers import load_classifier
 from infer.evaluate.convergence import compare
-from infer.evaluate.convergence_report import Settings, write_report
+from infer.evaluate.convergence_report import Settings, write_convergence
 from infer.evaluate.curves import Runner, validation_photos
 from infer.evaluate.generator import evaluate_generator
 from infer.evaluate.generator_report import write_generator
 from infer.evaluate.history import history_rows, measure_history, write_history
 from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
-from infer.evaluate.tables import Row
 from infer.evaluate.transfers import Evaluation
 from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
 from infer.evaluate.translation import REAL, SETTLING, evaluate_translation
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
-from infer.output import check_folder
+from infer.results import ResultFolder, check_folder, model_inputs
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.projection_step import prepare_once
+from models.schema import short
 from models.zoo import DEFAULT, Model, load_model, with_encoder
 
 evaluate_app = typer.Typer(help="Measure how good a model is.", no_args_is_help=True)
@@ -45,7 +44,7 @@ def _group() -> None:
 def generator(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
-    samples: Annotated[int, typer.Option(min=600, help="Samples, and real pictures.")] = 4000,
+    samples: Annotated[int, typer.Option(min=600, max=1_000_000, help="Samples, and real pictures.")] = 4000,
     truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z.")] = 1.0,
     classifier: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Names classes too: of torchvision, or a .safetensors.")
@@ -53,39 +52,46 @@ def generator(
     index_map: Annotated[
         Path | None, typer.Option(metavar="YAML", help="Which of the classifier's classes are which of the model's.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of random draws.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")] = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and contact sheet.")] = Path("out"),
 ) -> None:
     """Samples against real pictures: Fréchet distances, precision and recall, class hits, and a contact sheet."""
     model = load_model(name)
     if (classifier is None) != (index_map is None):
         raise PhotograftError("--classifier and --index-map go together")
+    read = [*model_inputs(name), *([index_map] if index_map else []), *([Path(classifier)] if classifier else [])]
     judge = load_classifier(classifier, index_map, model) if classifier and index_map else None
     check_folder(out)
-    with updates() as say:
+    with updates() as update:
         report = evaluate_generator(
-            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, say=say
+            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, say=update
         )
-    _print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
-    for path in write_generator(report, model, out):
-        typer.echo(path)
+    print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
+    for path in write_generator(report, model, ResultFolder(out, read)):
+        say(path)
 
 
 @evaluate_app.command()
 def translation(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 500,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 500,
     steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,40",
-    translations: Annotated[int, typer.Option(min=2, help="Translations compared with real pictures.")] = 4000,
-    real: Annotated[int, typer.Option(min=2, help="Real pictures: compared with, and the probe's.")] = REAL,
-    masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 100,
+    translations: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Translations compared with real pictures.")
+    ] = 4000,
+    real: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Real pictures: compared with, and the probe's.")
+    ] = REAL,
+    masks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Translations that are segmented.")] = 100,
     bf16: Annotated[bool, typer.Option("--bf16", help="Projection in bfloat16.")] = False,
-    settle: Annotated[int, typer.Option(min=0, help="Updates of each translation after projection.")] = SETTLING,
+    settle: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Updates of each translation after projection.")
+    ] = SETTLING,
     into: Annotated[
         list[str] | None, typer.Option(metavar="GROUP", help="Groups of the class errors; default: all.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of targets and real pictures.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of targets and real pictures.")] = 1,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for tables, contact sheets and kept latents.")
     ] = Path("out"),
@@ -97,7 +103,7 @@ def translation(
     model, counts = load_model(name), _counts(steps)
     check_folder(out)
     _check_bf16(bf16)
-    with updates() as say:
+    with updates() as update:
         report = evaluate_translation(
             model,
             data,
@@ -111,22 +117,24 @@ def translation(
             seed=seed,
             into=into or (),
             folder=out / "translation",
-            say=say,
+            say=update,
         )
-    _print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
-    _print_table(pair_rows(report), "class errors")
-    for path in write_translation(report, model, data.name, out):
-        typer.echo(path)
+    print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
+    print_table(pair_rows(report), "class errors")
+    for path in write_translation(report, model, data.name, ResultFolder(out, model_inputs(name))):
+        say(path)
 
 
 @evaluate_app.command()
 def history(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Exports of one training, as paths.")],
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
-    samples: Annotated[int, typer.Option(min=600, help="Samples, translations, and real pictures.")] = 2000,
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 200,
-    masks: Annotated[int, typer.Option(min=1, help="Translations that are segmented.")] = 40,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of random draws.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=600, max=1_000_000, help="Samples, translations, and real pictures.")
+    ] = 2000,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 200,
+    masks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Translations that are segmented.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")] = 1,
     name: Annotated[str, typer.Option(help="Of the files.")] = "training",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table, curve and kept points.")] = Path("out"),
 ) -> None:
@@ -136,28 +144,32 @@ def history(
     command goes on.
     """
     check_folder(out)
-    with updates() as say:
+    with updates() as update:
         points = measure_history(
-            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", say=say
+            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", say=update
         )
-    _print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
-    for path in write_history(points, name, out):
-        typer.echo(path)
+    print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
+    for path in write_history(points, name, ResultFolder(out, chain.from_iterable(map(model_inputs, names)))):
+        say(path)
 
 
 @evaluate_app.command()
 def convergence(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 200,
-    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 200,
-    random_steps: Annotated[int | None, typer.Option(min=1, help="From random starts; default: as many.")] = None,
-    grid_photos: Annotated[int, typer.Option(min=2, help="Photos of them that choose the learning rates.")] = 32,
-    grid_steps: Annotated[int, typer.Option(min=1, help="Updates after which rates are compared.")] = 100,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 200,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Updates.")] = 200,
+    random_steps: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="From random starts; default: as many.")
+    ] = None,
+    grid_photos: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Photos of them that choose the learning rates.")
+    ] = 32,
+    grid_steps: Annotated[int, typer.Option(min=1, max=10_000, help="Updates after which rates are compared.")] = 100,
     max_norm: Annotated[float | None, typer.Option(help="Hold z in this ball, in all curves; paper: not.")] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Networks in bfloat16.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Photos worked on at once.")] = 32,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random starts.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Photos worked on at once.")] = 32,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the random starts.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, figures and kept curves.")] = Path("out"),
 ) -> None:
     """How fast projection converges on z and zeta, from E and from random starts (the paper's Figures 16 and 17).
@@ -171,8 +183,8 @@ def convergence(
     check_folder(out)
     _check_bf16(bf16)
     chosen = validation_photos(data, model, photos, seed)
-    with updates() as say:
-        options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": say}
+    with updates() as update:
+        options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": update}
         runner = Runner(model, out / "curves", **options)
         found = compare(
             runner, chosen, steps=steps, random_steps=random_steps, grid_photos=grid_photos, grid_steps=grid_steps
@@ -183,8 +195,10 @@ def convergence(
         f" rates by {min(grid_photos, len(chosen))} photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
         f" {'free' if max_norm is None else f'within {max_norm:g}'}, seed {seed}"
     )
-    for path in write_report(found, Settings(model.name, text, model.hashes), out):
-        typer.echo(path)
+    for path in write_convergence(
+        found, Settings(model.name, text, model.hashes), ResultFolder(out, model_inputs(name))
+    ):
+        say(path)
 
 
 @evaluate_app.command()
@@ -195,8 +209,8 @@ def reconstruction(
         list[Path] | None, typer.Option(metavar="FILE", help="Encoder instead of the model's; may be given again.")
     ] = None,
     steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,20",
-    photos: Annotated[int, typer.Option(min=2, help="Validation photos, evenly spaced.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of other photos.")] = 0,
+    photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the choice of other photos.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and pictures.")] = Path("out"),
 ) -> None:
     """How near reconstructions are to photos: of encoders as they are, and after updates of projection.
@@ -207,11 +221,12 @@ def reconstruction(
     counts = _counts(steps)
     models = _with_encoders(load_model(name), encoder or [])
     check_folder(out)
-    with updates() as say:
-        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=say)
-    _print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
-    for path in write_reconstruction(found, next(iter(models.values())).name, data.name, out):
-        typer.echo(path)
+    with updates() as update:
+        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=update)
+    print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
+    results = ResultFolder(out, [*model_inputs(name), *(encoder or [])])
+    for path in write_reconstruction(found, next(iter(models.values())).name, data.name, results):
+        say(path)
 
 
 @evaluate_app.command()
@@ -220,8 +235,10 @@ def transfer(
     parts: Annotated[
         list[str] | None, typer.Option("--part", "-p", metavar="PART", help="Parts; default: all that are named.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=2, help="Sources with references, of curves and heat maps.")] = 100,
-    samples: Annotated[int, typer.Option(min=0, help="Behind each Fréchet distance; 0: none.")] = 1000,
+    pairs: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Sources with references, of curves and heat maps.")
+    ] = 100,
+    samples: Annotated[int, typer.Option(min=0, max=1_000_000, help="Behind each Fréchet distance; 0: none.")] = 1000,
     data: Annotated[
         Path | None, typer.Option(help="Its data, for distances to real pictures; else to samples.")
     ] = None,
@@ -231,7 +248,7 @@ def transfer(
     shift: ShiftOption = False,
     truncation: Annotated[float, typer.Option(min=0, max=2, help="Of samples.")] = 1.0,
     catalog: CatalogOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of samples.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and kept measures.")] = Path("out"),
 ) -> None:
     """How local and how real transfers of parts are (the second paper's Figure 7 and Table 1).
@@ -240,42 +257,35 @@ def transfer(
     """
     model = load_model(name)
     check_transfers(model.generator)
-    known = load_catalog(catalog or default_path(model, out), model)
+    file = catalog or default_path(model, out)
+    known = load_catalog(file, model)
     check_folder(out)
     query = Query(epsilon=epsilon, rho=rho, per_layer=per_layer)
     faster = replace(model, generator=prepare_once(model.generator, channels_last=True))
-    with updates() as say:
+    with updates() as update:
         evaluation = Evaluation(
-            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=say
+            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=update
         )
         found = evaluation.run(list(parts or known.names), data)
-    _print_table(level_rows(found), f"{model.stem}: {found.text}")
+    print_table(level_rows(found), f"{model.stem}: {found.text}")
     if found.distances:
-        _print_table(distance_rows(found), f"against {'real pictures' if data else 'other samples'}")
-    for path in write_transfer(found, out):
-        typer.echo(path)
-
-
-def _print_table(rows: Sequence[Row], title: str) -> None:
-    """Rows on the terminal; the first is the header."""
-    table = Table(*rows[0], title=title)
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console().print(table)
+        print_table(distance_rows(found), f"against {'real pictures' if data else 'other samples'}")
+    for path in write_transfer(found, ResultFolder(out, [*model_inputs(name), file, names_path(file)])):
+        say(path)
 
 
 def _counts(text: str) -> list[int]:
     """Numbers of updates: "0,20"."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {text!r}")
+    if not all(re.fullmatch("[0-9]{1,4}", part) for part in parts):
+        raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {short(text)}")
     return list(dict.fromkeys(map(int, parts)))
 
 
 def _check_bf16(asked: bool) -> None:
     """Say so if bfloat16 will only be slower here."""
     if asked and not computes_bfloat16():
-        typer.echo("warning: this processor has no instructions for bfloat16: leave --bf16 out, it is slower", err=True)
+        note("warning: this processor has no instructions for bfloat16: leave --bf16 out, it is slower")
 
 
 def _with_encoders(model: Model, files: list[Path]) -> dict[str, Model]:

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from infer.evaluate.convergence import Convergence, Reached, comparisons, standard_error
-from infer.evaluate.tables import Row, csv_table, figure_png, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.tables import Row, csv_table, figure_png, hashes_text, markdown_table, report_name, write_report
+from infer.results import ResultFolder
 
 MARKS = (0, 10, 50, 100, 200)  # updates after which the table gives the loss
 COLOURS = {"z": "tab:blue", "zeta": "tab:red"}
@@ -28,13 +29,13 @@ class Settings:
     hashes: dict[str, str]
 
 
-def write_report(found: Convergence, settings: Settings, out: Path) -> list[Path]:
+def write_convergence(found: Convergence, settings: Settings, results: ResultFolder) -> list[Path]:
     """Write every table and figure; each is whole or not there.
 
     Returns:
         The files: Markdown, PNG (Fig. 16, Fig. 17), CSV (curves, rates, comparisons).
     """
-    stem = f"{file_stem(settings.model)}_convergence"
+    stem = report_name(settings.model, "convergence")
     compared = comparisons(found.curves)
     contents: dict[str, str | bytes] = {
         f"{stem}.md": markdown(found, settings, compared),
@@ -44,7 +45,7 @@ def write_report(found: Convergence, settings: Settings, out: Path) -> list[Path
         f"{stem}_rates.csv": csv_table(rate_rows(found)),
         f"{stem}_reached.csv": csv_table(reached_rows(compared)),
     }
-    return write_files(contents, out)
+    return write_report(contents, results)
 
 
 # --- tables, each with its header as the first row ---

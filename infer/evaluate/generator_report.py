@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from infer.evaluate.generator import GeneratorReport
-from infer.evaluate.tables import csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
+from infer.evaluate.tables import csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
 from infer.output import sheet
+from infer.results import ResultFolder
 from infer.samples import sample_rows, spread_classes
 from models.zoo import Model
 
@@ -15,7 +16,7 @@ last four, so that both columns compare as many); validation pictures for class 
 features, fitted to the real training pictures. No training here looked through SqueezeNet. Group: species."""
 
 
-def write_generator(report: GeneratorReport, model: Model, out: Path) -> list[Path]:
+def write_generator(report: GeneratorReport, model: Model, results: ResultFolder) -> list[Path]:
     """Write the table, with seed, counts and the weights' hashes, and a sheet of samples that nobody picked.
 
     Returns:
@@ -26,10 +27,10 @@ def write_generator(report: GeneratorReport, model: Model, out: Path) -> list[Pa
     labels = spread_classes(len(model.class_names), CLASSES)
     pictures = sample_rows(model, labels, COLUMNS, report.truncation, report.seed)
     shown = sheet(pictures, names=[model.class_names[k] for k in labels], size=model.generator.resolution)
-    stem = f"{file_stem(model.name)}_generator"
+    stem = report_name(model.name, "generator")
     contents: dict[str, str | bytes] = {
         f"{stem}.csv": csv_table(rows),
         f"{stem}.md": f"{text}\n\n{markdown_table(rows)}\n\n{NOTES}\n",
         f"{stem}.png": picture_png(shown),
     }
-    return write_files(contents, out)
+    return write_report(contents, results)

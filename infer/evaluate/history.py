@@ -15,12 +15,14 @@ from infer.evaluate.judging import Say
 from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.manifold import manifold
 from infer.evaluate.reconstruction import find_codes
-from infer.evaluate.tables import Row, csv_table, figure_png, write_files
+from infer.evaluate.tables import Row, csv_table, figure_png, write_report
 from infer.evaluate.translation import References, Translator
+from infer.results import ResultFolder
 from models.errors import PhotograftError
 from models.files import read_header
 from models.judges import frechet
 from models.segmentation import create_segmenter
+from models.writing import file_name
 from models.zoo import Model, load_model, model_files, model_stem
 
 FORMAT = 1  # of the kept points
@@ -101,7 +103,7 @@ def measure_history(
         assert chosen.label is not None
         networks = {part: text for part, text in digests(model).items() if part in ("generator", "encoder")}
         found = kept(partial(judge, model, chosen), photos=digest([chosen.target, chosen.label]), **networks)
-        images = int(read_header(model_files(model_stem(name))["generator"]).info.get("images_seen", 0))
+        images = read_header(model_files(model_stem(name))["generator"]).known.images_seen
         points.append(Point(model.stem, images, **{key: float(value) for key, value in found.items()}))
     return sorted(points, key=lambda point: point.images)
 
@@ -168,10 +170,11 @@ def draw_history(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def write_history(points: Sequence[Point], name: str, out: Path) -> list[Path]:
+def write_history(points: Sequence[Point], name: str, results: ResultFolder) -> list[Path]:
     """Write NAME_history.csv and .png."""
+    name = file_name(name, "history")
     contents: dict[str, str | bytes] = {
-        f"{name}_history.csv": csv_table(history_rows(points)),
-        f"{name}_history.png": figure_png(draw_history(points)),
+        f"{name}.csv": csv_table(history_rows(points)),
+        f"{name}.png": figure_png(draw_history(points)),
     }
-    return write_files(contents, out)
+    return write_report(contents, results)

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from infer.evaluate.convergence import standard_error
 from infer.evaluate.reconstruction import Answer, Reconstruction
-from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
+from infer.evaluate.tables import Row, csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
 from infer.output import sheet
+from infer.results import ResultFolder
 
 HEADER = (
     "reconstruction",
@@ -74,18 +75,18 @@ def contact_sheet(found: Reconstruction) -> NDArray[np.uint8]:
     return sheet(pictures, names=["photo", *names], size=TILE)
 
 
-def write_reconstruction(found: Reconstruction, model: str, data: str, out: Path) -> list[Path]:
+def write_reconstruction(found: Reconstruction, model: str, data: str, results: ResultFolder) -> list[Path]:
     """Write the table and the contact sheet, each whole or not at all.
 
     Args:
         found: what to write.
         model, data: names of the model and of its data.
-        out: folder.
+        results: where to.
 
     Returns:
         The files: Markdown, CSV, PNG.
     """
-    stem, rows = f"{file_stem(model)}_reconstruction", table_rows(found)
+    stem, rows = report_name(model, "reconstruction"), table_rows(found)
     text = f"{found.count} validation photos of `{data}`, true classes, seed {found.seed}; {hashes_text(found.hashes)}."
     title = f"# Reconstruction of photos: {Path(model).name}"
     contents: dict[str, str | bytes] = {
@@ -93,4 +94,4 @@ def write_reconstruction(found: Reconstruction, model: str, data: str, out: Path
         f"{stem}.csv": csv_table(rows),
         f"{stem}.png": picture_png(contact_sheet(found)),
     }
-    return write_files(contents, out)
+    return write_report(contents, results)

@@ -10,14 +10,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.writing import write_file
+from infer.output import text
+from infer.results import ResultFolder
+from models.terminal import visible
+from models.writing import Writer, file_name
 
 Row = Sequence[str]
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """A table whose header is the first row."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines = ["| " + " | ".join(visible(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
@@ -47,21 +50,27 @@ def hashes_text(hashes: Mapping[str, str]) -> str:
     return ", ".join(f"`{file}` {value[:12]}" for file, value in hashes.items())
 
 
-def file_stem(model: str) -> str:
-    """A model's name without folders and endings, for file names."""
+def model_title(model: str) -> str:
+    """A model's name without folders and endings."""
     return Path(model).name.removesuffix(".generator.safetensors")
 
 
-def write_files(contents: Mapping[str, str | bytes], out: Path) -> list[Path]:
-    """Write files of a folder; each is whole or not there.
+def report_name(model: str, what: str) -> str:
+    """What the names of a report's files begin with."""
+    return file_name(model_title(model), what)
+
+
+def write_report(contents: Mapping[str, str | bytes], results: ResultFolder) -> list[Path]:
+    """Write the files of a report, all or none.
 
     Returns:
         Their paths.
 
     Raises:
-        PhotograftError: a folder that cannot be written.
+        PhotograftError: a folder that cannot be written, or a name that the command reads.
     """
-    for file, content in contents.items():
-        data = content.encode() if isinstance(content, str) else content
-        write_file(out / file, lambda stream, data=data: stream.write(data))  # type: ignore[misc]
-    return [out / file for file in contents]
+    return results.replace({file: _writer(content) for file, content in contents.items()})
+
+
+def _writer(content: str | bytes) -> Writer:
+    return text(content) if isinstance(content, str) else lambda stream: stream.write(content)

@@ -5,8 +5,19 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from infer.evaluate.tables import Row, csv_table, figure_png, file_stem, hashes_text, markdown_table, write_files
+from infer.evaluate.tables import (
+    Row,
+    csv_table,
+    figure_png,
+    hashes_text,
+    markdown_table,
+    model_title,
+    report_name,
+    write_report,
+)
 from infer.evaluate.transfers import TransferReport
+from infer.results import ResultFolder
+from models.terminal import visible
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of In-MSE at which modes are compared
 COLUMNS = 3  # panels of a figure side by side
@@ -64,7 +75,8 @@ def curves_figure(report: TransferReport) -> Figure:
     for axes, (part, modes) in zip(panels, report.curves.items(), strict=True):
         for mode, curve in modes.items():
             axes.plot(curve.inside, curve.outside, "o-", ms=3, color=COLOURS[mode], label=mode)
-        axes.set(title=part, xlabel="In-MSE (high is good)", ylabel="Out-MSE (low is good)")
+        axes.set_title(visible(part), parse_math=False)
+        axes.set(xlabel="In-MSE (high is good)", ylabel="Out-MSE (low is good)")
         axes.legend()
     return figure
 
@@ -74,17 +86,21 @@ def heat_figure(report: TransferReport) -> Figure:
     figure, panels = _panels(len(report.heat), 3.4, 3.2)
     for axes, (part, error) in zip(panels, report.heat.items(), strict=True):
         figure.colorbar(axes.imshow(error.cpu(), cmap="inferno"), ax=axes)
-        axes.set(title=part, xticks=[], yticks=[])
+        axes.set_title(visible(part), parse_math=False)
+        axes.set(xticks=[], yticks=[])
     return figure
 
 
-def write_transfer(report: TransferReport, out: Path) -> list[Path]:
+def write_transfer(report: TransferReport, results: ResultFolder) -> list[Path]:
     """Write tables (Markdown, CSV) and figures (PNG), each whole or not at all. Returns their paths."""
-    stem = f"{file_stem(report.model)}_transfer"
+    stem = report_name(report.model, "transfer")
     made = report.catalog
     about = f"catalog of {made.clusters} clusters of {made.layer}, {made.samples} samples, seed {made.seed}"
     tables = [level_rows(report), heat_rows(report), *([distance_rows(report)] if report.distances else [])]
-    text = [f"# Transfer of parts: {file_stem(report.model)}", f"{report.text}; {about}; {hashes_text(report.hashes)}."]
+    text = [
+        f"# Transfer of parts: {model_title(report.model)}",
+        f"{report.text}; {about}; {hashes_text(report.hashes)}.",
+    ]
     contents: dict[str, str | bytes] = {
         f"{stem}.md": "\n\n".join([*text, *map(markdown_table, tables), NOTES]) + "\n",
         f"{stem}_curves.csv": csv_table(curve_rows(report)),
@@ -94,4 +110,4 @@ def write_transfer(report: TransferReport, out: Path) -> list[Path]:
     }
     if report.distances:
         contents[f"{stem}_frechet.csv"] = csv_table(distance_rows(report))
-    return write_files(contents, out)
+    return write_report(contents, results)

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from infer.evaluate.tables import Row, csv_table, file_stem, hashes_text, markdown_table, picture_png, write_files
+from infer.evaluate.tables import Row, csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
 from infer.evaluate.translation import Found, Sheet, TranslationReport
 from infer.output import sheet, tile
+from infer.results import ResultFolder
 from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT
 from models.zoo import Model
 
@@ -80,13 +81,13 @@ def labelled(pixels: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     return np.array(image)
 
 
-def write_translation(report: TranslationReport, model: Model, data: str, out: Path) -> list[Path]:
+def write_translation(report: TranslationReport, model: Model, data: str, results: ResultFolder) -> list[Path]:
     """Write tables and contact sheets, each whole or not at all.
 
     Returns:
         Markdown, two CSVs (class errors, the rest), and a PNG per number of updates.
     """
-    stem = f"{file_stem(model.name)}_translation"
+    stem = report_name(model.name, "translation")
     settled = any(found.settling for found in report.found)
     weights = f" settling weighs outline {SHAPE_WEIGHT:g} and class {CLASS_WEIGHT:g};" if settled else ""
     text = (
@@ -102,4 +103,4 @@ def write_translation(report: TranslationReport, model: Model, data: str, out: P
     }
     for found in report.found:
         contents[f"{stem}_{found.steps}.png"] = picture_png(contact_sheet(found.sheet, model.class_names))
-    return write_files(contents, out)
+    return write_report(contents, results)

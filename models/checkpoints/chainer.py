@@ -8,11 +8,9 @@ Left out on purpose: `N` (a counter that nothing reads), an encoder's last batch
 `_fast_alpha` (inner step sizes, of use in training only).
 """
 
-import io
 import math
 import re
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +20,15 @@ from torch import Tensor
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Configurable
-from models.checkpoints.writing import Description, describe_network, write_networks
+from models.checkpoints.archives import ArrayArchive, Unreadable
+from models.checkpoints.arrays import some
+from models.checkpoints.contents import read_content
 from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
-from models.files import check_finite, load_state
+from models.files import load_state
 from models.generators.sngan import LAYOUTS, SNGANGenerator
+from models.reading import check_finite
 
 Arrays = dict[str, Tensor]
 
@@ -42,7 +43,6 @@ KNOWN_LAYOUTS: dict[str, dict[str, tuple[int, ...]]] = {  # widths in units of c
     "discriminator": SN_LAYOUTS,
     "encoder": {"resnetenc_small": (1, 2, 4, 4, 8, 8)},
 }
-MAX_BYTES = 4 << 30  # of the weights, unpacked: ten times the largest original trainer snapshot
 TRAINER_PREFIX = re.compile(r"updater/model:[^/]+/")
 
 # module in our network -> link of the original; the numbers of layers depend on the network's depth
@@ -64,8 +64,21 @@ def read_snapshot(path: Path) -> dict[str, Configurable]:
         PhotograftError: missing, damaged or foreign file, unknown or missing arrays (named), NaN weights, a
             concatenation discriminator.
     """
+    content = read_content(path)
+    if not isinstance(content, ArrayArchive):
+        raise PhotograftError(f"{path} is not a Chainer snapshot (.npz)")
+    return read_arrays(content, path)
+
+
+def fits(names: Iterable[str]) -> bool:
+    """Whether an archive of arrays is a snapshot, by their names."""
+    return any(re.match(r"/?(updater/model:[^/]+/)?/?(block\d{1,2}|l\d{1,2}|lA1|prelu_out)/", name) for name in names)
+
+
+def read_arrays(archive: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
+    """The networks of a snapshot's arrays. Raises as `read_snapshot` does."""
     networks: dict[str, Configurable] = {}
-    for arrays in _read_models(path):
+    for arrays in _read_models(archive, path):
         for kind, own in _split(arrays, path).items():
             if kind in networks:
                 raise PhotograftError(f"{path} holds more than one {kind}: save them in files of their own")
@@ -73,56 +86,28 @@ def read_snapshot(path: Path) -> dict[str, Configurable]:
     return networks
 
 
-def describe(path: Path) -> list[Description]:
-    """What a snapshot holds, one entry per network. Raises as `read_snapshot` does."""
-    networks = read_snapshot(path)
-    return [describe_network(kind, network, _layout(kind, network.config)) for kind, network in networks.items()]
-
-
-def convert(path: Path, out: Path) -> list[Path]:
-    """Write the networks of a snapshot as our safetensors files; returns where.
-
-    Raises:
-        PhotograftError: as `read_snapshot` does, or a folder that cannot be written.
-    """
-    networks = read_snapshot(path)
-    layouts = {kind: _layout(kind, network.config) for kind, network in networks.items()}
-    return write_networks(networks, layouts, path, out)
-
-
-def _read_models(path: Path) -> list[Arrays]:
+def _read_models(archive: Mapping[str, Any], path: Path) -> list[Arrays]:
     """The arrays of each model in a file, by link path."""
-    if not path.is_file():
-        raise PhotograftError(f"weights file not found: {path}")
     models: dict[str, Arrays] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for name, (model, key) in _wanted(archive.infolist(), path).items():
-                arrays = models.setdefault(model, {})
-                if key in arrays:
-                    raise PhotograftError(f"{path} holds {key!r} twice")
-                content = io.BytesIO(archive.read(name))  # whole, so that its checksum is looked at
-                arrays[key] = _to_tensor(np.load(content, allow_pickle=False), key, path)
-    except PhotograftError:
-        raise
-    except Exception as error:  # a damaged or hostile zip can raise nearly anything
-        what = str(error).split("\n")[0][:120] or type(error).__name__
-        raise PhotograftError(f"{path} is not a Chainer snapshot (.npz) or is damaged: {what}") from error
+        for name, (model, key) in _wanted(archive).items():
+            arrays = models.setdefault(model, {})
+            if key in arrays:
+                raise PhotograftError(f"{path} holds {key!r} twice")
+            arrays[key] = _to_tensor(archive[name], key, path)
+    except Unreadable as error:
+        raise PhotograftError(f"{path} {error}") from error
     for arrays in models.values():
         check_finite(arrays, path)
     return list(models.values()) or [{}]
 
 
-def _wanted(members: Iterable[zipfile.ZipInfo], path: Path) -> dict[str, tuple[str, str]]:
-    """Member -> (model, link path): all members, or those of the models in a trainer's snapshot."""
-    sizes = {m.filename: m.file_size for m in members}
-    keys = {name: name.lstrip("/").removesuffix(".npy") for name in sizes}
+def _wanted(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Name -> (model, link path): all arrays, or those of the models in a trainer's snapshot."""
+    keys = {name: name.lstrip("/") for name in names}
     found = {name: TRAINER_PREFIX.match(key) for name, key in keys.items()}
     wanted = {name: (m.group(), keys[name][m.end() :]) for name, m in found.items() if m}
-    wanted = wanted or {name: ("", key) for name, key in keys.items()}
-    if sum(sizes[name] for name in wanted) > MAX_BYTES:
-        raise PhotograftError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB: no snapshot of these networks")
-    return wanted
+    return wanted or {name: ("", key) for name, key in keys.items()}
 
 
 def _to_tensor(array: Any, key: str, path: Path) -> Tensor:
@@ -143,8 +128,8 @@ def _split(arrays: Arrays, path: Path) -> dict[str, Arrays]:
     elif "l1/W" in rest and "block2/c1/W" in rest:
         parts["generator"] = rest
     elif rest or "lA1/W" not in auxiliary:
-        some = ", ".join(repr(k[:40]) for k in sorted(arrays)[:3]) or "nothing"
-        raise PhotograftError(f"{path} is no snapshot of the original's networks: it holds {some}")
+        what = some(sorted(arrays), 3) or "nothing"
+        raise PhotograftError(f"{path} is no snapshot of the original's networks: it holds {what}")
     if auxiliary.keys() - {"_fast_alpha/W"}:
         parts["auxiliary"] = auxiliary
     return parts
@@ -153,11 +138,12 @@ def _split(arrays: Arrays, path: Path) -> dict[str, Arrays]:
 def _build(kind: str, arrays: Arrays, path: Path) -> Configurable:
     """The network of these arrays, loaded strictly."""
     config, numbered = _READERS[kind](arrays, path)
-    network = CLASSES[kind](**config)
+    with torch.device("meta"):  # so that no size in the file takes memory before it fits
+        shapes = CLASSES[kind](**config).state_dict()
     state, left = {}, dict(arrays)
-    for name, own in network.state_dict().items():
+    for name, own in shapes.items():
         if name.endswith("num_batches_tracked"):
-            state[name] = torch.zeros_like(own)
+            state[name] = torch.zeros(own.shape, dtype=own.dtype)
             continue
         key = _link_path(name, numbered, arrays)
         if key not in left:
@@ -167,6 +153,7 @@ def _build(kind: str, arrays: Arrays, path: Path) -> Configurable:
             raise PhotograftError(f"{path}: {key!r} is {list(value.shape)}, which does not fit the {kind}")
         state[name] = value.reshape(own.shape)
     _check_left(left, kind, numbered, path)
+    network = CLASSES[kind](**config)
     load_state(network, state, path)
     return network.freeze()
 
@@ -197,8 +184,7 @@ def _check_left(left: Arrays, kind: str, numbered: dict[str, str], path: Path) -
     ignored = {"encoder": numbered.get("unused", ""), "auxiliary": "_fast_alpha"}.get(kind)
     unknown = [k for k in sorted(left) if k.split("/")[-1] != "N" and k.split("/")[0] != ignored]
     if unknown:
-        more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
-        raise PhotograftError(f"{path}: unknown arrays in the {kind}: {', '.join(map(repr, unknown[:4]))}{more}")
+        raise PhotograftError(f"{path}: unknown arrays in the {kind}: {some(unknown)}")
 
 
 Reader = Callable[[Arrays, Path], tuple[dict[str, Any], dict[str, str]]]
@@ -299,7 +285,7 @@ _READERS: dict[str, Reader] = {
 }
 
 
-def _layout(kind: str, config: dict[str, Any]) -> str:
+def layout(kind: str, config: dict[str, Any]) -> str:
     """Name of the original's layout if the widths are those of one, else the widths."""
     if kind == "auxiliary":
         return f"zeta of {config['zeta_dim']}"

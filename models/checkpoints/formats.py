@@ -1,16 +1,13 @@
 """Every foreign format in one table: which one a file is of is told by its content, never by its name."""
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.base import Configurable
 from models.checkpoints import (
+    basicsr,
     chainer,
     gan_zoo,
     lernapparat,
@@ -21,11 +18,18 @@ from models.checkpoints import (
     tf_stylegan,
     tf_stylegan2,
 )
-from models.checkpoints.pickles import MAX_BYTES, read_pickle, read_torch
+from models.checkpoints.archives import ArrayArchive, Unreadable
+from models.checkpoints.contents import read_content
+from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, resemblance
+from models.checkpoints.told import told
+from models.checkpoints.wrappers import View, views
 from models.checkpoints.writing import Description, describe_network, write_networks
 from models.errors import PhotograftError
+from models.reading import open_tensors
 
-LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # its magic number, pickled
+
+def _nothing(_: Any) -> list[str]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -37,94 +41,122 @@ class Format:
         find: what `read` needs of a file's content (a state dict, variables by name, a pickled object), or None if the
             file is of another format. It looks at names and types alone: of an archive of arrays it gets no values.
         read: networks by kind, of what was found; raises PhotograftError naming the file.
+        remarks: what is assumed of what was found because the file does not say it, a line each.
     """
 
     name: str
     find: Callable[[Any], Any]
     read: Callable[[Any, Path], dict[str, Configurable]]
+    remarks: Callable[[Any], list[str]] = _nothing
 
 
 FORMATS: tuple[Format, ...] = (
-    Format(
-        "StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read
-    ),  # before the next, which shares its names
+    # before the next, which shares its names:
+    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read),
     Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read),
     Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),
     Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read),
-    Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read),
-    Format("StyleGAN2 of rosinality", rosinality_stylegan2.find, rosinality_stylegan2.read),
+    Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read, nvidia.remarks),
+    Format(
+        "StyleGAN2 of rosinality", rosinality_stylegan2.find, rosinality_stylegan2.read, rosinality_stylegan2.remarks
+    ),
+    Format("StyleGAN2 of BasicSR", basicsr.find, basicsr.read, rosinality_stylegan2.remarks),
     Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read),
 )
 
 
-def describe(path: Path) -> list[Description]:
-    """What a foreign file holds, one entry per network; raises as `convert` does."""
-    found = _identify(path)
-    if found is None:
-        return chainer.describe(path)
-    kind_of_file, networks = found
-    return [describe_network(kind, network, kind_of_file.name) for kind, network in networks.items()]
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a foreign file.
+
+    Attributes:
+        networks: by kind, frozen.
+        layouts: what the file's format calls the architecture of each.
+        remarks: what was assumed, and what else the file holds that is not read; a line each.
+    """
+
+    networks: dict[str, Configurable]
+    layouts: dict[str, str]
+    remarks: list[str]
+
+    def descriptions(self) -> list[Description]:
+        """What each network is."""
+        return [describe_network(kind, network, self.layouts[kind]) for kind, network in self.networks.items()]
 
 
-def convert(path: Path, out: Path) -> list[Path]:
-    """Write the networks of a foreign file as ours, see `write_networks`; returns where.
+class UnknownNetwork(PhotograftError):
+    """A file that can be read, but holds no network of a known format.
+
+    Attributes:
+        listing: what it holds instead, a line each.
+    """
+
+    def __init__(self, message: str, listing: list[str]) -> None:
+        super().__init__(message)
+        self.listing = listing
+
+
+def read(path: Path) -> Reading:
+    """The networks of a foreign file.
 
     Raises:
-        PhotograftError: missing, damaged or unknown file, arrays that are missing, unknown or do not fit, NaN weights,
-            a folder that cannot be written.
+        UnknownNetwork: with what the file holds.
+        PhotograftError: missing or damaged file, one of another kind (named), arrays that are missing, unknown or do
+            not fit, NaN weights.
     """
-    found = _identify(path)
-    if found is None:
-        return chainer.convert(path, out)
-    kind_of_file, networks = found
-    return write_networks(networks, dict.fromkeys(networks, kind_of_file.name), path, out)
-
-
-def _identify(path: Path) -> tuple[Format, dict[str, Configurable]] | None:
-    """A file's format and networks; None for an archive of arrays of no other format, which is Chainer's to judge."""
-    names = _array_names(path)
-    content = _content(path) if names is None else dict.fromkeys(names)
-    for candidate in FORMATS:
-        if candidate.find(content) is not None:
-            if names is not None:
-                content = _read_arrays(path)
-            return candidate, candidate.read(candidate.find(content), path)
-    if names is not None:
-        return None
-    known = "; ".join(candidate.name for candidate in FORMATS)
-    raise PhotograftError(f"{path} holds no network that can be read: choose a file of {known}; or a Chainer snapshot")
-
-
-def _array_names(path: Path) -> list[str] | None:
-    """Names in an archive of numpy arrays, or None if the file is something else."""
-    if not path.is_file():
-        raise PhotograftError(f"weights file not found: {path}")
-    if not zipfile.is_zipfile(path):
-        return [] if path.suffix == ".npz" else None
+    content = read_content(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise PhotograftError(f"{path} is a damaged archive ({error}): download it again") from error
-    if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
-        return None
-    return [name.removesuffix(".npy") for name in names]
+        seen = []
+        for view in views(content):
+            for candidate in FORMATS:
+                if (found := candidate.find(view.content)) is not None:
+                    networks = candidate.read(found, path)
+                    remarks = [*candidate.remarks(found), *_beside(view)]
+                    return Reading(networks, dict.fromkeys(networks, candidate.name), remarks)
+            seen.append(view)
+        if isinstance(content, ArrayArchive) and chainer.fits(content):
+            networks = chainer.read_arrays(content, path)
+            return Reading(networks, {kind: chainer.layout(kind, n.config) for kind, n in networks.items()}, [])
+        main = main_view(seen)
+        lines = listing(main, content)
+    except Unreadable as error:
+        raise PhotograftError(f"{path} {error}") from error
+    raise UnknownNetwork(f"{path} holds no network that can be read: {resemblance(main)}", lines)
 
 
-def _read_arrays(path: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-                raise PhotograftError(f"{path} unpacks to more than {MAX_BYTES >> 30} GiB: it holds no weights")
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise PhotograftError(f"{path} is damaged ({error}): download it again") from error
+def is_foreign(path: Path) -> bool:
+    """Whether a file is a safetensors file of somebody else."""
+    return path.is_file() and "photograft" not in open_tensors(path).metadata
 
 
-def _content(path: Path) -> Any:
-    """The value of a torch file or a pickle."""
-    with path.open("rb") as file:
-        start = file.read(len(LEGACY_TORCH))
-    return read_torch(path) if start == LEGACY_TORCH or start.startswith(b"PK") else read_pickle(path)
+def describe(path: Path) -> list[Description]:
+    """What a foreign file holds, one entry per network; raises as `read` does."""
+    return read(path).descriptions()
+
+
+def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing) -> list[Path]:
+    """Write the networks of a foreign file as ours, see `write_networks`; returns where.
+
+    Args:
+        path: the file.
+        out: the file to write, or whose name others are made of.
+        say: gets the remarks on what was read.
+
+    Raises:
+        PhotograftError: as `read` does, or a folder that cannot be written.
+    """
+    reading = read(path)
+    for remark in reading.remarks:
+        say(remark)
+    return write_networks(reading.networks, reading.layouts, path, out)
+
+
+def _beside(view: View) -> list[str]:
+    """What lies beside the network that was read, and what it is."""
+    remarks = []
+    for name, part in list(view.beside.items())[:SHOWN]:
+        found = nearest(part)
+        what = f"{found[0].name}, for which there is no reader" if found else "no network that is known here"
+        remarks.append(f"not read: {told(name)}, {len(part)} entries: {what}")
+    return remarks

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from models.base import Configurable
-from models.checkpoints.arrays import Arrays
+from models.checkpoints.arrays import RESOLUTIONS, Arrays, fitted
 from models.checkpoints.pickle_machine import Foreign
-from models.files import load_state
+from models.errors import PhotograftError
 from models.generators.pggan import PGGANGenerator
 
 
@@ -45,6 +45,8 @@ def read(network: ZooNetwork, path: Path) -> dict[str, Configurable]:
         if f"scaleLayers.{i}.0.module.weight" not in arrays:
             break
         names.append((f"scaleLayers.{i}.0", f"scaleLayers.{i}.1"))
+        if len(names) > RESOLUTIONS:
+            raise PhotograftError(f"{path}: more than {RESOLUTIONS} resolutions: no network has so many")
     channels = [arrays.shape(f"{layers[-1]}.module.bias", 1)[0] for layers in names]
     state = _layer(arrays, "formatLayer", "linear")
     for i, layers in enumerate(names):
@@ -55,12 +57,12 @@ def read(network: ZooNetwork, path: Path) -> dict[str, Configurable]:
         state |= _layer(arrays, f"toRGBLayers.{len(names) - 2}", "to_rgb_before")
     arrays.skip("toRGBLayers.*")  # of the other resolutions
     arrays.finish()
-    generator = PGGANGenerator(channels, state["linear.weight"].shape[1], network.alpha)
-    load_state(generator, state, path)
-    return {"generator": generator.freeze()}
+    latent_dim = arrays.shape("formatLayer.module.weight", 2)[1]
+    return {"generator": fitted(lambda: PGGANGenerator(channels, latent_dim, network.alpha), state, arrays)}
 
 
-def _layer(arrays: Arrays, name: str, own: str) -> dict[str, Tensor]:
-    weight, bias = arrays.take(f"{name}.module.weight"), arrays.take(f"{name}.module.bias")
+def _layer(arrays: Arrays, name: str, own: str) -> dict[str, tuple[str, Tensor]]:
+    theirs, bias = f"{name}.module.weight", f"{name}.module.bias"
+    weight = arrays.ranked(theirs, 2 if own == "linear" else 4)
     he = (2 / weight[0].numel()) ** 0.5
-    return {f"{own}.weight": weight * he, f"{own}.bias": bias * he}
+    return {f"{own}.weight": (theirs, weight * he), f"{own}.bias": (bias, arrays.take(bias) * he)}

@@ -5,14 +5,14 @@ original's; convolutions and matrices are transposed as torch has them, and the 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from models.base import Configurable
-from models.checkpoints.arrays import Arrays
+from models.checkpoints.arrays import RESOLUTIONS, Arrays, some
 from models.checkpoints.tf_stylegan import build, drawn_noise
 from models.errors import PhotograftError
 
@@ -47,16 +47,31 @@ def read(state: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
         PhotograftError: missing or unknown arrays.
     """
     arrays = Arrays(state, path)
-    renamed: dict[str, Tensor] = {}
-    for name in state:
-        if not BLUR.fullmatch(name):
-            renamed[_original(name, path)] = _transposed(name, arrays.take(name))
-    resolutions = sum(name.endswith("/Noise/weight") for name in renamed) // 2
-    return {"generator": build(Arrays(renamed | drawn_noise(resolutions), path), rate=0.01, eps=NORM_EPS)}
+    names = [name for name in state if not BLUR.fullmatch(name)]
+    unknown = [name for name in names if _original(name) is None]
+    if unknown:
+        raise PhotograftError(f"{path}: unknown arrays: {some(unknown)}")
+    renamed = {str(_original(name)): _transposed(name, arrays.take(name)) for name in names}
+    sizes = {match[1] for match in (re.match(r"G_synthesis/(\d+)x\1/", name) for name in renamed) if match}
+    spelled = {str(_original(name)): name for name in (*_known(), *names)}
+    whole = Arrays(renamed | drawn_noise(len(sizes)), path, spelled)
+    return {"generator": build(whole, rate=0.01, eps=NORM_EPS)}
 
 
-def _original(name: str, path: Path) -> str:
-    """The original's name of an array."""
+def _known() -> Iterable[str]:
+    yield "truncation.avg_latent"
+    yield from (f"g_mapping.dense{i}.{part}" for i in range(16) for part in ("weight", "bias"))
+    yield from (f"g_synthesis.torgb.{part}" for part in ("weight", "bias"))
+    yield from (f"g_synthesis.blocks.4x4.{part}" for part in ("const", "bias", "conv.weight", "conv.bias"))
+    for size in (4 << i for i in range(RESOLUTIONS)):
+        block = f"g_synthesis.blocks.{size}x{size}"
+        yield from (f"{block}.{layer}.{part}" for layer in ("conv0_up", "conv1") for part in ("weight", "bias"))
+        yield from (f"{block}.epi{n}.top_epi.noise.weight" for n in (1, 2))
+        yield from (f"g_style.style_layers.{size}x{size}_{n}.lin.{part}" for n in (0, 1) for part in ("weight", "bias"))
+
+
+def _original(name: str) -> str | None:
+    """The original's name of an array, None if nobody knows it."""
     for pattern, replacement in RULES:
         if re.fullmatch(pattern, name):
             return re.sub(pattern, replacement, name)
@@ -65,7 +80,7 @@ def _original(name: str, path: Path) -> str:
     for style, first in ((STYLE, 0), (STYLE_INSIDE, 1)):
         if match := style.fullmatch(name):
             return f"G_synthesis/{match[1]}/{LAYERS[match[1] == '4x4'][int(match[2]) - first]}/StyleMod/{match[3]}"
-    raise PhotograftError(f"{path}: unknown array {name[:80]!r}")
+    return None
 
 
 def _transposed(name: str, tensor: Tensor) -> Tensor:

@@ -49,18 +49,49 @@ Builder = Callable[..., Any]
 SCALARS = (str, bytes, int, float, type(None))
 """What a key may be: the hash of nested tuples takes exponential time, or the whole stack."""
 
-COPIES, FREE = 4, 1 << 20  # values that may be made per byte of the file, and in any case
-MAX_STEPS = 5_000_000  # opcodes of one pickle: fifty times the largest published network's
+COPIES, FREE = 4, 1 << 20  # bytes that may be made per byte of the file, and in any case
+MAX_STEPS = 1_000_000  # opcodes of one file: ten times the largest published network's
+LAST_PROTOCOL = 5
+MAX_BITS = 256  # of an integer
+MEMO_END = 1 << 32
 
-LITERALS = (
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+LITERALS = frozenset(
+    (
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    )
 )
 FRESH: dict[str, Callable[[], Any]] = {
     **{"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False},
     **{"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict, "EMPTY_SET": set},
 }
+
+
+class Budget:
+    """What reading one file may cost; the torch files within its pickles share it.
+
+    Args:
+        size: bytes of the file, unpacked.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._bytes = COPIES * size + FREE
+        self._steps = MAX_STEPS
+
+    def step(self) -> None:
+        """Count an opcode. Raises DamagedPickle at the end of the budget."""
+        self._steps -= 1
+        if self._steps < 0:
+            raise DamagedPickle("it is too long for a file of weights")
+
+    def copy(self, size: int) -> None:
+        """Count bytes or items that are made of what the file holds: one long value, referred to again and again,
+        would fill the memory. Raises DamagedPickle at the end of the budget.
+        """
+        self._bytes -= size
+        if self._bytes < 0:
+            raise DamagedPickle("it makes far more of its values than it holds")
 
 
 def _callable_name(value: Any) -> str:
@@ -78,6 +109,14 @@ def _pairs(flat: list[Any]) -> Iterable[tuple[Any, Any]]:
 def _key(value: Any) -> Any:
     if not isinstance(value, SCALARS):
         raise DamagedPickle(f"a {type(value).__name__} is the key of a dictionary or the element of a set")
+    if isinstance(value, int) and value.bit_length() > 64:  # whose hashes could be made to collide
+        raise DamagedPickle("a giant integer is the key of a dictionary or the element of a set")
+    return value
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise DamagedPickle(f"an integer of {value.bit_length()} bits has no place in a file of weights")
     return value
 
 
@@ -86,6 +125,7 @@ class Machine:
 
     Args:
         builders: `module.name` -> what makes data of its arguments; every other call becomes a `Foreign`.
+        budget: of the file that the pickle is part of.
         persistent: makes the object of a persistent id; without it such an id is refused.
         setters: type -> what gives a built object of that type its state (BUILD).
     """
@@ -93,38 +133,45 @@ class Machine:
     def __init__(
         self,
         builders: Mapping[str, Builder],
+        budget: Budget,
         persistent: Callable[[Any], Any] | None = None,
         setters: Mapping[type, Callable[[Any, Any], None]] | None = None,
     ) -> None:
-        self._builders, self._persistent, self._setters = builders, persistent, setters or {}
+        self._builders, self._budget, self._persistent, self._setters = builders, budget, persistent, setters or {}
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-        self._copied = 0  # bytes and items that builders and setters were given
-        self._position: Callable[[], int] = lambda: 0
 
     def run(self, stream: BinaryIO) -> Any:
         """The value of the pickle that begins where the stream stands; leaves the stream behind it.
 
         Raises:
-            DamagedPickle, or ValueError, LookupError, TypeError of what the file gets wrong.
+            DamagedPickle, or ValueError, TypeError of what the file gets wrong.
         """
-        start = stream.tell()
-        self._position = lambda: stream.tell() - start
-        for i, (opcode, arg, _) in enumerate(pickletools.genops(stream)):
-            if i == MAX_STEPS:
-                raise DamagedPickle("it is too long for a file of weights")
+        try:
+            self._walk(stream)
+            return self._stack.pop()
+        except IndexError as error:
+            raise DamagedPickle("it takes more from its stack than it put there") from error
+        except KeyError as error:
+            raise DamagedPickle("it refers to a value that it did not keep") from error
+
+    def _walk(self, stream: BinaryIO) -> None:
+        for opcode, arg, _ in pickletools.genops(stream):
+            self._budget.step()
             name = opcode.name
             if name in LITERALS:
-                self._stack.append(arg)
+                self._stack.append(_literal(arg))
             elif name in FRESH:
                 self._stack.append(FRESH[name]())
-            elif name not in ("PROTO", "FRAME", "STOP"):
+            elif name == "PROTO":
+                if (arg or 0) > LAST_PROTOCOL:
+                    raise DamagedPickle(f"it is of protocol {arg}, which is not known")
+            elif name not in ("FRAME", "STOP"):
                 step = STEPS.get(name)
                 if step is None:
                     raise DamagedPickle(f"opcode {name} has no place in a file of weights")
                 step(self, arg)
-        return self._stack.pop()
 
     # the stack
 
@@ -149,7 +196,9 @@ class Machine:
         self._stack.append(self._stack[-1])
 
     def _put(self, index: int) -> None:
-        self._memo[operator.index(index)] = self._stack[-1]
+        if not 0 <= operator.index(index) < MEMO_END:
+            raise DamagedPickle("it keeps a value under an impossible number")
+        self._memo[index] = self._stack[-1]
 
     def _memoize(self, _: Any) -> None:
         self._memo[len(self._memo)] = self._stack[-1]
@@ -206,16 +255,19 @@ class Machine:
         if not isinstance(args, tuple):
             raise DamagedPickle(f"the arguments of {name!r} are no tuple")
         builder = self._builders.get(name)
-        if builder:
-            self._charge(args)
-        self._stack.append(builder(*args) if builder else Foreign(name, args))
+        if builder is None:
+            self._stack.append(Foreign(name, args))
+            return
+        self._charge(args)
+        try:
+            self._stack.append(builder(*args))
+        except TypeError as error:
+            raise DamagedPickle(f"the arguments of {name!r} do not fit") from error
 
-    def _charge(self, values: Any) -> None:
-        """Copies may not outgrow the file: one long value, referred to again and again, would fill the memory."""
+    def _charge(self, values: tuple[Any, ...]) -> None:
+        self._budget.copy(len(values))
         sized = (list, tuple, set, str, bytes, bytearray)
-        self._copied += sum(len(value) for value in values if isinstance(value, sized))
-        if self._copied > COPIES * self._position() + FREE:
-            raise DamagedPickle("it makes far more of its values than it holds")
+        self._budget.copy(sum(len(value) for value in values if isinstance(value, sized)))
 
     def _reduce(self, _: Any) -> None:
         args, function = self._stack.pop(), self._stack.pop()
@@ -225,6 +277,7 @@ class Machine:
         keywords, args, function = self._stack.pop(), self._stack.pop(), self._stack.pop()
         if not isinstance(args, tuple):
             raise DamagedPickle("the arguments of a class are no tuple")
+        self._budget.copy(len(args))
         self._stack.append(Foreign(_callable_name(function), (*args, keywords) if keywords else args))
 
     def _inst(self, name: str) -> None:

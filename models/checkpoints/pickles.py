@@ -7,8 +7,6 @@ import io
 import math
 import re
 import struct
-import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,25 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.checkpoints.pickle_machine import Builder, DamagedPickle, Foreign, Global, Machine
+from models.checkpoints.archives import MAX_BYTES, Archive, Unreadable, brief_error
+from models.checkpoints.pickle_machine import Budget, Builder, DamagedPickle, Foreign, Global, Machine
 from models.errors import PhotograftError
 
 __all__ = ["Foreign", "Global", "read_pickle", "read_torch"]
 
-MAX_BYTES = 8 << 30  # of a file, and of what an archive unpacks to: three times the largest published training state
 MAX_NESTING = 4  # of torch files within pickles
 
 DTYPES: dict[str, torch.dtype] = {
     **{"Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16},
     **{"Long": torch.int64, "Int": torch.int32, "Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8},
-    "Bool": torch.bool,
+    **{"Bool": torch.bool, "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128},
 }
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-ERRORS = (
-    *(ValueError, LookupError, TypeError, OverflowError, EOFError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+ERRORS = (ValueError, LookupError, TypeError, OverflowError, EOFError, RuntimeError, MemoryError)
 
 
 def read_pickle(path: Path) -> Any:
@@ -47,39 +42,80 @@ def read_pickle(path: Path) -> Any:
     Raises:
         PhotograftError: missing, empty, truncated, damaged or oversized file, or one that is no pickle.
     """
-    return _read(path, lambda stream: _run(stream))
+    return _read(path, _run)
 
 
 def read_torch(path: Path) -> Any:
     """The value of a torch file, in the zip format or the one before it, as data; see `read_pickle`."""
-    return _read(path, lambda stream: _load_torch(stream, 0))
+    return _read(path, _load_torch)
 
 
-def _read(path: Path, load: Callable[[BinaryIO], Any]) -> Any:
+class _Bounded(io.BufferedIOBase):
+    """A file of which no more is asked for than it holds: a length in it could be of any size."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(self._size - self._file.tell(), 0)
+        return self._file.read(left if size is None or size < 0 else min(size, left))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._file.readline(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+
+def _read(path: Path, load: Callable[[BinaryIO, Budget], Any]) -> Any:
     if not path.is_file():
         raise PhotograftError(f"weights file not found: {path}")
-    if not 0 < path.stat().st_size <= MAX_BYTES:
+    size = path.stat().st_size
+    if not 0 < size <= MAX_BYTES:
         raise PhotograftError(f"{path} is empty or larger than {MAX_BYTES >> 30} GiB: it holds no weights")
     try:
         with path.open("rb") as stream:
-            return load(stream)
+            return load(_Bounded(stream, size), Budget(size))  # type: ignore[arg-type]
     except OSError as error:
-        raise PhotograftError(f"cannot read {path}: {error}") from error
+        raise PhotograftError(f"cannot read {path}: {error.strerror or error}") from error
+    except Unreadable as error:
+        raise PhotograftError(f"{path} {error}") from error
     except ERRORS as error:
-        what = str(error).split("\n")[0][:200] or type(error).__name__
-        raise PhotograftError(f"{path} is damaged or no file of weights ({what}): download it again") from error
+        raise PhotograftError(
+            f"{path} is damaged or no file of weights ({brief_error(error)}): download it again"
+        ) from error
 
 
-def _run(stream: BinaryIO, persistent: Callable[[Any], Any] | None = None, nesting: int = 0) -> Any:
+def _run(stream: BinaryIO, budget: Budget, persistent: Callable[[Any], Any] | None = None, nesting: int = 0) -> Any:
     """One pickle, whose storages may themselves be torch files, `nesting` deep already."""
 
     def load_from_bytes(data: Any) -> Any:
         if not isinstance(data, bytes) or nesting == MAX_NESTING:
             raise DamagedPickle("a storage is no torch file")
-        return _load_torch(io.BytesIO(data), nesting + 1)
+        return _load_torch(io.BytesIO(data), budget, nesting + 1)
 
-    builders = {**BUILDERS, "torch.storage._load_from_bytes": load_from_bytes}
-    return Machine(builders, persistent, {np.ndarray: _set_array}).run(stream)
+    def tensor(*args: Any) -> Tensor:
+        made = _tensor(*args)
+        if not made.is_meta:  # whoever takes it makes it of its own: one storage may not become thousands of tensors
+            budget.copy(made.numel() * made.itemsize)
+        return made
+
+    def typed(function: Any, cls: Any, args: Any, state: Any) -> Tensor:
+        """A tensor of a class of its own, or with attributes."""
+        if not isinstance(function, Global) or function.name not in TENSORS or not isinstance(args, tuple):
+            raise DamagedPickle("a tensor is of an unknown class")
+        made: Tensor = _parameter(builders[function.name](*args))
+        return made
+
+    builders: dict[str, Builder] = dict.fromkeys(TENSORS, tensor)
+    builders |= {**BUILDERS, "torch.storage._load_from_bytes": load_from_bytes, TYPED: typed}
+    return Machine(builders, budget, persistent, {np.ndarray: _set_array}).run(stream)
 
 
 # plain Python
@@ -128,7 +164,8 @@ def _dtype(described: Any) -> np.dtype[Any]:
         raise DamagedPickle("an array has no type")
     name, state = described.args[0], described.state
     if not isinstance(name, str) or not re.fullmatch(r"b1|[iu][1248]|f[248]|c(8|16)|[SU][1-9]\d{0,5}", name):
-        raise DamagedPickle(f"an array is of type {str(name)[:20]!r}, not of numbers")
+        what = repr(name[:20]) if isinstance(name, str) else "an unknown one"
+        raise DamagedPickle(f"an array is of type {what}, not of numbers")
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
     return np.dtype(name).newbyteorder(">" if order == ">" else "<" if order == "<" else "=")
 
@@ -196,6 +233,8 @@ def _parameter(data: Any, *_: Any) -> Tensor:
     return data
 
 
+TENSORS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
+TYPED = "torch._tensor._rebuild_from_type_v2"
 NUMPY: dict[str, Builder] = {"multiarray._reconstruct": _empty_array, "multiarray.scalar": _scalar}
 BUILDERS: Mapping[str, Builder] = {
     "_codecs.encode": _encode,
@@ -207,7 +246,6 @@ BUILDERS: Mapping[str, Builder] = {
     **{f"{module}.bytes": lambda: b"" for module in ("builtins", "__builtin__")},
     **{f"numpy.{core}.{name}": f for core in ("core", "_core") for name, f in NUMPY.items()},
     **{f"numpy.{core}.numeric._frombuffer": _array_of_buffer for core in ("core", "_core")},
-    **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
     **dict.fromkeys(("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"), _parameter),
 }
 
@@ -215,11 +253,11 @@ BUILDERS: Mapping[str, Builder] = {
 # torch files
 
 
-def _load_torch(stream: BinaryIO, nesting: int) -> Any:
+def _load_torch(stream: BinaryIO, budget: Budget, nesting: int = 0) -> Any:
     if stream.read(4) == b"PK\x03\x04":
-        return _load_zip(stream, nesting)
+        return _load_zip(stream, budget, nesting)
     stream.seek(0)
-    return _load_legacy(stream, nesting)
+    return _load_legacy(stream, budget, nesting)
 
 
 def _storage_id(pid: Any, fields: int) -> tuple[str, torch.dtype, int]:
@@ -236,16 +274,17 @@ def _storage_id(pid: Any, fields: int) -> tuple[str, torch.dtype, int]:
     return key, dtype, numel
 
 
-def _load_zip(stream: BinaryIO, nesting: int) -> Any:
-    archive = zipfile.ZipFile(stream)
-    if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
-        raise DamagedPickle(f"it unpacks to more than {MAX_BYTES >> 30} GiB")
-    names = archive.namelist()
-    main = next((name for name in names if name == "data.pkl" or name.endswith("/data.pkl")), None)
+def _load_zip(stream: BinaryIO, budget: Budget, nesting: int) -> Any:
+    archive = Archive(stream)
+    if nesting:
+        budget.copy(archive.size)
+    else:
+        budget = Budget(archive.size)
+    main = next((name for name in archive.names if name == "data.pkl" or name.endswith("/data.pkl")), None)
     if main is None:
         raise DamagedPickle("the archive holds no data.pkl")
     root = main.removesuffix("data.pkl")
-    if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
+    if f"{root}byteorder" in archive.names and archive.read(f"{root}byteorder") != b"little":
         raise DamagedPickle("its bytes are in big-endian order")
     storages: dict[str, Tensor] = {}
 
@@ -255,7 +294,7 @@ def _load_zip(stream: BinaryIO, nesting: int) -> Any:
             storages[key] = _values(archive.read(f"{root}data/{key}"), dtype, numel)
         return storages[key]
 
-    return _run(io.BytesIO(archive.read(main)), persistent, nesting)
+    return _run(io.BytesIO(archive.read(main)), budget, persistent, nesting)
 
 
 def _values(data: bytes, dtype: torch.dtype, numel: int) -> Tensor:
@@ -265,14 +304,16 @@ def _values(data: bytes, dtype: torch.dtype, numel: int) -> Tensor:
     return torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
 
 
-def _load_legacy(stream: BinaryIO, nesting: int) -> Any:
+def _load_legacy(stream: BinaryIO, budget: Budget, nesting: int) -> Any:
     """Magic number, version, machine, the pickle, the storages' keys, the storages.
 
     The storages come last, and their types stand in the pickle: so it is read once without values, and once with them.
     """
-    if _run(stream) != LEGACY_MAGIC or _run(stream) != LEGACY_PROTOCOL:
-        raise DamagedPickle("it is no torch file")
-    machine = _run(stream)
+    for expected in (LEGACY_MAGIC, LEGACY_PROTOCOL):
+        found = _run(stream, budget)
+        if not isinstance(found, int) or found != expected:
+            raise DamagedPickle("it is no torch file")
+    machine = _run(stream, budget)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise DamagedPickle("its bytes are in big-endian order")
     start = stream.tell()
@@ -280,22 +321,20 @@ def _load_legacy(stream: BinaryIO, nesting: int) -> Any:
 
     def without_values(pid: Any) -> Tensor:
         key, dtype, numel = _storage_id(pid, 6)
-        types[key] = dtype, numel
+        types.setdefault(key, (dtype, numel))
         return torch.empty(numel, dtype=dtype, device="meta")
 
-    _run(stream, without_values, nesting)
+    _run(stream, budget, without_values, nesting)
     storages: dict[str, Tensor] = {}
-    for key in _list(_run(stream)):
+    for key in _list(_run(stream, budget)):
+        if not isinstance(key, str) or key not in types or key in storages:
+            raise DamagedPickle("its list of storages is not that of its tensors")
         dtype, numel = types[key]
         (count,) = struct.unpack("<q", stream.read(8).ljust(8, b"\0"))
         if count != numel:
             raise DamagedPickle("a storage has more or fewer values than it says")
-        storages[key] = _values(_read_exactly(stream, numel * dtype.itemsize), dtype, numel)
+        storages[key] = _values(stream.read(min(numel * dtype.itemsize, MAX_BYTES)), dtype, numel)
+    if storages.keys() != types.keys():
+        raise DamagedPickle("its list of storages is not that of its tensors")
     stream.seek(start)
-    return _run(stream, lambda pid: storages[_storage_id(pid, 6)[0]], nesting)
-
-
-def _read_exactly(stream: BinaryIO, size: int) -> bytes:
-    if size > MAX_BYTES:
-        raise DamagedPickle("a storage is larger than the file")
-    return stream.read(size)
+    return _run(stream, budget, lambda pid: storages[_storage_id(pid, 6)[0]], nesting)

@@ -4,7 +4,8 @@ It differs from the original in its scaling: sqrt(2 / fan_in) for every weight, 
 no rate of its own for the mapping network; and in that the bias comes before the blur.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.checkpoints.arrays import Arrays
 from models.checkpoints.tf_stylegan import GAIN, build, drawn_noise
 from models.errors import PhotograftError
 
+PARTS = {"weight": "weight_orig", "const": "input"}
 NORM_EPS = 1e-5  # torch's default
 
 
@@ -39,19 +41,23 @@ def read(state: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
     renamed: dict[str, Tensor] = {}
     for i in range(_count(state, "style.{}.linear.bias", 1, 2)):
         layer = f"style.{2 * i + 1}.linear"
-        renamed[f"G_mapping/Dense{i}/weight"] = arrays.take(f"{layer}.weight_orig").t()
+        renamed[f"G_mapping/Dense{i}/weight"] = arrays.ranked(f"{layer}.weight_orig", 2).t()
         renamed[f"G_mapping/Dense{i}/bias"] = arrays.take(f"{layer}.bias")
+    if "style.1.linear.weight_orig" not in arrays:
+        raise arrays.missing("style.1.linear.weight_orig")
     resolutions = _reached(arrays, _count(state, "generator.progression.{}.conv2.conv.bias"))
     for i in range(resolutions):
         renamed |= _block(arrays, i)
     to_rgb = f"generator.to_rgb.{resolutions - 1}.conv"
-    renamed["G_synthesis/ToRGB_lod0/weight"] = arrays.take(f"{to_rgb}.weight_orig").permute(2, 3, 1, 0) * GAIN
+    renamed["G_synthesis/ToRGB_lod0/weight"] = arrays.ranked(f"{to_rgb}.weight_orig", 4).permute(2, 3, 1, 0) * GAIN
     renamed["G_synthesis/ToRGB_lod0/bias"] = arrays.take(f"{to_rgb}.bias")
     arrays.skip("generator.to_rgb.*", *(f"generator.progression.{i}.*" for i in range(resolutions, 12)))
     arrays.skip("generator.progression.*.conv1.[12].weight", "generator.progression.*.conv1.[12].weight_flip")  # blurs
     arrays.finish()
     renamed |= drawn_noise(resolutions)
-    generator = build(Arrays(renamed, path), rate=1.0, fused_from=None, eps=NORM_EPS, bias_before_blur=True)
+    generator = build(
+        Arrays(renamed, path, _spelled(renamed)), rate=1.0, fused_from=None, eps=NORM_EPS, bias_before_blur=True
+    )
     return {"generator": generator}
 
 
@@ -60,6 +66,24 @@ def _count(state: Mapping[str, Any], name: str, first: int = 0, step: int = 1) -
     while name.format(first + step * n) in state:
         n += 1
     return n
+
+
+def _spelled(names: Iterable[str]) -> dict[str, str]:
+    """The original's names -> those of the file, for what does not fit."""
+    spelled = {}
+    for name in names:
+        if match := re.fullmatch(r"G_mapping/Dense(\d+)/(\w+)", name):
+            spelled[name] = f"style.{2 * int(match[1]) + 1}.linear.{PARTS.get(match[2], match[2])}"
+        elif match := re.fullmatch(r"G_synthesis/(\d+)x\1/(\w+?)/(\w+)(?:/(\w+))?", name):
+            number = 2 if match[2] in ("Conv", "Conv1") else 1
+            layer = {"Noise": f"noise{number}", "StyleMod": f"adain{number}.style.linear"}.get(
+                match[3], f"conv{number}"
+            )
+            part = match[4] or match[3]
+            spelled[name] = f"generator.progression.{int(match[1]).bit_length() - 3}.{layer}.{PARTS.get(part, part)}"
+        elif match := re.fullmatch(r"G_synthesis/ToRGB_lod0/(\w+)", name):
+            spelled[name] = f"generator.to_rgb.*.conv.{PARTS.get(match[1], match[1])}"
+    return spelled
 
 
 def _reached(arrays: Arrays, blocks: int) -> int:
@@ -81,21 +105,22 @@ def _block(arrays: Arrays, i: int) -> dict[str, Tensor]:
     block: dict[str, Tensor] = {}
     if i == 0:
         first, second = "G_synthesis/4x4/Const", "G_synthesis/4x4/Conv"
-        block[f"{first}/const"] = arrays.take(f"{root}.conv1.input")
+        block[f"{first}/const"] = arrays.ranked(f"{root}.conv1.input", 4)
         block[f"{first}/bias"] = torch.zeros(block[f"{first}/const"].shape[1])
     elif f"{root}.conv1.0.weight" in arrays:  # fused, so [I,O,3,3] and the kernel turned round
-        block[f"{first}/weight"] = arrays.take(f"{root}.conv1.0.weight").permute(2, 3, 0, 1).flip(0, 1) / 4
+        block[f"{first}/weight"] = arrays.ranked(f"{root}.conv1.0.weight", 4).permute(2, 3, 0, 1).flip(0, 1) / 4
         block[f"{first}/bias"] = arrays.take(f"{root}.conv1.0.bias")
     else:
-        block[f"{first}/weight"] = arrays.take(f"{root}.conv1.1.conv.weight_orig").permute(2, 3, 1, 0)
+        block[f"{first}/weight"] = arrays.ranked(f"{root}.conv1.1.conv.weight_orig", 4).permute(2, 3, 1, 0)
         block[f"{first}/bias"] = arrays.take(f"{root}.conv1.1.conv.bias")
-    block[f"{second}/weight"] = arrays.take(f"{root}.conv2.conv.weight_orig").permute(2, 3, 1, 0)
+    block[f"{second}/weight"] = arrays.ranked(f"{root}.conv2.conv.weight_orig", 4).permute(2, 3, 1, 0)
     block[f"{second}/bias"] = arrays.take(f"{root}.conv2.conv.bias")
     for number, layer in enumerate((first, second), start=1):
         noise = arrays.take(f"{root}.noise{number}.weight_orig").flatten()
         block[f"{layer}/Noise/weight"] = noise * (2 / len(noise)) ** 0.5
-        block[f"{layer}/StyleMod/weight"] = arrays.take(f"{root}.adain{number}.style.linear.weight_orig").t() * GAIN
-        bias = arrays.take(f"{root}.adain{number}.style.linear.bias").clone()
+        style = f"{root}.adain{number}.style.linear"
+        block[f"{layer}/StyleMod/weight"] = arrays.ranked(f"{style}.weight_orig", 2).t() * GAIN
+        bias = arrays.ranked(f"{style}.bias", 1).clone()
         bias[: len(bias) // 2] -= 1  # the original adds 1 to the scale
         block[f"{layer}/StyleMod/bias"] = bias
     return block

@@ -4,17 +4,16 @@ Every width, the architecture and the resampling filter follow from names and sh
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from models.base import Configurable
-from models.checkpoints.arrays import Arrays
+from models.checkpoints.arrays import RESOLUTIONS, Arrays, N, fitted
 from models.errors import PhotograftError
-from models.files import load_state
 from models.generators.stylegan2 import BASE, TAPS, StyleGAN2Generator
 from models.stylegan2_discriminator import StyleGAN2Discriminator
 
@@ -40,34 +39,49 @@ DISCRIMINATOR = (
 
 
 def build_generator(
-    values: Mapping[str, Any], path: Path, *, conv_clamp: float | None = None, mapping_rate: float = MAPPING_RATE
+    values: Mapping[str, Any],
+    path: Path,
+    *,
+    conv_clamp: float | None = None,
+    mapping_rate: float = MAPPING_RATE,
+    spelled: Mapping[str, str] | None = None,
 ) -> StyleGAN2Generator:
     """The generator of a state dict, loaded strictly; without `mapping.w_avg` the mean of w is measured.
+
+    Args:
+        values: arrays by NVIDIA's names.
+        path: of the file.
+        conv_clamp: bound of the activations, or None.
+        mapping_rate: relative learning rate of the mapping network, which scales it.
+        spelled: NVIDIA's name -> the file's own, see `Arrays`.
 
     Raises:
         PhotograftError: missing or unknown arrays, arrays that do not fit, a filter that is not ours.
     """
-    arrays = Arrays(values, path)
-    sizes = _sizes("synthesis.b{}.conv1.weight", arrays)
+    arrays = Arrays(values, path, spelled)
+    sizes = _sizes("synthesis.b{}.conv1.weight", values, arrays)
     channels = [arrays.shape(f"synthesis.b{r}.conv1.weight", 4)[0] for r in sizes or (BASE,)]
     for r, (c_in, c_out) in zip(sizes[1:], pairwise(channels), strict=True):
         arrays.take(f"synthesis.b{r}.conv0.weight", c_out, c_in, 3, 3)
     architecture = "orig"
     if len(sizes) > 1:
-        present = {"skip": "synthesis.b4.torgb.weight", "resnet": "synthesis.b8.skip.weight"}
-        architecture = next((kind for kind, name in present.items() if name in arrays), architecture)
+        present = {"skip": "synthesis.b4.torgb.", "resnet": "synthesis.b8.skip."}
+        architecture = next((kind for kind, start in present.items() if _any(values, start)), architecture)
     classes = _mapping(arrays)
     latent_dim = arrays.shape("mapping.fc0.weight", 2)[1] - (classes["embedding"] or 0)
     if latent_dim < 1:
         raise PhotograftError(f"{path}: the mapping network takes no latent")
     taps = _taps(values, arrays)
-    network = StyleGAN2Generator(
-        channels, latent_dim, **classes, architecture=architecture, conv_clamp=conv_clamp,
-        mapping_rate=mapping_rate, taps=taps,
-    )  # fmt: skip
+
+    def make() -> StyleGAN2Generator:
+        return StyleGAN2Generator(
+            channels, latent_dim, **classes, architecture=architecture, conv_clamp=conv_clamp,
+            mapping_rate=mapping_rate, taps=taps,
+        )  # fmt: skip
+
     measured = "mapping.w_avg" not in arrays
-    names = {key: _foreign(key, GENERATOR, sizes) for key in network.state_dict() if key != "w_avg" or not measured}
-    _load(network, names, arrays)
+    given = {"w_avg": torch.zeros(classes["mapping"][-1])} if measured else {}
+    network = _loaded(make, lambda key: _foreign(key, GENERATOR, sizes), given, arrays)
     if measured:
         network.w_avg.copy_(network.sampled_w_mean())
     return network
@@ -80,10 +94,11 @@ def build_discriminator(
     conv_clamp: float | None = None,
     mapping_rate: float = MAPPING_RATE,
     group_size: int | None = GROUP_SIZE,
+    spelled: Mapping[str, str] | None = None,
 ) -> StyleGAN2Discriminator:
     """The discriminator of a state dict, loaded strictly. Raises as `build_generator` does."""
-    arrays = Arrays(values, path)
-    sizes = [BASE, *_sizes("b{}.conv1.weight", arrays, 2 * BASE)]
+    arrays = Arrays(values, path, spelled)
+    sizes = [BASE, *_sizes("b{}.conv1.weight", values, arrays, 2 * BASE)]
     last = arrays.shape("b4.conv.weight", 4)
     channels = [last[0], *(arrays.shape(f"b{r}.conv1.weight", 4)[1] for r in sizes[1:])]
     for r, (c_out, c_in) in zip(sizes[1:], pairwise(channels), strict=True):
@@ -91,26 +106,37 @@ def build_discriminator(
         arrays.take(f"b{r}.conv1.weight", c_out, c_in, 3, 3)
     architecture = "orig"
     if len(sizes) > 1:
-        present = {"skip": "b4.fromrgb.weight", "resnet": f"b{sizes[-1]}.skip.weight"}
-        architecture = next((kind for kind, name in present.items() if name in arrays), architecture)
+        present = {"skip": "b4.fromrgb.", "resnet": f"b{sizes[-1]}.skip."}
+        architecture = next((kind for kind, start in present.items() if _any(values, start)), architecture)
     if not 0 <= last[1] - last[0] <= last[0]:
-        raise PhotograftError(f"{path}: the shape of 'b4.conv.weight' makes no sense: {list(last)}")
+        raise arrays.misfit("b4.conv.weight")
     classes = _mapping(arrays) if "mapping.fc0.weight" in arrays else {}
     taps = _taps(values, arrays)
-    network = StyleGAN2Discriminator(
-        channels, **classes, architecture=architecture, conv_clamp=conv_clamp, group_size=group_size,
-        group_channels=last[1] - last[0], mapping_rate=mapping_rate, taps=taps,
-    )  # fmt: skip
-    _load(network, {key: _foreign(key, DISCRIMINATOR, sizes[::-1]) for key in network.state_dict()}, arrays)
-    return network
+
+    def make() -> StyleGAN2Discriminator:
+        return StyleGAN2Discriminator(
+            channels, **classes, architecture=architecture, conv_clamp=conv_clamp, group_size=group_size,
+            group_channels=last[1] - last[0], mapping_rate=mapping_rate, taps=taps,
+        )  # fmt: skip
+
+    return _loaded(make, lambda key: _foreign(key, DISCRIMINATOR, sizes[::-1]), {}, arrays)
 
 
-def _sizes(name: str, arrays: Arrays, first: int = BASE) -> list[int]:
+def _sizes(name: str, values: Iterable[str], arrays: Arrays, first: int = BASE) -> list[int]:
     """Resolutions that have this array, from the first one on."""
     sizes: list[int] = []
     while name.format(first << len(sizes)) in arrays:
         sizes.append(first << len(sizes))
+        if len(sizes) > RESOLUTIONS:
+            raise PhotograftError(f"{arrays.path}: more than {RESOLUTIONS} resolutions: no network has so many")
+    after = name.format(first << len(sizes))
+    if _any(values, after.rpartition("conv")[0]):  # of this resolution, one array alone is missing
+        raise arrays.missing(after)
     return sizes
+
+
+def _any(values: Iterable[str], start: str) -> bool:
+    return any(name.startswith(start) for name in values)
 
 
 def _mapping(arrays: Arrays) -> dict[str, Any]:
@@ -121,7 +147,7 @@ def _mapping(arrays: Arrays) -> dict[str, Any]:
             break
         widths.append(arrays.shape(f"mapping.fc{i}.weight", 2)[0])
     if not widths:
-        raise PhotograftError(f"{arrays.path}: 'mapping.fc0.weight' is missing")
+        raise arrays.missing("mapping.fc0.weight")
     embedding, classes = arrays.shape("mapping.embed.weight", 2) if "mapping.embed.weight" in arrays else (None, 0)
     return {"mapping": widths, "num_classes": classes, "embedding": embedding}
 
@@ -146,10 +172,10 @@ def _foreign(key: str, names: tuple[tuple[str, str], ...], sizes: list[int]) -> 
     return re.sub(r"\bblocks\.(\d+)", lambda match: f"b{sizes[int(match[1])]}", key)
 
 
-def _load(network: Configurable, names: Mapping[str, str], arrays: Arrays) -> None:
-    """Fill a network from the arrays of these names, all of them, and freeze it."""
-    state = network.state_dict()
-    found = {key: arrays.take(name, *state[key].shape) for key, name in names.items()}
+def _loaded(make: Callable[[], N], foreign: Callable[[str], str], given: Mapping[str, Tensor], arrays: Arrays) -> N:
+    """The network of the arrays of these names, all of them, and of values that are not in the file."""
+    with torch.device("meta"):
+        keys = list(make().state_dict())
+    placed = {key: (foreign(key), given[key] if key in given else arrays.take(foreign(key))) for key in keys}
     arrays.finish()
-    load_state(network, {**state, **found}, arrays.path)
-    network.freeze()
+    return fitted(make, placed, arrays)

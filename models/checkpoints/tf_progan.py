@@ -7,11 +7,10 @@ from torch import Tensor
 
 from models.base import Configurable
 from models.checkpoints import tflib
-from models.checkpoints.arrays import Arrays
+from models.checkpoints.arrays import RESOLUTIONS, Arrays, fitted
 from models.checkpoints.tf_stylegan import GAIN, conv
 from models.checkpoints.tflib import TFNetwork
 from models.errors import PhotograftError
-from models.files import load_state
 from models.generators.pggan import PGGANGenerator
 
 SETTINGS = {
@@ -36,8 +35,10 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
         raise PhotograftError(f"{path}: class-conditional Progressive GANs are not supported")
     tflib.require(network.settings, SETTINGS, path)
     arrays = Arrays(network.variables, path)
-    sizes = [size for size in (4 * 2**i for i in range(12)) if f"{_last(size)}/weight" in arrays]
-    lod = float(arrays.take("lod"))
+    sizes = [size for size in (4 << i for i in range(RESOLUTIONS)) if f"{_last(size)}/weight" in arrays]
+    if not sizes:
+        raise arrays.missing(f"{_last(4)}/weight")
+    lod = arrays.number("lod")
     if not 0 <= lod <= len(sizes) - 1:
         raise PhotograftError(f"{path}: 'lod' is {lod:g}, beyond the network's {len(sizes)} resolutions")
     unused, fade = int(lod), lod % 1
@@ -47,9 +48,10 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
     channels = [arrays.shape(f"{_last(size)}/bias", 1)[0] for size in sizes]
     latent_dim = arrays.shape("4x4/Dense/weight", 2)[0]
     dense = arrays.take("4x4/Dense/weight", latent_dim, 16 * channels[0])
+    bias = arrays.take("4x4/Dense/bias", channels[0])
     state = {
-        "linear.weight": dense.t() * (GAIN / 4 * latent_dim**-0.5),
-        "linear.bias": arrays.take("4x4/Dense/bias", channels[0]).repeat_interleave(16),
+        "linear.weight": ("4x4/Dense/weight", dense.t() * (GAIN / 4 * latent_dim**-0.5)),
+        "linear.bias": ("4x4/Dense/bias", bias.repeat_interleave(16)),
     }
     for i, size in enumerate(sizes):
         state |= _block(arrays, i, size)
@@ -58,9 +60,7 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
         state |= _to_rgb(arrays, "to_rgb_before", unused + 1)
     arrays.skip("ToRGB_lod*")  # of the other resolutions
     arrays.finish()
-    generator = PGGANGenerator(channels, latent_dim, fade)
-    load_state(generator, state, path)
-    return {"generator": generator.freeze()}
+    return {"generator": fitted(lambda: PGGANGenerator(channels, latent_dim, fade), state, arrays)}
 
 
 def _last(size: int) -> str:
@@ -68,22 +68,27 @@ def _last(size: int) -> str:
     return f"{size}x{size}/{'Conv' if size == 4 else 'Conv1'}"
 
 
-def _block(arrays: Arrays, i: int, size: int) -> dict[str, Tensor]:
+def _block(arrays: Arrays, i: int, size: int) -> dict[str, tuple[str, Tensor]]:
     """State of one resolution. Of all convolutions the fused upscaling alone keeps its kernel as [3,3,O,I]."""
-    state: dict[str, Tensor] = {}
+    state: dict[str, tuple[str, Tensor]] = {}
     if size > 4:
         fused = f"{size}x{size}/Conv0_up"
-        name = fused if f"{fused}/weight" in arrays else f"{size}x{size}/Conv0"
-        weight = arrays.take(f"{name}/weight")
+        name = fused if any(f"{fused}/{part}" in arrays for part in ("weight", "bias")) else f"{size}x{size}/Conv0"
+        weight = arrays.ranked(f"{name}/weight", 4)
         weight = weight.transpose(2, 3) if name == fused else weight
-        state["conv1.weight"] = conv(weight, flipped=name == fused)
-        state["conv1.bias"] = arrays.take(f"{name}/bias")
-    state["conv2.weight"] = conv(arrays.take(f"{_last(size)}/weight"), flipped=False)
-    state["conv2.bias"] = arrays.take(f"{_last(size)}/bias")
+        state["conv1.weight"] = f"{name}/weight", conv(weight, flipped=name == fused)
+        state["conv1.bias"] = f"{name}/bias", arrays.take(f"{name}/bias")
+    last = _last(size)
+    state["conv2.weight"] = f"{last}/weight", conv(arrays.ranked(f"{last}/weight", 4), flipped=False)
+    state["conv2.bias"] = f"{last}/bias", arrays.take(f"{last}/bias")
     return {f"blocks.{i}.{name}": value for name, value in state.items()}
 
 
-def _to_rgb(arrays: Arrays, name: str, lod: int) -> dict[str, Tensor]:
-    weight = arrays.take(f"ToRGB_lod{lod}/weight")  # [1,1,C,3]
+def _to_rgb(arrays: Arrays, name: str, lod: int) -> dict[str, tuple[str, Tensor]]:
+    theirs = f"ToRGB_lod{lod}"
+    weight = arrays.ranked(f"{theirs}/weight", 4)  # [1,1,C,3]
     scaled = weight.permute(3, 2, 0, 1) * weight.shape[2] ** -0.5
-    return {f"{name}.weight": scaled, f"{name}.bias": arrays.take(f"ToRGB_lod{lod}/bias")}
+    return {
+        f"{name}.weight": (f"{theirs}/weight", scaled),
+        f"{name}.bias": (f"{theirs}/bias", arrays.take(f"{theirs}/bias")),
+    }

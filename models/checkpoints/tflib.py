@@ -6,11 +6,20 @@ a list, and those of its components (`synthesis`, `mapping`) in theirs; full nam
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
+import numpy as np
+
+from models.checkpoints.archives import Unreadable
 from models.checkpoints.pickle_machine import Foreign
+from models.checkpoints.told import told
 from models.errors import PhotograftError
 
+MAX_SETTING = 1e6  # of numbers that networks are built with
+PLAIN = (bool, int, float, str, NoneType)
+MAX_NAME = 200  # characters
+MAX_COMPONENTS = 8  # the originals have two
 NETWORKS = ("dnnlib.tflib.network.Network", "tfutil.Network")
 
 
@@ -42,30 +51,40 @@ def running_mean(content: Any) -> TFNetwork | None:
 
 def _network(state: Mapping[str, Any]) -> TFNetwork:
     variables, settings = _variables(state, ""), _settings(state)
-    components = state.get("components") or {}
-    for component in (components if isinstance(components, dict) else {}).values():
+    components = state.get("components")
+    components = components if isinstance(components, dict) else {}
+    if len(components) > MAX_COMPONENTS:
+        raise Unreadable(f"holds a network of {len(components)} components: it is none of NVIDIA's")
+    for component in components.values():
         inner = component.state if isinstance(component, Foreign) else None
-        if isinstance(inner, dict):
-            variables |= _variables(inner, f"{inner.get('name')}/")
+        if isinstance(inner, dict) and isinstance(name := inner.get("name"), str):
+            variables |= _variables(inner, f"{name[:MAX_NAME]}/")
             settings |= _settings(inner)
-    return TFNetwork(variables, settings, str(state.get("build_func_name", state.get("_build_func_name", ""))))
+    function = state.get("build_func_name", state.get("_build_func_name", ""))
+    return TFNetwork(variables, settings, function if isinstance(function, str) else "")
 
 
 def _variables(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     found = state.get("variables")
     if not isinstance(found, list) or not all(isinstance(v, tuple | list) and len(v) == 2 for v in found):
         return {}
-    return {prefix + str(name): value for name, value in found}
+    return {prefix + name[:MAX_NAME]: value for name, value in found if isinstance(name, str)}
 
 
 def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
     settings = state.get("static_kwargs")
     settings = settings.items if isinstance(settings, Foreign) else settings
-    return dict(settings) if isinstance(settings, dict) else {}
+    return {str(name): value for name, value in settings.items()} if isinstance(settings, dict) else {}
 
 
 def require(settings: Mapping[str, Any], expected: Mapping[str, Any], where: object) -> None:
     """Raise PhotograftError if a network was built with a setting that ours does not have."""
     for name, value in expected.items():
-        if settings.get(name, value) != value:
-            raise PhotograftError(f"{where}: built with {name}={settings[name]!r:.80}: only {value!r} is supported")
+        given = settings.get(name, value)
+        if isinstance(given, np.ndarray | np.generic):
+            given = given.tolist()
+        if isinstance(given, tuple):
+            given = list(given)
+        parts = given if isinstance(given, list) else [given]
+        if not all(isinstance(part, PLAIN) for part in parts) or given != value:
+            raise PhotograftError(f"{where}: built with {name}={told(given)}: only {told(value)} is supported")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Configurable
-from models.files import save_network, sha256
+from models.errors import PhotograftError
+from models.files import network_writer, sha256
 from models.registry import KINDS
+from models.writing import Writer, write_files
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,15 @@ def write_networks(
     model: `x.safetensors` and `x.generator.safetensors` both name the stem x.
 
     Raises:
-        PhotograftError: a folder that cannot be written.
+        PhotograftError: a folder that cannot be written, or a file that would take the source's place.
     """
-    written = []
+    jobs: dict[Path, Writer] = {}
     stem = out.name.removesuffix(".safetensors").removesuffix(".generator")
     for kind, network in networks.items():
         where = out if len(networks) == 1 else out.with_name(f"{stem}.{kind}.safetensors")
         info = {"source": source.name, "source_sha256": sha256(source), "layout": layouts[kind]}
-        save_network(where, network, kind, info)
-        written.append(where)
-    return written
+        if where.exists() and where.samefile(source):
+            raise PhotograftError(f"{where} is the file to convert: choose another name")
+        jobs[where] = network_writer(network, kind, info)
+    write_files(jobs)
+    return list(jobs)

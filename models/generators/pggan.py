@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
+from models.errors import PhotograftError
 from models.registry import register_generator
 from models.resampling import upsampled_conv
+from models.schema import Dim, Share, Widths
 
 SLOPE = 0.2
 BASE = 4  # height and width of the first features
@@ -61,8 +63,10 @@ class PGGANGenerator(Generator):
 
     num_classes = 0
 
-    def __init__(self, channels: Sequence[int], latent_dim: int = 512, fade: float = 0.0) -> None:
+    def __init__(self, channels: Widths, latent_dim: Dim = 512, fade: Share = 0.0) -> None:
         super().__init__()
+        if fade and len(channels) < 2:
+            raise PhotograftError("a network of one resolution does not fade in from another: fade must be 0")
         self.config: dict[str, Any] = {"channels": list(channels), "latent_dim": latent_dim, "fade": fade}
         self.latent_dim, self.fade = latent_dim, fade
         self.resolution = BASE * 2 ** (len(channels) - 1)

@@ -17,6 +17,7 @@ from models.base import Generator, Layer, Modulation, Tap, check_labels
 from models.batch_norm import BatchNorm2d, batch_norm
 from models.registry import register_generator
 from models.resampling import upsampled_conv
+from models.schema import BottomWidth, Classes, Dim, Widths
 
 NORM_EPS = 2e-5  # of the original (Chainer's default)
 
@@ -103,7 +104,7 @@ class SNGANGenerator(Generator):
     """
 
     def __init__(
-        self, channels: Sequence[int], latent_dim: int = 128, num_classes: int = 0, bottom_width: int = 4
+        self, channels: Widths, latent_dim: Dim = 128, num_classes: Classes = 0, bottom_width: BottomWidth = 4
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {

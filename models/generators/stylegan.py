@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.base import Layer, Modulation, StyleGenerator, Tap, check_labels
 from models.registry import register_generator
 from models.resampling import blur, upsampled_conv
+from models.schema import Classes, Dim, Flag, Layers, Positive, Widths
 
 SLOPE = 0.2
 BASE = 4  # height and width of the constant input
@@ -112,12 +113,12 @@ class StyleGANGenerator(StyleGenerator):
 
     def __init__(
         self,
-        channels: Sequence[int],
-        latent_dim: int = 512,
-        mapping: Sequence[int] = (512,) * 8,
-        num_classes: int = 0,
-        norm_eps: float = 1e-8,
-        bias_before_blur: bool = False,
+        channels: Widths,
+        latent_dim: Dim = 512,
+        mapping: Layers = (512,) * 8,
+        num_classes: Classes = 0,
+        norm_eps: Positive = 1e-8,
+        bias_before_blur: Flag = False,
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {

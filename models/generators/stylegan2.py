@@ -18,6 +18,7 @@ from models.equalized import EqualConv2d, EqualLinear, Mapping, activate, clampe
 from models.errors import PhotograftError
 from models.fir import Fir
 from models.registry import register_generator
+from models.schema import Architecture, Classes, Dim, Layers, Positive, Taps, Width, Widths
 
 BASE = 4  # height and width of the constant input
 EPS = 1e-8
@@ -137,15 +138,15 @@ class StyleGAN2Generator(StyleGenerator):
 
     def __init__(
         self,
-        channels: Sequence[int],
-        latent_dim: int = 512,
-        mapping: Sequence[int] = (512,) * 8,
-        num_classes: int = 0,
-        embedding: int | None = None,
-        architecture: str = "skip",
-        conv_clamp: float | None = None,
-        mapping_rate: float = 0.01,
-        taps: Sequence[float] = TAPS,
+        channels: Widths,
+        latent_dim: Dim = 512,
+        mapping: Layers = (512,) * 8,
+        num_classes: Classes = 0,
+        embedding: Width | None = None,
+        architecture: Architecture = "skip",
+        conv_clamp: Positive | None = None,
+        mapping_rate: Positive = 0.01,
+        taps: Taps = TAPS,
     ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:

@@ -266,3 +266,16 @@ def test_corrupt_picture_is_replaced_in_every_mode(folder: Path, tmp_path: Path)
 def test_bad_settings_are_named(folder: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(PhotograftError, match=message):
         make(folder, **changes)
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": "none"}, {"cache": "none", "num_workers": 1}])
+def test_values_of_an_unknown_range_end_the_training_in_one_line(tmp_path: Path, options: dict[str, Any]) -> None:
+    (tmp_path / "ant").mkdir()
+    for number in range(6):
+        Image.fromarray(np.full((20, 20), 200, np.float32)).save(tmp_path / "ant" / f"{number}.tiff")
+    with pytest.raises(PhotograftError) as error:
+        take(make(tmp_path, **options), 1)
+    assert "floating-point values from 200 to 200" in str(error.value)
+    assert "\n" not in str(error.value)
+    stated = take(make(tmp_path, **options, value_range=(0.0, 200.0)), 1)
+    assert (stated[0] == 255).all()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import tarfile
 import warnings
@@ -184,14 +185,20 @@ def test_broken_shards(tmp_path: Path, shards: Path) -> None:
 
 
 def test_imagenet_range_and_names(imagenet: Path) -> None:
-    pictures = open_pictures(imagenet, classes="151-293", val_fraction=0.0)
+    pictures = open_pictures(imagenet, classes="position:151-293", val_fraction=0.0)
     assert pictures.num_classes == 143
     assert (pictures.class_names[0], pictures.class_names[-1]) == ("Chihuahua", "cheetah")
     assert pictures.counts[0] == 2
 
 
 def test_imagenet_mixed_choice_keeps_the_order(imagenet: Path) -> None:
-    choice: list[str | int] = ["tiger cat", "n02001057", 282, "150-152", "tench"]  # n02001057 is number 151
+    choice: list[str | int] = [
+        "tiger cat",
+        "n02001057",
+        "position:282",
+        "position:150-152",
+        "tench",
+    ]  # n02001057 is number 151
     pictures = open_pictures(imagenet, classes=choice, val_fraction=0.0)
     assert pictures.class_names == ["tiger cat", "Chihuahua", "sea lion", "Japanese spaniel", "tench"]
     assert pictures.labels.tolist().count(1) == 2
@@ -199,7 +206,7 @@ def test_imagenet_mixed_choice_keeps_the_order(imagenet: Path) -> None:
 
 def test_folders_named_synset_and_breed(tmp_path: Path) -> None:
     folder(tmp_path, {"n02085620-Chihuahua": 1, "n02085782-Japanese_spaniel": 1, "n02085936-Maltese_dog": 1})
-    for choice in ("n02085782", "japanese spaniel", "n02085782-Japanese_spaniel", 1):
+    for choice in ("n02085782", "japanese spaniel", "n02085782-Japanese_spaniel", "position:1"):
         assert open_pictures(tmp_path, classes=choice).class_names == ["n02085782-Japanese_spaniel"]
 
 
@@ -214,9 +221,9 @@ def test_unknown_class_names_the_nearest(shards: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("choice", [4, "2-9", "3-1", "100"])
-def test_number_out_of_range(shards: Path, choice: str | int) -> None:
-    with pytest.raises(PhotograftError, match="has classes 0-3"):
+@pytest.mark.parametrize("choice", ["position:4", "position:2-9", "position:3-1", "position:100"])
+def test_position_out_of_range(shards: Path, choice: str) -> None:
+    with pytest.raises(PhotograftError, match="classes at positions 0-3"):
         open_pictures(shards, classes=choice)
 
 
@@ -305,3 +312,45 @@ def test_oversized_picture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(UnreadablePicture, match="exceeds limit"):
         decode_picture(encode())
+
+
+def test_many_unreadable_pictures_are_counted(tmp_path: Path) -> None:
+    pictures = open_pictures(folder(tmp_path, {"ape": 40}), val_fraction=0.0)
+    for number in range(1, 40):
+        (tmp_path / "ape" / f"{number:03d}.png").write_bytes(b"junk")
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            pictures.report(range(1, 40))
+            pictures.report_total()
+    messages = [str(w.message) for w in record]
+    assert "no picture in a format that is read" in messages[0]
+    assert len(messages) == 10 + 2 + 1  # the first ten, the 16th and the 32nd, and all
+    assert messages[-1].startswith("39 of 40 pictures are unreadable")
+    assert len(pictures.corrupt) == 39
+
+
+def test_pictures_that_became_special_or_giant_are_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = open_pictures(folder(tmp_path, {"ape": 3}), val_fraction=0.0)
+    (tmp_path / "ape" / "001.png").unlink()
+    os.mkfifo(tmp_path / "ape" / "001.png")
+    with pytest.warns(UserWarning, match="no ordinary file"):
+        assert (pictures[1][0] == pictures[2][0]).all()
+    monkeypatch.setattr("data.records.MAX_PICTURE", 10)
+    with pytest.raises(PhotograftError, match=r"none of the 3 pictures .* more than the 10"):
+        pictures[0]
+
+
+def test_listing_keeps_the_order_of_a_walk(tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/10.png", "b/x/1.png", "b/a/1.png", "B/1.png", "a b/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encode())
+    records = open_pictures(tmp_path, val_fraction=0.0).records
+    assert [record.key for record in records] == [
+        "B/1.png",
+        "a b/1.png",
+        "b/10.png",
+        "b/2.png",
+        "b/a/1.png",
+        "b/x/1.png",
+    ]

@@ -11,7 +11,8 @@ from skimage import data
 
 from infer.editor import Editor, project_all
 from infer.masks import automatic, cut, painted, to_paste
-from infer.photo import Box, read_photo, uncrop
+from infer.photo import Box, uncrop
+from infer.photo_read import read_photo
 from infer.recipe import read_recipe, restore
 from infer.targets import Target
 from models.errors import PhotograftError, UnsupportedEdit
@@ -200,7 +201,7 @@ def test_grabcut_seeks_in_the_box(model: Model) -> None:
         (lambda e: e.edit("lion", strength=float("nan")), "strength must be in 0..1"),
         (lambda e: e.edit("lion", layers=[6]), "no modulated layer 6"),
         (lambda e: e.edit([]), "no region was given"),
-        (lambda e: e.edit("lion", method="glue"), "unknown blending method"),
+        (lambda e: e.edit("lion", method="glue"), "method is 'glue'"),
         (lambda e: e.edit("lion", mask=np.ones((10, 10))), "make them the same size"),
         (lambda e: e.edit("lion", mask=np.zeros(CAT.shape[:2])), "mask is empty"),
         (lambda e: e.edit("lion", mask=np.full(CAT.shape[:2], np.nan)), "must lie in 0..1"),

@@ -13,7 +13,8 @@ from skimage import data
 
 from infer import output
 from infer.output import sheet, tile
-from infer.photo import Box, read_photo
+from infer.photo import Box
+from infer.photo_read import read_photo
 
 CAT = data.cat()  # [300,451,3]
 BOX = (120, 30, 160, 160)  # of tests/infer/conftest.py

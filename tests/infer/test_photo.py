@@ -8,7 +8,11 @@ import pytest
 from PIL import Image, ImageCms, JpegImagePlugin
 from skimage import data
 
-from infer.photo import Box, Photo, crop_square, read_mask, read_photo, uncrop, write_photo
+from infer.painted_mask import read_mask
+from infer.photo import Box, Photo, crop_square, uncrop
+from infer.photo_metadata import Metadata
+from infer.photo_read import read_photo
+from infer.photo_write import write_photo
 from models.errors import PhotograftError
 from models.writing import write_file
 
@@ -43,7 +47,7 @@ def test_bad_inputs_are_refused_with_one_clear_line(tmp_path: Path) -> None:
     _refused(tiny, "too small")
     floats = tmp_path / "float.tif"
     Image.fromarray(np.zeros((32, 32), np.float32)).save(floats)
-    _refused(floats, "F pixels are not supported")
+    _refused(floats, "float32 values, here from 0 to 0, of which no range is known")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".gif", ".bmp"])
@@ -86,7 +90,8 @@ def test_camera_mpo_is_a_jpeg(tmp_path: Path) -> None:
 def test_rgb_is_read_exactly(cat_png: Path) -> None:
     photo = read_photo(cat_png)
     assert np.array_equal(photo.pixels, CAT)
-    assert (photo.format, photo.alpha, photo.icc_profile, photo.exif, photo.suffix) == ("PNG", None, None, b"", ".png")
+    assert (photo.format, photo.alpha, photo.deep, photo.suffix) == ("PNG", None, None, ".png")
+    assert (photo.metadata, photo.remarks) == (Metadata(), ())
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -115,19 +120,19 @@ def test_cmyk_is_converted(tmp_path: Path) -> None:
     Image.fromarray(CAT).convert("CMYK").save(path, quality=98)
     photo = read_photo(path)
     assert np.abs(photo.pixels.astype(int) - CAT).mean() < 2
-    assert photo.icc_profile is None
+    assert photo.metadata.icc_profile is None
 
 
 def test_grey_profile_is_not_attached_to_rgb(tmp_path: Path) -> None:
     rgb_profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = tmp_path / "cmyk.jpg"
     Image.fromarray(CAT).convert("CMYK").save(path, icc_profile=rgb_profile)  # a profile that cannot belong
-    assert read_photo(path).icc_profile is None
+    assert read_photo(path).metadata.icc_profile is None
     path = tmp_path / "rgb.jpg"
     Image.fromarray(CAT).save(path, icc_profile=rgb_profile)
-    assert read_photo(path).icc_profile == rgb_profile
+    assert read_photo(path).metadata.icc_profile == rgb_profile
     Image.fromarray(CAT).save(path, icc_profile=b"broken")
-    assert read_photo(path).icc_profile is None
+    assert read_photo(path).metadata.icc_profile is None
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
@@ -189,7 +194,7 @@ def test_lossless_round_trip_keeps_metadata(tmp_path: Path, suffix: str) -> None
     write_photo(photo, edited, out)
     again = read_photo(out)
     assert np.array_equal(again.pixels, edited)
-    assert again.icc_profile == photo.icc_profile
+    assert again.metadata.icc_profile == photo.metadata.icc_profile
     if suffix != ".bmp":
         with Image.open(out) as written:
             assert written.getexif()[0x013B] == "An artist"

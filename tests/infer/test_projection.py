@@ -129,13 +129,37 @@ def test_batch_is_one_by_one(nets: Nets) -> None:
     g, d = nets
     y = torch.tensor([0, 1, 2])
     x, z = g(torch.randn(3, 8), y), torch.randn(3, 8)
-    together = project(g, d, x, y, init=z, steps=8)
-    grouped = project(g, d, x, y, init=z, steps=8, batch_size=2)
+    single = project(g, d, x, y, init=z, steps=8)
+    grouped = [project(g, d, x, y, init=z, steps=8, batch_size=size) for size in (2, 3)]
     for i in range(3):
         alone = project(g, d, x[i : i + 1], y[i : i + 1], init=z[i : i + 1], steps=8)
-        assert torch.allclose(together.latent[i], alone.latent[0], atol=1e-4)
-        assert torch.allclose(grouped.latent[i], alone.latent[0], atol=1e-4)
-        assert torch.allclose(together.loss[i], alone.loss[0], atol=1e-5)
+        assert torch.equal(single.latent[i], alone.latent[0])
+        assert torch.equal(single.loss[i], alone.loss[0])
+        for found in grouped:  # to rounding
+            assert torch.allclose(found.latent[i], alone.latent[0], atol=1e-4)
+            assert torch.allclose(found.loss[i], alone.loss[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_random_starts_depend_on_the_seed_alone(nets: Nets, batch_size: int) -> None:
+    g, d = nets
+    x = torch.rand(5, 3, 16, 16) * 2 - 1
+    options = {"init": "random", "steps": 0, "batch_size": batch_size}
+    found = project(g, d, x, torch.tensor([0, 1, 2, 0, 1]), **options)  # type: ignore[arg-type]
+    assert torch.equal(found.latent, g.sample_latent(1, torch.Generator().manual_seed(0)).expand(5, -1))
+    other = project(g, d, x[:1], torch.tensor([0]), seed=1, **options)  # type: ignore[arg-type]
+    assert not torch.equal(other.latent, found.latent[:1])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_one_start_and_one_label_for_each_picture(nets: Nets, batch_size: int) -> None:
+    g, d = nets
+    x, y = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([0, 1])
+    for rows in (1, 3):
+        with pytest.raises(PhotograftError, match="labels for 2 pictures"):
+            project(g, d, x, torch.zeros(rows, dtype=torch.int64), steps=0, batch_size=batch_size)
+        with pytest.raises(PhotograftError, match="initial latents"):
+            project(g, d, x, y, init=torch.zeros(rows, 8), steps=0, batch_size=batch_size)
 
 
 def test_early_stop_is_per_picture(nets: Nets) -> None:
@@ -164,12 +188,12 @@ def test_restarts_are_pruned_and_only_help(nets: Nets, monkeypatch: pytest.Monke
         return original(self, variable, rows)
 
     monkeypatch.setattr(Objective, "gradient", counted)
-    many = project(g, d, x, y, steps=32, restarts=4, init="mean")
+    many = project(g, d, x, y, steps=32, restarts=4, init="mean", batch_size=2)
     assert sizes[::HALVING] == [10, 6, 4, 2]
     assert project(g, d, x, y, steps=0, restarts=4, init="mean").iterations.tolist() == [0, 0]
     one = project(g, d, x, y, steps=32, init="mean")
     assert many.loss.mean() <= one.loss.mean() + 1e-5
-    again = project(g, d, x, y, steps=32, restarts=4, init="mean")
+    again = project(g, d, x, y, steps=32, restarts=4, init="mean", batch_size=2)
     assert torch.allclose(many.latent, again.latent)
 
 

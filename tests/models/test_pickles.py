@@ -92,16 +92,20 @@ def test_arrays_of_old_pickles(tmp_path: Path) -> None:
 @pytest.mark.parametrize("legacy", [False, True])
 def test_torch_files(legacy: bool, tmp_path: Path) -> None:
     shared = torch.arange(12, dtype=torch.float32)
+    noted = torch.full((2,), 3.0)
+    noted.note = "an attribute"  # type: ignore[attr-defined]
     value: dict[str, Any] = {
         "state": OrderedDict(TENSORS, parameter=torch.nn.Parameter(torch.ones(2))),
         "half": torch.ones(3, dtype=torch.bfloat16),
         "parts": [shared[2:6], shared.view(3, 4)[:, 1], torch.zeros(0), torch.tensor(3)],
         "module": torch.nn.Linear(2, 1).state_dict(),  # an OrderedDict with an attribute
+        "noted": noted,
     }
     read = read_torch(write(tmp_path / "a.pt", saved(value, legacy=legacy)))
     for name, tensor in value["state"].items():
         assert torch.equal(read["state"][name], tensor)
     assert read["half"].dtype == torch.bfloat16
+    assert torch.equal(read["noted"], noted)
     for got, tensor in zip(read["parts"], value["parts"], strict=True):
         assert torch.equal(got, tensor)
     assert read["module"].keys() == {"weight", "bias"}
@@ -292,7 +296,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file.writestr("a/data.pkl", pickle.dumps(1, 2))
         file.writestr("a/data/0", bytes(1 << 20))
     assert read_torch(packed) == 1
-    monkeypatch.setattr("models.checkpoints.pickles.MAX_BYTES", 1 << 19)
+    monkeypatch.setattr("models.checkpoints.archives.MAX_BYTES", 1 << 19)
     with pytest.raises(PhotograftError, match="unpacks to more"):
         read_torch(packed)
     monkeypatch.setattr("models.checkpoints.pickle_machine.MAX_STEPS", 100)

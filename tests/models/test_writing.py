@@ -59,7 +59,7 @@ def test_a_failing_rename_puts_earlier_files_back(
             raise OSError(28, "No space left on device")
         replace(source, to)
 
-    def no_link(source: Path, to: Path) -> None:
+    def no_link(source: Path, to: Path, **options: object) -> None:
         raise OSError(95, "not supported")
 
     monkeypatch.setattr(os, "replace", failing)

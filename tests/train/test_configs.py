@@ -44,7 +44,7 @@ def overrides(config: dict[str, Any], root: Path, folder: Path) -> list[str]:
         **SMALL[kind](config["model"]["init_args"], folder),
     }
     if "classes" in config["data"]["init_args"]:
-        given["data.init_args.classes"] = "1-2"
+        given["data.init_args.classes"] = "position:1-2"
     return [f"--{key}={json.dumps(v) if isinstance(v, list | dict) else v}" for key, v in given.items()]
 
 

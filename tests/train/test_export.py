@@ -1,5 +1,7 @@
 """Export: from a checkpoint to the files that the editor reads."""
 
+import errno
+import os
 import zipfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from safetensors.torch import load_file
 from models.errors import PhotograftError
 from models.files import read_header, save_network
 from models.zoo import load_model
+from tests.refusals import snapshot
 from tests.train.tiny import fit, gan, read, write_shards
 from train.cli import run_export
 from train.export import export
@@ -173,3 +176,45 @@ def test_weights_that_do_not_fit_are_one_line(trained: tuple[GAN, Path], tmp_pat
     with pytest.raises(PhotograftError, match="does not fit its network") as caught:
         export(tmp_path / "less.ckpt", tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("failing", [1, 2, 4])
+def test_networks_are_exported_all_or_none(
+    trained: tuple[GAN, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    (tmp_path / "mine.encoder.safetensors").write_text("earlier")
+    (tmp_path / "mine.encoder.safetensors.part").write_text("a user's")
+    before, calls = snapshot(tmp_path), []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PhotograftError, match="No space left"):
+        export(trained[1], tmp_path / "mine", standing=0)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("role", ["a/b", "../x", "generator\x1b"])
+def test_a_role_makes_no_path(trained: tuple[GAN, Path], tmp_path: Path, role: str) -> None:
+    content = read(trained[1])
+    state = content["state_dict"].items()
+    content["networks"] = {role: content["networks"]["encoder"]}
+    content["state_dict"] = {k.replace("encoder.", f"{role}.", 1): v for k, v in state if k.startswith("encoder.")}
+    torch.save(content, tmp_path / "x.ckpt")
+    (written,) = export(tmp_path / "x.ckpt", tmp_path / "out" / "mine", average=False, standing=0)
+    assert written == tmp_path / "out" / "mine.encoder.safetensors"
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [written.name, "x.ckpt"]
+
+
+def test_two_networks_of_one_name_are_refused(trained: tuple[GAN, Path], tmp_path: Path) -> None:
+    content = read(trained[1])
+    encoder = {f"other.{k.split('.', 1)[1]}": v for k, v in content["state_dict"].items() if k.startswith("encoder.")}
+    content["networks"] |= {"other": content["networks"]["encoder"]}
+    content["state_dict"] |= encoder
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(PhotograftError, match=r"two networks for mine\.encoder"):
+        export(tmp_path / "x.ckpt", tmp_path / "mine", average=False, standing=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]

@@ -194,9 +194,9 @@ def named(model: Path, *names: str) -> Model:
     [
         (("lynx", "tabby", "tiger cat"), None, [1, 2, 0]),
         (("lynx", "tabby", "tiger cat"), ["n02127052", "tabby"], [0, 1]),
-        (("lynx", "tabby", "tiger cat"), "1-2", [2, 0]),
-        (("n02127052", "n02123045", "n02123159"), "0,n02127052", [1, 0]),
-        (("class 0", "class 1", "class 2"), "0-2", [0, 1, 2]),
+        (("lynx", "tabby", "tiger cat"), "position:1-2", [2, 0]),
+        (("n02127052", "n02123045", "n02123159"), "position:0,n02127052", [1, 0]),
+        (("class 0", "class 1", "class 2"), "position:0-2", [0, 1, 2]),
     ],
 )
 def test_imagenet_classes_find_the_generators(

@@ -10,13 +10,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from data import images_to_float
 from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.judges import JUDGES, frechet, to_uint8
+from models.writing import write_file
 from train.callbacks.grids import generate
 from train.callbacks.run import fixed_photos, images_seen, photo_parts, run_folder
 from train.counters import Counting
@@ -174,10 +175,8 @@ class FrechetDistance(pl.Callback):
         features = _read_features(path, identity)
         if features is None:
             features = torch.cat([self._features(part, module.device) for part in subject.real()])
-            folder.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(path.name + ".part")
-            save_file({"features": features}, beside, {"identity": identity})
-            beside.replace(path)
+            content = save({"features": features}, {"identity": identity})
+            write_file(path, lambda stream: stream.write(content))
         return features
 
     @torch.no_grad()

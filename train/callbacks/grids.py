@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 import pytorch_lightning as pl
@@ -12,6 +13,7 @@ from torchvision.utils import make_grid, save_image
 
 from data.module import ImageDataModule
 from models.errors import PhotograftError
+from models.writing import write_file
 from train.callbacks.run import images_seen, run_folder, some_photos
 from train.gan import GAN
 from train.projection import ProjectionTraining
@@ -53,10 +55,10 @@ class Grid(pl.Callback, ABC):
             return
         self._next = (seen // self.every + 1) * self.every
         folder = run_folder(trainer, self.folder) / "images"
-        folder.mkdir(parents=True, exist_ok=True)
         data = cast(ImageDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         for name, (images, columns) in self.grids(data, pl_module).items():
-            save_image(images, folder / f"{name}_{seen:09d}.png", nrow=columns)
+            grid = partial(save_image, images, format="png", nrow=columns)
+            write_file(folder / f"{name}_{seen:09d}.png", grid)
             for logger in trainer.loggers:
                 if hasattr(logger, "log_image"):  # without step=: W&B would file them under another step
                     logger.log_image(key=name, images=[make_grid(images, nrow=columns)])

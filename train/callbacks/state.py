@@ -8,7 +8,10 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from models.errors import PhotograftError
+from models.writing import written_beside
 from train.callbacks.run import images_seen, run_folder
+from train.divergence import check_weights
 
 
 class RandomState(pl.Callback):
@@ -38,7 +41,17 @@ class RandomState(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remembered until the first batch: building loaders and optimisers may draw in between."""
+        """Remembered until the first batch: building loaders and optimisers may draw in between.
+
+        Raises:
+            PhotograftError: states that are none.
+        """
+        try:
+            torch.Generator().set_state(state_dict["torch"].cpu())
+            np.random.RandomState(0).set_state(_numpy_state(state_dict))
+            random.Random(0).setstate(_tuples(state_dict["python"]))
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise PhotograftError(f"the checkpoint's random streams are damaged ({error!s:.100})") from error
         self._loaded = state_dict
 
     def on_train_batch_start(
@@ -51,11 +64,15 @@ class RandomState(pl.Callback):
         torch.set_rng_state(state["torch"].cpu())
         if state["cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
-        version, words, position, *gauss = state["numpy"]
-        np.random.set_state((version, words.numpy().astype(np.uint32), position, *gauss))
+        np.random.set_state(_numpy_state(state))
         random.setstate(_tuples(state["python"]))
         if trainer.global_rank:
             torch.manual_seed(int(torch.randint(2**62, ())) + trainer.global_rank)
+
+
+def _numpy_state(state: dict[str, Any]) -> Any:
+    version, words, position, *gauss = state["numpy"]
+    return (version, words.numpy().astype(np.uint32), position, *gauss)
 
 
 def _tuples(value: Any) -> Any:
@@ -100,9 +117,12 @@ class TimedCheckpoint(pl.Callback):
         self._save(trainer, "last")
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
+        check_weights(trainer.lightning_module)  # else the last good ones would be replaced
         folder = run_folder(trainer, self.folder)
-        beside, path = folder / f"{name}.ckpt.part", folder / f"{name}.ckpt"
-        trainer.save_checkpoint(beside)
+        path = folder / f"{name}.ckpt"
         if trainer.is_global_zero:
-            beside.replace(path)
+            with written_beside(path) as beside:
+                trainer.save_checkpoint(beside)
+        else:
+            trainer.save_checkpoint(path)  # takes part and writes nothing
         self._saved = time.monotonic()

@@ -50,11 +50,11 @@ def test_maps_that_do_not_fit_are_named(model: Model, tmp_path: Path) -> None:
         ("unicorn: [3]", "unicorn"),
         ("lion: 291", "no index map"),
         ("- lion", "no index map"),
-        ("lion: [", "cannot be read"),
+        ("lion: [", "is not YAML"),
     ):
         with pytest.raises(PhotograftError, match=said):
             load_classifier("mobilenet_v2", write_map(tmp_path, text), model)
-    with pytest.raises(PhotograftError, match="cannot be read"):
+    with pytest.raises(PhotograftError, match="index map not found"):
         load_classifier("mobilenet_v2", tmp_path / "none.yaml", model)
 
 

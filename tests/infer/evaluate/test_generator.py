@@ -9,6 +9,7 @@ from PIL import Image
 from infer.evaluate import generator as judge
 from infer.evaluate.generator_report import write_generator
 from infer.evaluate.judging import Probe
+from infer.results import ResultFolder
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import load_model
@@ -53,7 +54,7 @@ def test_report_of_a_random_model_is_far_from_the_floor(tiny: Path, pictures: Pa
     assert report.frechet["squeezenet"] > 2 * report.floor["squeezenet"]
     assert report.real.class_top1 > report.hits.class_top1
     assert report.real_manifold.recall > report.manifold.recall
-    written = write_generator(report, model, tmp_path)
+    written = write_generator(report, model, ResultFolder(tmp_path))
     assert [path.suffix for path in written] == [".csv", ".md", ".png"]
     text = written[1].read_text()
     assert "flattering" in text

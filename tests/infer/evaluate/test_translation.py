@@ -13,6 +13,7 @@ from infer.evaluate import reconstruction, translation
 from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
+from infer.results import ResultFolder
 from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted
 from models.discriminators import ProjectedDiscriminator
 from models.errors import PhotograftError
@@ -72,7 +73,7 @@ def test_report_of_a_random_model(
     assert all(0 <= value <= 1 for p in pairs.values() for value in (p.error, p.real, p.unchanged))
     assert report.found[0].frechet > report.floor
     assert len(report.found[0].overlap) == 3
-    written = write_translation(report, model, "data", tmp_path)
+    written = write_translation(report, model, "data", ResultFolder(tmp_path))
     assert [path.name for path in written] == [
         f"tiny_translation{end}" for end in (".md", ".csv", "_classes.csv", "_0.png", "_1.png")
     ]
@@ -82,7 +83,7 @@ def test_report_of_a_random_model(
     assert f"{report.found[1].frechet:.1f}" in text
     assert "settling weighs" not in text
     settled = replace(report, found=[replace(report.found[1], settling=3)])
-    text = write_translation(settled, model, "data", tmp_path)[0].read_text()
+    text = write_translation(settled, model, "data", ResultFolder(tmp_path))[0].read_text()
     assert f"settling weighs outline {SHAPE_WEIGHT:g} and class {CLASS_WEIGHT:g}" in text
     assert len(pair_rows(report)) == 1 + sum(len(found.pairs) for found in report.found)
     assert len(summary_rows(report)) == 3

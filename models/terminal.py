@@ -1,0 +1,86 @@
+"""What commands say and how they end: no text from a file steers a terminal, and signals end a command in order."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import unicodedata
+from collections.abc import Iterator
+from types import FrameType
+
+_STEERING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # control, format (such as bidi overrides), surrogates, line ends
+_JOINERS = "\u200c\u200d"  # part of words and emoji
+
+
+def steers(character: str) -> bool:
+    """Whether a character would move, hide or reorder text, or is no character at all."""
+    return unicodedata.category(character) in _STEERING and character not in _JOINERS
+
+
+def visible(text: object) -> str:
+    r"""Text for one line of a terminal, whatever a file or a name holds.
+
+    Control characters, bidi overrides and line ends become escapes such as `\x1b`; a byte that is not UTF-8 in a file's
+    name becomes `\xff`. All else stays as it is, so that printed paths can be used.
+    """
+    return "".join(_escaped(character) if steers(character) else character for character in str(text))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python holds it
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape", "backslashreplace").decode()
+
+
+class Signals:
+    """What ended a command; see `orderly`."""
+
+    received: int | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code of a shell's convention: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + (self.received or signal.SIGINT)
+
+
+@contextlib.contextmanager
+def orderly() -> Iterator[Signals]:
+    """SIGTERM and SIGHUP raise KeyboardInterrupt in the block as Ctrl-C does, so that what is half done is taken away.
+
+    In other threads than the main one, where Python handles no signals, nothing changes.
+    """
+    signals = Signals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.received = number
+        raise KeyboardInterrupt
+
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            before[number] = signal.signal(number, stop)
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def robust_streams() -> None:
+    """Let stdout write any text: what its encoding does not have becomes escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not so where a test or a notebook has replaced it
+            stream.reconfigure(errors="backslashreplace")
+
+
+def reader_gone() -> int:
+    """What is still to be written to a closed pipe is dropped, such as that of `| head`. Returns the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13  # as if SIGPIPE had ended it
