@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from typing import Any, BinaryIO
 
 from data.records import read_ordinary
@@ -25,12 +26,21 @@ def parse_json(data: bytes) -> Any:
     """JSON of any source.
 
     Raises:
-        ValueError: it is not, or is nested too deeply.
+        ValueError: it is not, is nested too deeply, or names a field twice.
     """
     try:
-        return json.loads(data)
+        return json.loads(data, object_pairs_hook=_fields)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which the last of two values would win in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise ValueError(f"field {next(name for name in names if names[name] > 1)!r} is there twice")
+    return found
 
 
 def read_json(path: str) -> Any:

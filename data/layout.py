@@ -93,13 +93,21 @@ def _descend(top: Folder) -> Folder:
         if top.pictures or len(holding) != 1:
             return top
         (only,) = holding
-        inner = {name.lower() for name in only.holding()}
-        if not inner or only.pictures or _plain(only):
+        if not only.holding() or only.pictures or _plain(only):
             return top
-        wraps = only.name == top.name or only.name.lower() in _CONTAINERS
-        if not wraps and not (inner & set(_TRAIN) and inner & set(_VAL)):
-            return top
-        top = only
+        if only.name == top.name or only.name.lower() in _CONTAINERS:
+            top = only
+            continue
+        end = _end(only)
+        inner = {name.lower() for name in end.holding()}
+        return end if inner & set(_TRAIN) and inner & set(_VAL) else top
+
+
+def _end(folder: Folder) -> Folder:
+    """Past folders that hold nothing but a folder: A of A/B/C/{D,E} is a way to C."""
+    while not folder.pictures and len(folder.holding()) == 1:
+        (folder,) = folder.holding().values()
+    return folder
 
 
 def _word(folder: Folder) -> str:
@@ -125,10 +133,8 @@ def _outer_split(top: Folder) -> tuple[Folder, list[Folder]] | None:
     held = sorted((f for f in named if f not in trains), key=lambda folder: _VAL.index(_word(folder)))
     others = [folder for folder in holding if folder not in named]
     if plain and not others and len(trains) != 1:
-        what = (
-            f"holds {_listed(trains)}: which is the training set?" if trains else f"holds {_listed(held)} without train"
-        )
-        raise PhotograftError(f"{_shown(top)} {what} Name it train, or give the folder that is meant as root")
+        what = f"{_listed(trains)}: which is the training set?" if trains else f"{_listed(held)} without train."
+        raise PhotograftError(f"{_shown(top)} holds {what} Name it train, or give the folder that is meant as root")
     if len(trains) != 1:
         return None
     (train,) = trains
@@ -207,6 +213,7 @@ def _classes(
     if top.pictures:
         first = f"{top.name}/{top.pictures[0]}"
         tally.add("loose pictures beside the class folders", first, count=len(top.pictures))
+    _tell_of_common(holding, tally)
     for folder in holding:
         _tell_of_class(folder, len(holding), tally)
     for name, folder in top.folders.items():
@@ -245,7 +252,8 @@ def _matching(train: dict[str, ClassPictures], held: Folder, tally: Tally) -> di
 
 def _tell_of_class(folder: Folder, classes: int, tally: Tally) -> None:
     _tell_unread(folder.name, folder, tally)
-    inner = folder.holding()
+    end = _end(folder) if classes == 1 else folder
+    inner = end.holding()
     if _plain(folder):
         tally.tell(f"{_shown(folder)} is taken for a class: it lies beside other classes, not as a split does")
     if inner and folder.pictures:
@@ -253,7 +261,17 @@ def _tell_of_class(folder: Folder, classes: int, tally: Tally) -> None:
     elif classes == 1 and len(inner) > 1:
         tally.tell(
             f"{_shown(folder)} is taken for one class: if {_listed(list(inner.values()))} are the classes, give"
-            f" {_shown(folder)} as root"
+            f" {_shown(end)} as root"
+        )
+
+
+def _tell_of_common(holding: Sequence[Folder], tally: Tally) -> None:
+    """ROOT/{images,masks}/{cat,dog}, ROOT/{train,dev}/{cat,dog}: the classes are perhaps the inner ones."""
+    common = set.intersection(*(set(folder.holding()) for folder in holding)) if len(holding) > 1 else set()
+    if len(common) > 1:
+        tally.tell(
+            f"{_listed(holding)} are taken for the classes: if {_names([f'{name}/' for name in sorted(common)])}, which"
+            " lie in each of them, are the classes, give the one that is meant as root"
         )
 
 

@@ -12,13 +12,14 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from data.classes import ClassChoice
 from data.loaders import EvalLoader, PictureStore, TrainLoader
-from data.report import say_to_stderr
+from data.report import printable, say_to_stderr
 from data.sampling import ClassBalancedSampler, class_distribution
 from data.sources import LabelledPictures, open_splits
 from models.errors import PhotograftError
 
 __all__ = ["ImageDataModule"]
 
+MAX_RESOLUTION, MAX_BATCH, MAX_WORKERS = 4096, 2**16, 1024
 AUTO_CACHE_LIMIT = 8 * 2**30  # bytes; cache="auto" also leaves half of the free memory alone
 
 
@@ -79,13 +80,16 @@ class ImageDataModule(pl.LightningDataModule):
         value_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        counts = {"resolution": resolution, "batch_size": batch_size, "val_batch_size": val_batch_size}
-        for name, value in {**counts, "steps_per_epoch": steps_per_epoch, "images_per_epoch": images_per_epoch}.items():
-            if value is not None and value < 1:
-                raise PhotograftError(f"{name} is {value}: give a positive number")
-        for name, value in (("num_workers", num_workers), ("min_images", min_images)):
-            if value < 0:
-                raise PhotograftError(f"{name} is {value}: give 0 or more")
+        _check_number("resolution", resolution, 1, MAX_RESOLUTION)
+        _check_number("batch_size", batch_size, 1, MAX_BATCH)
+        _check_number("num_workers", num_workers, 0, MAX_WORKERS)
+        _check_number("min_images", min_images, 0)
+        _check_number("seed", seed, 0)
+        if val_batch_size is not None:
+            _check_number("val_batch_size", val_batch_size, 1, MAX_BATCH)
+        for name, value in (("steps_per_epoch", steps_per_epoch), ("images_per_epoch", images_per_epoch)):
+            if value is not None:
+                _check_number(name, value, 1)
         if not 0.0 <= balance <= 1.0:
             raise PhotograftError(f"balance is {balance}: give a number from 0 (natural) to 1 (all classes alike)")
         if cache not in ("auto", "memory", "device", "none"):
@@ -255,6 +259,13 @@ class ImageDataModule(pl.LightningDataModule):
             return False
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         return bool(progress.ready > progress.processed)
+
+
+def _check_number(name: str, value: object, low: int, high: int = 2**63 - 1) -> None:
+    """Raise PhotograftError unless it is a whole number between these."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        limit = f"from {low} to {high:,}" if high < 2**62 else f"of at least {low}"
+        raise PhotograftError(f"{name} is {printable(repr(value), 40)}: give a whole number {limit}")
 
 
 def _free_memory() -> int:

@@ -61,6 +61,7 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         self.value_range = value_range
         self.corrupt: list[str] = []
         self._reported: set[int] = set()
+        self._replaced: dict[int, int] = {}  # unreadable picture -> the one in its place: looked for once
         self._told = 0
 
     def __len__(self) -> int:
@@ -74,6 +75,7 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
             except (UnreadablePicture, OSError):
                 bad.append(number)
                 continue
+            self._replaced |= dict.fromkeys(bad, number)
             self.report(bad)
             return np.asarray(image, dtype=np.uint8), int(self.labels[number])
         raise self._nothing_readable()
@@ -108,6 +110,7 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
                 continue
             except PhotograftError as error:
                 raise self._of(number, error) from error
+            self._replaced |= dict.fromkeys(bad, number)
             return pixels, movable, int(self.labels[number]), tuple(bad)
         raise self._nothing_readable()
 
@@ -150,11 +153,20 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         return "it can be read now"
 
     def _candidates(self, index: int) -> Iterator[int]:
+        """A picture and what may take its place, each once; what is known to be unreadable is passed over."""
+        tried: set[int] = set()
+        for number in self._in_order(index):
+            known = self._replaced.get(number, number)
+            if known not in tried:
+                tried.add(known)
+                yield known
+
+    def _in_order(self, index: int) -> Iterator[int]:
         yield index
         same = self.labels == self.labels[index]
-        for members in (np.flatnonzero(same), np.flatnonzero(~same)):
-            start = int(np.searchsorted(members, index))
-            yield from (int(number) for number in np.roll(members, -start) if number != index)
+        members, others = np.flatnonzero(same), np.flatnonzero(~same)
+        yield from map(int, np.roll(members, -int(np.searchsorted(members, index)) - 1))
+        yield from map(int, np.roll(others, -int(np.searchsorted(others, members[0]))))  # one for the whole class
 
     def _nothing_readable(self) -> PhotograftError:
         first = f"{printable(self.records[0].key)}, {self._reason(0)}"

@@ -8,6 +8,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from typing import BinaryIO
 
 from data.folders import PICTURES, UNREAD, is_hidden
@@ -36,6 +37,11 @@ def read_zip(path: str, labels: str, tally: Tally) -> list[tuple[Record, int]]:
             raise PhotograftError(f"{printable(path)} is no ordinary file")
         with open(path, "rb") as raw, zipfile.ZipFile(raw) as archive:
             known = _labels(archive, path, labels)
+            repeated = [name for name, count in Counter(archive.namelist()).items() if count > 1]
+            if repeated:
+                raise PhotograftError(
+                    f"{printable(path)} has {printable(repeated[0])} twice: give every picture a name of its own"
+                )
             infos = [info for info in archive.infolist() if not info.is_dir() and info.filename != labels]
             found = [_record(raw, path, info) for info in infos if _is_picture(info.filename, tally)]
     except _BROKEN as error:
