@@ -77,7 +77,6 @@ def test_a_signal_in_a_batch(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cli_photos, "BATCH", 1)
     other, whole, calls = photo(tmp_path / "other.png", turned=True), cli_photos.project_all, []
 
     def ended(*arguments: object, **options: object) -> None:

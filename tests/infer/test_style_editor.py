@@ -262,7 +262,7 @@ def test_transfer_and_blend_between_photos_without_classes(
 def _files(folder: Path, recipe: Any, name: str) -> list[Path]:
     """What was written, in the order in which it is told; all of it is there."""
     files = recipe["files"]
-    paths = [folder / file for file in (files["result"], files["panel"], name, files["delta"])]
+    paths = [folder / file for file in (files["result"], files["panel"], files["delta"], name)]
     assert all(path.is_file() for path in paths)
     return paths
 
