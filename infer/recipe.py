@@ -6,11 +6,9 @@ A recipe belongs to one photo (by its pixels) and one generator (by the hash of 
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import torch
@@ -27,9 +25,9 @@ from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
 from models.reading import read_text
 from models.schema import FileName, Index, Name, PathText, Real, Schema, Settling, Share, Steps, Text, parse_json, short
+from models.writing import path_of, path_text
 
 RECIPE_VERSION = 1
-_URI = "file://"
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Recipe:
             "photograft_recipe": RECIPE_VERSION,
             "model": {"name": self.model, "sha256": self.weights},
             "photo": {
-                "path": None if self.photo is None else _path_text(self.photo),
+                "path": None if self.photo is None else path_text(self.photo),
                 "pixels_sha256": self.pixels,
                 "size": list(self.size),
             },
@@ -211,20 +209,6 @@ class _File(Schema):
     files: Annotated[dict[Name, FileName], Field(max_length=100)]
 
 
-def _path_text(path: Path) -> str:
-    """An absolute path as text; as file:// where its bytes are no text, which JSON cannot hold."""
-    try:
-        str(path).encode()
-        return str(path)
-    except UnicodeEncodeError:
-        return path.as_uri()
-
-
-def _path(text: str) -> Path:
-    """The path of `_path_text`."""
-    return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_URI))) if text.startswith(_URI) else text)
-
-
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; files of masks are looked for beside it.
 
@@ -255,7 +239,7 @@ def _recipe(content: _File, folder: Path) -> Recipe:
     return Recipe(
         model=content.model.name,
         weights=content.model.sha256,
-        photo=None if content.photo.path is None else _path(content.photo.path),
+        photo=None if content.photo.path is None else path_of(content.photo.path),
         pixels=content.photo.pixels_sha256,
         size=content.photo.size,
         box=Box.parse(content.box),

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from models.errors import PhotograftError
-from models.writing import Writer, write_chosen, write_files
+from models.writing import Writer, path_of, write_chosen, write_files
 from models.zoo import model_files, model_stem
 
 Make = Callable[[str], Mapping[str, Writer]]
@@ -137,6 +137,6 @@ def _is_of(recipe: Path, photo: Path | None) -> bool:
     try:
         content = json.loads(recipe.read_bytes())
         found = (content.get("photo") or content.get("source", {}).get("photo") or {}).get("path")
-        return found is None if photo is None or found is None else identity(found) == identity(photo)
+        return found is None if photo is None or found is None else identity(path_of(found)) == identity(photo)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False  # not of ours

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from models.errors import PhotograftError
 from models.terminal import steers
@@ -27,6 +28,7 @@ Writer = Callable[[BinaryIO], Any]
 PATIENCE = 60.0  # seconds that a process waits for another's files
 _LONGEST = 255 - 32  # bytes: of a file system's names, less the longest ending and number that ours get
 _LEAST = 64  # bytes of them that are the stem's where both are too long
+_URI = "file://"
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
 
 
@@ -69,6 +71,20 @@ def _cut(text: str, room: int) -> str:
     if len(content) <= room:
         return text
     return f"{content[: room - 9].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def path_text(path: Path) -> str:
+    """An absolute path as text for a file; where its bytes are no UTF-8, which JSON cannot hold, as file://."""
+    try:
+        str(path).encode()
+        return str(path)
+    except UnicodeEncodeError:
+        return path.as_uri()
+
+
+def path_of(text: str) -> Path:
+    """The path of `path_text`."""
+    return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_URI))) if text.startswith(_URI) else text)
 
 
 # ---------------------------------------------------------------------- files

@@ -134,6 +134,8 @@ def test_a_name_that_is_not_utf8(tiny: Path, tmp_path: Path, capfd: Capture) -> 
     recipe.read_bytes().decode("utf-8")
     assert main(["edit", "--recipe", str(recipe), *options, "--out", str(tmp_path / "again")]) == 0
     assert names(tmp_path / "again") == names(tmp_path / "out")
+    assert main(["edit", "--recipe", str(recipe), *options, "--out", str(tmp_path / "again")]) == 0
+    assert names(tmp_path / "again") == names(tmp_path / "out"), "the same photo's result is replaced"
     capfd.readouterr()
     refused(main(["edit", str(file) + "x", *options]), capfd, "a\\xff.pngx: no such file")
 
