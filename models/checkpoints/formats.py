@@ -157,6 +157,7 @@ def _beside(view: View) -> list[str]:
     remarks = []
     for name, part in list(view.beside.items())[:SHOWN]:
         found = nearest(part)
-        what = f"{found[0].name}, for which there is no reader" if found else "no network that is known here"
+        unread = "which is another state or part" if found and found[0].readable else "for which there is no reader"
+        what = f"{found[0].name}, {unread}" if found else "no network that is known here"
         remarks.append(f"not read: {told(name)}, {len(part)} entries: {what}")
     return remarks

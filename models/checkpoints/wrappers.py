@@ -45,7 +45,7 @@ class View:
 
 
 def views(content: Any) -> Iterator[View]:
-    """All views of a content, the outermost first, and averages before what they are averages of.
+    """All views of a content, averages and what is in them first, then from the outside in.
 
     Raises:
         Unreadable: dictionaries or modules that contain each other, or far too many.
@@ -63,7 +63,9 @@ def views(content: Any) -> Iterator[View]:
         view = View(opener.with_parts(opened), view.where, view.beside)
         yield view
         if len(view.where) < MAX_DEPTH:
-            queue.extend(opener.inner_views(view))
+            inner = list(opener.inner_views(view))
+            queue.extendleft(below for below in reversed(inner) if _averaged(below))
+            queue.extend(below for below in inner if not _averaged(below))
 
 
 def is_array(value: Any) -> bool:
@@ -143,6 +145,11 @@ def _stripped(values: Mapping[str, Any]) -> Mapping[str, Any]:
         if dotted and all(name.startswith(prefix) for name in dotted):
             return _stripped({name.removeprefix(prefix): values[name] for name in values if name != "n_averaged"})
     return values
+
+
+def _averaged(view: View) -> bool:
+    """Whether it is an average or lies in one, however deep: {"ema": {"shadow": ...}, "model": ...}."""
+    return any(_rank(name) == 0 for name in view.where)
 
 
 def _rank(name: str) -> int:

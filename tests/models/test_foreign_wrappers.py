@@ -285,3 +285,28 @@ def test_errors_speak_of_the_file(tmp_path: Path) -> None:
         path = saved({"g_ema": {k: v for k, v in rosinality().items() if k != name}}, tmp_path / "x.pt")
         with pytest.raises(formats.PhotograftError, match=f"'{name}' is missing"):
             formats.read(path)
+
+
+def _changed() -> State:
+    return {name: value + 1 if name.endswith("conv.weight") else value for name, value in rosinality().items()}
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda: {"model": _changed(), "ema": {"ema": rosinality()}},
+        lambda: {"model": _changed(), "averages": {"shadow": rosinality()}},
+        lambda: {"g": _changed(), "ema_model": {"decay": 0.9, "state": {"module": rosinality()}}},
+    ],
+    ids=["twice", "shadow", "deep"],
+)
+def test_an_average_is_read_however_deep_it_lies(wrapped: Callable[[], Any], tmp_path: Path) -> None:
+    bare = formats.read(saved(rosinality(), tmp_path / "bare.pt")).networks["generator"]
+    found = formats.read(saved(wrapped(), tmp_path / "wrapped.pt")).networks["generator"]
+    assert same(found, bare, "w_avg")
+
+
+def test_another_state_beside_the_one_read_is_called_so(tmp_path: Path) -> None:
+    state = under("generator.", _changed()) | under("generator_ema.", rosinality())
+    (line,) = formats.read(saved({"state_dict": state}, tmp_path / "lightning.ckpt")).remarks
+    assert "which is another state or part" in line
