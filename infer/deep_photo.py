@@ -28,11 +28,13 @@ _PNG_COLOUR_TYPE, _GREY_ALPHA = 25, 4
 _BLOCK = 1 << 22  # values that are worked on at a time
 _TO_8_BIT = ((np.arange(_WHITE + 1) + 128) // 257).astype(np.uint8)
 _REDUCED, _WHITE_IS_ZERO, _RGB, _FILTER_MOSAIC, _LINEAR_RAW, _DNG_VERSION = 1, 0, 2, 32803, 34892, 50706
+_COLOURS = {0: 1, 1: 1, 3: 1, 4: 1, 5: 4}  # channels by PhotometricInterpretation, where not three
+_MULTIPLIED, _STRAIGHT = 1, 2  # kinds of opacity among the ExtraSamples; the others are no part of the picture
 
 
 @dataclass(frozen=True)
 class TiffPage:
-    """The first page of a TIFF, as its tags say it: numpy's type, bits, and PhotometricInterpretation."""
+    """The first page of a TIFF, as its tags say it: numpy's type, bits, PhotometricInterpretation and ExtraSamples."""
 
     page: Any
     dtype: np.dtype[Any]
@@ -40,6 +42,17 @@ class TiffPage:
     photometric: int
     size: tuple[int, int]  # (width, height)
     samples: int
+    extra: tuple[int, ...]
+
+    @property
+    def opacity(self) -> int | None:
+        """Which of the extra channels it is."""
+        return next((i for i, kind in enumerate(self.extra) if kind in (_MULTIPLIED, _STRAIGHT)), None)
+
+    @property
+    def is_multiplied(self) -> bool:
+        """Are its colours multiplied by the opacity?"""
+        return self.opacity is not None and self.extra[self.opacity] == _MULTIPLIED
 
     @property
     def is_deep(self) -> bool:
@@ -60,7 +73,10 @@ def tiff_page(data: bytes) -> TiffPage:
     if page.dtype is None:
         raise ValueError(f"{page.bitspersample}-bit values of format {page.sampleformat}")
     size = (int(page.imagewidth), int(page.imagelength))
-    return TiffPage(page, page.dtype, int(page.bitspersample), int(page.photometric), size, int(page.samplesperpixel))
+    samples, photometric = int(page.samplesperpixel), int(page.photometric)
+    untold = samples - _COLOURS.get(photometric, 3)  # without the tag one more channel is opacity
+    extra = tuple(map(int, page.extrasamples)) or (_STRAIGHT,) * (untold == 1)
+    return TiffPage(page, page.dtype, int(page.bitspersample), photometric, size, samples, extra)
 
 
 def read_tiff_values(page: TiffPage, data: bytes) -> NDArray[Any]:  # -> [H,W,C]
@@ -84,7 +100,20 @@ def read_tiff_values(page: TiffPage, data: bytes) -> NDArray[Any]:  # -> [H,W,C]
     values = values.reshape(height, width, page.samples)
     if page.photometric == _WHITE_IS_ZERO and page.dtype == np.uint16:
         values[..., 0] = _WHITE - values[..., 0]
-    return np.asarray(values)
+    return _pictured(values, page) if page.is_deep and page.extra else np.asarray(values)
+
+
+def _pictured(values: Deep, page: TiffPage) -> Deep:
+    """Colours, and straight opacity if there is one, without other channels."""
+    colours = page.samples - len(page.extra)
+    if page.opacity is None:
+        return values[..., :colours]
+    out = values[..., [*range(colours), colours + page.opacity]]
+    if page.is_multiplied:
+        for row in out:
+            opacity = np.maximum(row[:, -1:], 1).astype(np.uint32)
+            row[:, :-1] = np.minimum((row[:, :-1] * np.uint32(_WHITE) + opacity // 2) // opacity, _WHITE)
+    return out
 
 
 def read_png16(data: bytes, transparent: object) -> Deep:  # -> [H,W,C]

@@ -17,16 +17,42 @@ _MAX_INFLATED = 1 << 24
 _MAX_CHUNKS = 200_000
 _PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_KNOWN_CHUNKS: tuple[bytes, ...] = (
+    *_PNG_TEXTS,
+    *_PNG_COLOUR,
+    b"IHDR",
+    b"PLTE",
+    b"IDAT",
+    b"IEND",
+    b"tRNS",
+    b"iCCP",
+    b"pHYs",
+    b"eXIf",
+)
+_KNOWN_CHUNKS += (b"sBIT", b"bKGD", b"hIST", b"sPLT", b"tIME", b"acTL", b"fcTL", b"fdAT")  # of the old pixels alone
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _EXIF_KEYWORDS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _IPTC_RESOURCE, _IPTC_TAG, _PHOTOSHOP_LAYERS, _XMP_TAG, _ICC_TAG = 0x0404, 33723, 37724, 700, 34675
+_CREDENTIALS_TAG = 52545
 _ORIENTATION, _PIXEL_X, _PIXEL_Y, _X_RESOLUTION, _Y_RESOLUTION = 0x0112, 0xA002, 0xA003, 282, 283
 # How a TIFF stores its pixels, thumbnails, layers and profiles: untrue of the file we write, or written otherwise.
 _STRUCTURAL_TAGS = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, _ORIENTATION, 273, 277, 278, 279, 280, 281, 284, 288, 289, 290, 291, 317}
     | {320, 322, 323, 324, 325, 330, 338, 339, 340, 341, 347, 512, 513, 514, 529, 530, 531, 532}
-    | {_XMP_TAG, _IPTC_TAG, 34377, _ICC_TAG, _PHOTOSHOP_LAYERS}
+    | {_XMP_TAG, _IPTC_TAG, 34377, _ICC_TAG, _PHOTOSHOP_LAYERS, _CREDENTIALS_TAG}
 )
+_CREDENTIALS = b"jumdc2pa"  # how a C2PA manifest begins, in every format
+# What is read of a JPEG, or said by a line of its own, or is of its coding alone.
+_KNOWN_SEGMENTS: tuple[bytes, ...] = (
+    b"JFIF\0",
+    b"JFXX\0",
+    b"Exif\0",
+    b"http://ns.adobe.com/",
+    b"ICC_PROFILE\0",
+    b"MPF\0",
+    b"urn:iso:",
+)
+_KNOWN_SEGMENTS += (b"Photoshop 3.0\0", b"Adobe", b"Ducky")
 # What an edit makes untrue in XMP: the turn that was applied, a gain map and a film that are not written.
 _UNTRUE_XMP = (
     (rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1"),
@@ -170,6 +196,9 @@ def _true_xmp(xmp: bytes) -> bytes:
 
 def _resolution(image: Image.Image, turned: bool) -> tuple[float, float] | None:
     """Dots per inch, if the file says any."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is not None and _X_RESOLUTION not in tags:  # Pillow then says 1
+        return None
     found: Any = image.info.get("dpi")
     try:
         x, y = float(found[0]), float(found[1])
@@ -196,9 +225,30 @@ def _companions(image: Image.Image, data: bytes, xmp: bytes) -> list[str]:
         remarks.append("the further pictures in its file (MPO) are left out")
     if image.format == "HEIF" and getattr(image, "n_frames", 1) > 1:
         remarks.append(f"it holds {image.n_frames} pictures, the main one is read: the others are left out")  # type: ignore[attr-defined]
+    if _CREDENTIALS in data:
+        remarks.append("its content credentials (C2PA) are left out: they vouch for the photo as it was")
+    if others := _other_blocks(image, data):
+        remarks.append(f"what is not known is left out: {', '.join(others)}")
     if image.format == "PNG" and info.get("interlace"):
         remarks.append("it is interlaced, the result is not")
     return remarks
+
+
+def _other_blocks(image: Image.Image, data: bytes) -> list[str]:
+    """Parts of a JPEG or PNG that are neither of the picture nor among our metadata."""
+    names: list[str] = []
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        names = [
+            name
+            for name, content in image.applist
+            if name != "COM" and not content.startswith(_KNOWN_SEGMENTS) and _CREDENTIALS not in content
+        ]
+        if set(image.info.get("photoshop", {})) - {_IPTC_RESOURCE}:
+            names.append("Photoshop's resources")
+    elif image.format == "PNG":
+        chunks = [kind for kind, start, length in png_chunks(data) if _CREDENTIALS not in data[start : start + length]]
+        names = [kind.decode("latin-1") for kind in chunks if kind not in _KNOWN_CHUNKS]
+    return list(dict.fromkeys(names))
 
 
 def _exif_of(image: Image.Image, remarks: list[str]) -> tuple[bytes, int]:

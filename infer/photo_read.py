@@ -225,11 +225,17 @@ def _shown(values: Deep) -> Image.Image:
 
 
 def _reduced(opened: Opened) -> list[str]:
-    """What of more than 8 bits was lost in reading."""
+    """What of the picture's bits and channels was lost in reading."""
     data, image, page = opened.data, opened.image, opened.page
+    remarks, bits = [], 8
+    if page is not None:
+        further = len(page.extra) - (page.opacity is not None)
+        if further:
+            remarks.append(f"its further channels ({further}), which are no part of the picture, are left out")
+        if page.is_multiplied:
+            remarks.append("its colours are stored times their opacity, those of the result are not")
     if image is None:
-        return []
-    bits = 8
+        return remarks
     if page is not None and page.dtype == np.uint16 and not page.is_deep:
         bits = 16
     elif image.format == "HEIF":
@@ -243,7 +249,7 @@ def _reduced(opened: Opened) -> list[str]:
     elif image.format == "PPM":
         words = re.sub(rb"#[^\n]*", b"", data[:256]).split()  # magic, width, height, highest value
         bits = int(words[3]).bit_length() if data[:2] in (b"P3", b"P6") else 8
-    remarks = [f"its {bits} bits per channel become 8"] if bits > 8 else []
+    remarks += [f"its {bits} bits per channel become 8"] if bits > 8 else []
     nclx = image.info.get("nclx_profile") or {}
     if nclx.get("transfer_characteristics") in (16, 18):  # PQ, HLG
         remarks.append("its HDR brightness is read as it is stored: colours may look flat")

@@ -469,3 +469,16 @@ def test_without_the_extra_one_line_names_it(tmp_path: Path, monkeypatch: pytest
     photo = read_photo(written(tmp_path, "photo.png", png(CAT)))
     with pytest.raises(PhotograftError, match=r"photograft\[heic\]"):
         written_as(photo, "heic")
+
+
+@pytest.mark.parametrize(("extra", "has_alpha"), [("unspecified", False), ("unassalpha", True)])
+def test_a_further_channel_of_a_deep_tiff_is_opacity_only_where_it_says_so(
+    tmp_path: Path, extra: str, has_alpha: bool
+) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (20, 24, 4)).astype(np.uint16)
+    path = tmp_path / "photo.tif"
+    tifffile.imwrite(path, values, photometric="rgb", extrasamples=[extra])
+    photo = read_photo(path)
+    assert photo.deep is not None
+    assert (photo.deep[..., :3] == values[..., :3]).all()
+    assert (photo.alpha is not None) == has_alpha
