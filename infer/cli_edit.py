@@ -42,7 +42,7 @@ from infer.cli_photos import need_photos, new_editor, projected
 from infer.compositing import DEFAULT_METHOD, Method
 from infer.editor import Editor
 from infer.model_projection import check_projects
-from infer.output import contact_row, png, sheet, tile, write_edits
+from infer.output import contact_row, png, sheet, tile, write_edit
 from infer.photo import Box
 from infer.photo_write import FormatName
 from infer.recipe import Recipe, read_recipe, restore
@@ -144,16 +144,16 @@ class _Job:
             editor.resolve(group)
 
     def run(self, editor: Editor, photo: Path, failures: Failures) -> None:
-        """All edits of one photo; one that fails does not stop the others."""
+        """All edits of one photo, each written when it is made; one that fails does not stop the others."""
+        written = 0
         for group in self.groups:
             with failures.of(photo):
-                editor.edit(group, layers=self.layers, method=self.how.method, settle=self.how.settle)
-        if editor.edits:
+                edit = editor.edit(group, layers=self.layers, method=self.how.method, settle=self.how.settle)
+                write_edit(editor, edit, self.results, lossless=self.how.lossless, say=say)
+                written += 1
+        if written == len(self.groups):  # else its pictures would stand under wrong titles
             with failures.of(photo):
-                for path in write_edits(editor, self.results, lossless=self.how.lossless):
-                    say(path)
-                if len(editor.edits) == len(self.groups):  # else its pictures would stand under wrong titles
-                    self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
+                self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
 
     def write_sheet(self) -> None:
         """All photos with their projections and edits in one picture."""
@@ -161,8 +161,7 @@ class _Job:
             names = [" + ".join(target.to for target in group) for group in self.groups]
             photos = [photo.stem for photo in self.rows]
             picture = png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos))
-            for path in self.results.write("contact_sheet", lambda name: {f"{name}.png": picture}):
-                say(path)
+            self.results.write("contact_sheet", lambda name: {f"{name}.png": picture}, done=lambda paths: say(paths[0]))
 
 
 def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:

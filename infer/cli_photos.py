@@ -107,8 +107,7 @@ def project(
     options |= searched(space, noise, tune)
     for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
         with failures.of(photo):
-            for path in write_projection(editor, results):
-                say(path)
+            write_projection(editor, results, say)
     failures.finish()
 
 

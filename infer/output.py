@@ -1,6 +1,6 @@
 """What an edit leaves behind: the photo, a panel to look at, and the recipe to do it again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -156,14 +156,24 @@ def write_edits(editor: Editor, results: ResultFolder, *, lossless: bool = False
     """
     if not editor.edits or editor.photo is None:
         raise PhotograftError("nothing was edited yet: call edit first")
-    path = editor.photo.path
-    if path is not None:
-        results.protect(path)
-    written = []
-    for edit in editor.edits:
-        make = partial(edit_files, editor, edit, lossless=lossless)
-        written.append(results.write(edit_name(editor, edit), make, path)[0])
-    return written
+    return [write_edit(editor, edit, results, lossless=lossless) for edit in editor.edits]
+
+
+def write_edit(
+    editor: Editor,
+    edit: Edit,
+    results: ResultFolder,
+    *,
+    lossless: bool = False,
+    say: Callable[[Path], object] = lambda path: None,
+) -> Path:
+    """Write one edit as `write_edits` does; `say` is told the edited photo's path as soon as it is there."""
+    photo = editor.photo
+    assert photo is not None
+    if photo.path is not None:
+        results.protect(photo.path)
+    make = partial(edit_files, editor, edit, lossless=lossless)
+    return results.write(edit_name(editor, edit), make, photo.path, done=lambda paths: say(paths[0]))[0]
 
 
 def edit_name(editor: Editor, edit: Edit) -> str:
@@ -200,7 +210,9 @@ def delta_file(editor: Editor, name: str, files: dict[str, str]) -> dict[str, Wr
     return {files["delta"]: editor.delta.writer(editor.model.fingerprint)}
 
 
-def write_projection(editor: Editor, results: ResultFolder) -> list[Path]:
+def write_projection(
+    editor: Editor, results: ResultFolder, say: Callable[[Path], object] = lambda path: None
+) -> list[Path]:
     """Write crop and projection side by side as `NAME.projection.png`, and the recipe to start edits from, `.json`.
 
     Args and errors are those of `write_edits`; returns both paths, and that of the delta's file if there is one.
@@ -214,7 +226,9 @@ def write_projection(editor: Editor, results: ResultFolder) -> list[Path]:
         jobs = {files["panel"]: png(picture)} | delta_file(editor, name, files)
         return jobs | {f"{name}.json": text(Recipe.of(editor, files=files).to_json())}
 
-    return results.write(f"{_stem(editor)}.projection", make, editor.photo.path)
+    return results.write(
+        f"{_stem(editor)}.projection", make, editor.photo.path, done=lambda paths: [say(path) for path in paths]
+    )
 
 
 def _stem(editor: Editor) -> str:

@@ -18,6 +18,7 @@ from models.zoo import model_files, model_stem
 
 Make = Callable[[str], Mapping[str, Writer]]
 """The files of a result, by their names, from the name that they shall begin with."""
+Done = Callable[[list[Path]], object]
 Identity = tuple[int, int] | Path
 _LARGEST_RECIPE = 16 * 2**20  # bytes
 
@@ -70,13 +71,14 @@ class ResultFolder:
         """One more input."""
         self._kept.add(identity(path))
 
-    def write(self, name: str, make: Make, photo: Path | None = None) -> list[Path]:
+    def write(self, name: str, make: Make, photo: Path | None = None, done: Done = lambda paths: None) -> list[Path]:
         """Write the files of one result, all or none, under a name that is numbered where it is taken.
 
         Args:
             name: see `models.writing.file_name`.
             make: called with the free name.
             photo: that the result is of.
+            done: is told the paths as soon as the files are there, before a signal can end the command.
 
         Returns:
             The paths, in the order of `make`.
@@ -95,7 +97,7 @@ class ResultFolder:
             chosen.extend(self.folder / file for file in files)
             return dict(zip(chosen, files.values(), strict=True))
 
-        write_chosen(self.folder, choose)
+        write_chosen(self.folder, choose, lambda: done(chosen))
         self._kept |= set(map(identity, chosen))
         return chosen
 

@@ -38,11 +38,16 @@ class Signals:
     """What ended a command; see `orderly`."""
 
     received: int | None = None
+    held: bool = False
+    waits: bool = False
 
     @property
     def code(self) -> int:
         """The exit code of a shell's convention: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + (self.received or signal.SIGINT)
+
+
+_signals = Signals()  # of the command that runs
 
 
 @contextlib.contextmanager
@@ -51,6 +56,7 @@ def orderly() -> Iterator[Signals]:
 
     In other threads than the main one, where Python handles no signals, nothing changes.
     """
+    global _signals
     signals = Signals()
     if threading.current_thread() is not threading.main_thread():
         yield signals
@@ -58,18 +64,37 @@ def orderly() -> Iterator[Signals]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         signals.received = number
-        raise KeyboardInterrupt
+        if signals.held:
+            signals.waits = True
+        else:
+            raise KeyboardInterrupt
 
     before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             before[number] = signal.signal(number, stop)
+    outer, _signals = _signals, signals
     try:
         yield signals
     finally:
+        _signals = outer
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[None]:
+    """A signal that comes in the block ends an `orderly` command after it: for short steps that belong together."""
+    signals = _signals
+    outer, signals.held = signals.held, True
+    try:
+        yield
+    finally:
+        signals.held = outer
+        if signals.waits and not outer:
+            signals.waits = False
+            raise KeyboardInterrupt
 
 
 def robust_streams() -> None:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from models.errors import PhotograftError
-from models.terminal import steers
+from models.terminal import steers, unbroken
 
 if sys.platform != "win32":
     import fcntl
@@ -111,8 +111,15 @@ def write_files(jobs: Mapping[Path, Writer]) -> None:
         write_chosen(next(iter(jobs)).parent, lambda: jobs)
 
 
-def write_chosen(folder: Path, choose: Callable[[], Mapping[Path, Writer]]) -> None:
+def write_chosen(
+    folder: Path, choose: Callable[[], Mapping[Path, Writer]], done: Callable[[], object] = lambda: None
+) -> None:
     """As `write_files`, with jobs whose names are chosen while no other process writes a set into this folder.
+
+    Args:
+        folder: of all the files.
+        choose: gives the jobs.
+        done: is called when they are there; no signal that ends the command comes between.
 
     Raises:
         PhotograftError: as `write_files` does, or another process does not let go of the folder for a minute.
@@ -120,7 +127,7 @@ def write_chosen(folder: Path, choose: Callable[[], Mapping[Path, Writer]]) -> N
     with _telling(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
-        _write_all(choose())
+        _write_all(choose(), done)
 
 
 @contextlib.contextmanager
@@ -143,7 +150,7 @@ def written_beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _write_all(jobs: Mapping[Path, Writer]) -> None:
+def _write_all(jobs: Mapping[Path, Writer], done: Callable[[], object] = lambda: None) -> None:
     fresh = {path: _beside(path) for path in jobs}
     earlier: dict[Path, Path] = {}
     placed: list[Path] = []
@@ -157,11 +164,14 @@ def _write_all(jobs: Mapping[Path, Writer]) -> None:
                 if os.path.lexists(path):
                     earlier[path] = _beside(path)
                     _copy(path, earlier[path])
-        for path in jobs:
-            with _telling(path):
-                if several:
-                    placed.append(path)  # before it is: a signal may come between
-                os.replace(fresh[path], path)
+        with unbroken():
+            for path in jobs:
+                with _telling(path):
+                    if several:
+                        placed.append(path)  # before it is: a signal may come between
+                    os.replace(fresh[path], path)
+            placed.clear()  # what is whole stays
+            done()
     except BaseException:
         for path in placed:
             with contextlib.suppress(OSError):

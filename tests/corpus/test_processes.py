@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from PIL import Image
 
 from infer import cli_photos
+from infer.editor import Editor
 from infer.results import ResultFolder
 from tests.infer.conftest import CAT, HEAD, cat, edit, tiny  # noqa: F401
 from tests.refusals import snapshot
@@ -95,6 +96,31 @@ def test_a_signal_in_a_batch(
     assert err.splitlines()[-1] == "error: terminated"
     assert err.count("error:") == 1
     assert names(tmp_path / "out") == of("cat_to_lion")
+
+
+@pytest.mark.parametrize("moment", ["second edit", "last file"])
+def test_what_is_done_of_a_photo_is_kept_and_listed(
+    edit: Edit, cat: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    make, replace = Editor.edit, os.replace
+
+    def second(editor: Editor, *arguments: Any, **options: Any) -> Any:
+        if editor.edits:
+            signal.raise_signal(signal.SIGTERM)
+        return make(editor, *arguments, **options)
+
+    def last(source: Path, to: Path) -> None:
+        replace(source, to)
+        if to.suffix == ".json":
+            signal.raise_signal(signal.SIGTERM)
+
+    if moment == "second edit":
+        monkeypatch.setattr(Editor, "edit", second)
+    else:
+        monkeypatch.setattr(os, "replace", last)
+    assert edit(cat, "--to", "lion", "--to", "black cat") == 143
+    assert names(tmp_path / "out") == of(f"{cat.stem}_to_lion")
+    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{cat.stem}_to_lion.png")]
 
 
 def test_a_signal_while_a_set_is_written(tmp_path: Path) -> None:
