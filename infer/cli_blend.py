@@ -135,6 +135,9 @@ def blend(
             known.clusters(name)
     check_folder(out)
     size = networks.generator.resolution
+    for x, y in shifts:
+        if max(abs(x), abs(y)) >= size:
+            raise PhotograftError(f"--move {x:g},{y:g} moves all of the reference away: its picture has {size} pixels")
     pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
 
     def check(editor: Editor) -> None:

@@ -34,7 +34,7 @@ from infer.targets import Target, resolve
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.resampling import resize_pixels
-from models.schema import Index, Settling, Steps, Whole, bounded
+from models.schema import Index, Settling, Steps, Whole, bounded, short
 from models.segmentation import Segmenter, create_segmenter
 from models.zoo import DEFAULT, Model, load_model
 
@@ -119,8 +119,12 @@ class Editor:
         """
         if isinstance(photo, np.ndarray):
             photo = _photo_of(photo)
-        elif not isinstance(photo, Photo):
+        elif isinstance(photo, (str, Path)):
             photo = read_photo(photo)
+        elif not isinstance(photo, Photo):
+            raise PhotograftError(f"a photo is a path, an array or a Photo, not {short(photo)}")
+        if box is not None and not isinstance(box, Box):
+            raise PhotograftError(f"a box is a Box(x, y, w, h), not {short(box)}")
         if box is not None:
             square, how = box.validate(*photo.pixels.shape[:2]).square(), "box"
         else:

@@ -145,6 +145,8 @@ def project_pictures(
     check_options(model.generator, target, chosen)
     trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
     names = [source] * len(target) if isinstance(source, str) else source
+    if names is not None and not isinstance(names, Sequence):
+        raise PhotograftError(f"the class of the pictures must be a name, or one for each, not {short(names)}")
     if names is not None and len(names) != len(target):
         raise PhotograftError(f"{len(names)} classes for {len(target)} pictures: give one for all, or one for each")
     label = None if names is None else torch.tensor([model.class_index(name) for name in names])

@@ -6,6 +6,7 @@ files. Every bad input raises `PhotograftError` with one clear line.
 
 import re
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ class Box:
 
     def validate(self, height: int, width: int) -> "Box":
         """Return self if an edit of a photo of this size can use it, else raise."""
+        if not all(isinstance(number, Integral) for number in (self.x, self.y, self.w, self.h)):
+            raise PhotograftError(f"box {self} is not of whole numbers: round them")
         if min(self.w, self.h) < MIN_SIDE:
             raise PhotograftError(f"box {self} is smaller than {MIN_SIDE} pixels: give a larger one")
         if not (0 <= self.x + self.w // 2 < width and 0 <= self.y + self.h // 2 < height):

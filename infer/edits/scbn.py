@@ -112,6 +112,8 @@ def layer_weights(
     wrong = [i for i in chosen if not 0 <= i < len(layers)]
     if wrong:
         raise PhotograftError(f"there is no modulated layer {wrong[0]}: the generator has 0..{len(layers) - 1}")
+    if not chosen:
+        raise PhotograftError(f"no layer is chosen, the edit would change nothing: give some of 0..{len(layers) - 1}")
     maps: dict[int, Tensor] = {}
     for i in chosen:
         if layers[i].resolution not in maps:

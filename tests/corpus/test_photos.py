@@ -482,3 +482,35 @@ def test_a_further_channel_of_a_deep_tiff_is_opacity_only_where_it_says_so(
     assert photo.deep is not None
     assert (photo.deep[..., :3] == values[..., :3]).all()
     assert (photo.alpha is not None) == has_alpha
+
+
+def test_colours_times_opacity_are_read_and_written_straight(tmp_path: Path) -> None:
+    opacity = np.full((20, 24, 1), 40000, np.uint16)
+    straight = np.random.default_rng(0).integers(0, 65536, (20, 24, 3)).astype(np.uint16)
+    stored = (straight * (opacity / 65535)).round().astype(np.uint16)
+    path = tmp_path / "photo.tif"
+    tifffile.imwrite(path, np.dstack([stored, opacity]), photometric="rgb", extrasamples=["assocalpha"])
+    photo = read_photo(path)
+    assert any("times their opacity" in remark for remark in photo.remarks)
+    write_photo(photo, photo.pixels, tmp_path / "result.tif")
+    result = tifffile.imread(tmp_path / "result.tif")
+    assert np.abs(result[..., :3].astype(int) - straight).max() <= 1
+    assert (result[..., 3:] == opacity).all()
+    with tifffile.TiffFile(tmp_path / "result.tif") as file:
+        assert file.pages[0].tags["ExtraSamples"].value == (2,)  # type: ignore[union-attr]
+
+
+def test_what_is_left_out_of_a_jpeg_and_a_png_is_said(tmp_path: Path) -> None:
+    credentials = b"JP\0\1\0\0\0\1\0\0\0\x58jumb\0\0\0\x18jumdc2pa" + b"x" * 60
+    content = with_segment(with_segment(jpeg(), 0xEB, credentials), 0xE5, b"maker's own")
+    remarks = " ".join(read_photo(written(tmp_path, "photo.jpg", content)).remarks)
+    assert "content credentials (C2PA)" in remarks
+    assert "APP5" in remarks
+    assert "APP11" not in remarks
+    content = png(CAT, before=chunk(b"oFFs", bytes(9)))
+    assert "oFFs" in " ".join(read_photo(written(tmp_path, "photo.png", content)).remarks)
+
+
+def test_a_tiff_without_resolution_gets_none(tmp_path: Path) -> None:
+    Image.fromarray(CAT).save(tmp_path / "photo.tif")
+    assert read_photo(tmp_path / "photo.tif").metadata.dpi is None

@@ -146,6 +146,7 @@ def test_refusals(tiny: Path, cat: Path, tmp_path: Path, capsys: Capture) -> Non
     refused("the mask is", "--mask", elsewhere)  # a sample's is of the generator's resolution
     refused("lies outside the edited square", cat, "--mask", elsewhere, "--box", HEAD)
     refused("no.png", "--mask", tmp_path / "no.png")
+    refused("moves all of the reference away", "--mask", "box", "--move", "0,-32")
     assert not list(tmp_path.glob("*.json"))
 
 
