@@ -125,8 +125,10 @@ def open_tensors(path: Path, what: str = "weights file") -> TensorFile:
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise PhotograftError, naming the tensor, if any weight is NaN or infinite."""
+    """Raise PhotograftError, naming the tensor, if any weight is NaN or infinite, or a variance negative."""
     for key, tensor in tensors.items():
+        if key.endswith("running_var") and bool((tensor < 0).any()):
+            raise PhotograftError(f"{path}: {key!r:.80} holds negative variances: the file is unusable")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise PhotograftError(f"{path}: weights {key!r:.80} hold NaN or infinite values: the file is unusable")
 

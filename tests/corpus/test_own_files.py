@@ -24,6 +24,7 @@ from infer.delta import Delta, load_delta
 from infer.editor import Editor
 from infer.photo import Box
 from infer.recipe import read_recipe
+from infer.samples import to_pixels
 from infer.targets import Target
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
@@ -88,7 +89,7 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     "objects nested 100,000 deep": ('{"a":' * 100_000, "recursion limit"),
     "a number of 9,000 digits": ('{"latent_dim": ' + "9" * 9000 + "}", "out of range"),
     "a number of 800 digits": (
-        json.dumps(CONFIG)[:-1] + ', "latent_dim": ' + "9" * 800 + "}",
+        json.dumps(CONFIG).replace('"latent_dim": 4', '"latent_dim": ' + "9" * 800),
         "latent_dim is a number of",
     ),
     "NaN": (json.dumps(CONFIG).replace('"latent_dim": 4', '"latent_dim": NaN'), "latent_dim is nan"),
@@ -646,3 +647,35 @@ def test_known_projections(tiny: Path, options: Json) -> None:
 def test_numbers_of_commands(arguments: list[str], capsys: Capture) -> None:
     assert main(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- understood by one command, refused by another
+
+
+def test_a_key_twice(tmp_path: Path, written: Path) -> None:
+    text = json.dumps(CONFIG)
+    path = write(tmp_path, text[:-1] + ', "latent_dim": 4}')
+    refuses(lambda: load_model(str(path)), "'latent_dim' is there twice")
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"photograft_recipe": 2,' + written.read_text()[1:])
+    refuses(lambda: read_recipe(recipe))
+
+
+@pytest.mark.parametrize("info", [{"class_names": ["a"]}, {"groups": [0]}, {"groups": [9, 0, 0]}], ids=str)
+def test_inspect_refuses_classes_as_loading_does(tmp_path: Path, info: Json, capsys: Capture) -> None:
+    path = write(tmp_path, info={**INFO, **info})
+    refuses(lambda: load_model(str(path)), "is damaged")
+    assert main(["inspect", str(path)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_negative_variances(tmp_path: Path) -> None:
+    tensors = state()
+    name = next(key for key in tensors if key.endswith("running_var"))
+    tensors[name] = -tensors[name]
+    path = write(tmp_path, tensors=tensors)
+    refuses(lambda: load_model(str(path)), "negative variances")
+
+
+def test_a_picture_that_is_not_of_numbers() -> None:
+    refuses(lambda: to_pixels(torch.full((1, 3, 4, 4), float("nan"))), "drew NaN or infinite values")

@@ -296,7 +296,7 @@ def _changed() -> State:
     [
         lambda: {"model": _changed(), "ema": {"ema": rosinality()}},
         lambda: {"model": _changed(), "averages": {"shadow": rosinality()}},
-        lambda: {"g": _changed(), "ema_model": {"decay": 0.9, "state": {"module": rosinality()}}},
+        lambda: {"model": _changed(), "ema_model": {"decay": 0.9, "weights": {"module": rosinality()}}},
     ],
     ids=["twice", "shadow", "deep"],
 )
