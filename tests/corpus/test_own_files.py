@@ -492,6 +492,9 @@ def test_settings_of_catalogs(catalog: Path, styles: Model, tmp_path: Path, sett
         {"centres": torch.zeros(0, 8)},
         {"mean": torch.zeros(2)},
         {"std": torch.full((8,), torch.nan)},
+        {"std": torch.full((6,), -1.0)},
+        {"maps": torch.full((3, 4, 4), 5.0)},
+        {"maps": torch.full((3, 4, 4), -0.5)},
         {"maps": torch.zeros(3, 0, 0)},
         {"maps": torch.zeros(2, 4, 4)},
         {"more": torch.zeros(1)},
@@ -523,6 +526,9 @@ NAMES = {
     "an object of Python's": "eyes: !!python/object/apply:os.getpid []",
     "an open bracket": "eyes: [1",
     "nested": "[" * 5000,
+    "a part twice": "eyes: [0]\neyes: [1]",
+    "numbers as a name": '"1, 2": [0]',
+    "blanks as a name": '" ": [0]',
 }
 
 
@@ -679,3 +685,12 @@ def test_negative_variances(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_not_of_numbers() -> None:
     refuses(lambda: to_pixels(torch.full((1, 3, 4, 4), float("nan"))), "drew NaN or infinite values")
+
+
+@pytest.mark.parametrize("parts", [("eyes=0", "eyes=1"), ("3=0",), ("1, 2=0",)], ids=str)
+def test_parts_named_by_command(
+    catalog: Path, styles: Model, tmp_path: Path, capsys: Capture, parts: tuple[str, ...]
+) -> None:
+    path = recatalogued(catalog, tmp_path)
+    refused(main(["catalog", "name", *parts, "--catalog", str(path), "--model", styles.name]), capsys, "part")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

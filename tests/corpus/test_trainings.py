@@ -205,7 +205,7 @@ def test_export_under_no_name(folder: Path, tmp_path: Path, name: str) -> None:
 
 
 def test_export_beyond_float16(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(PhotograftError, match="too large for torch.float16"):
+    with pytest.raises(PhotograftError, match=r"too large for torch\.float16"):
         export(folder / "run" / "last.ckpt", tmp_path / "x", standing=0, spread=1e30)
     assert not list(tmp_path.iterdir())
 
