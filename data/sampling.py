@@ -134,7 +134,10 @@ class ClassBalancedSampler(torch.utils.data.Sampler[int]):
         changed = [name for name, value in self.identity().items() if state.get(name) != value]
         if changed:
             raise PhotograftError(f"cannot resume the data stream: {', '.join(changed)} changed since the checkpoint")
-        self.draws = int(state["draws"])
+        draws = state.get("draws")
+        if type(draws) is not int or not 0 <= draws < 2**62:
+            raise PhotograftError("cannot resume the data stream: the checkpoint's position in it is damaged")
+        self.draws = draws
 
     def _round(self, number: int) -> NDArray[np.int64]:
         """The N picture indices of one round; the last two rounds are kept."""

@@ -15,6 +15,7 @@ from infer.catalog.catalog import (
     Catalog,
     build_catalog,
     catalog_files,
+    check_name,
     checked,
     default_path,
     load_catalog,
@@ -150,8 +151,10 @@ def name(
     path = catalog or default_path(networks, out)
     found = load_catalog(path, networks)
     names = dict(found.names)
-    for text in parts:
-        part, clusters = parse_part(text, len(found.centres))
+    asked = [parse_part(text, len(found.centres)) for text in parts]
+    if len(dict(asked)) < len(asked):
+        raise PhotograftError("a part is named twice: give all its clusters at once, such as eyes=3,7")
+    for part, clusters in asked:
         if clusters:
             names[part] = clusters
         elif names.pop(part, None) is None:
@@ -171,7 +174,7 @@ def parse_part(text: str, count: int) -> tuple[str, tuple[int, ...]]:
     pieces = [piece.strip() for piece in numbers.split(",")] if numbers else []
     if not part or not sign or not all(re.fullmatch("[0-9]{1,6}", piece) for piece in pieces):
         raise PhotograftError(f"a part is named as NAME=NUMBER,NUMBER such as eyes=3,7, not {text!r}")
-    return part, checked(tuple(map(int, pieces)), count, "this catalog") if pieces else ()
+    return check_name(part), checked(tuple(map(int, pieces)), count, "this catalog") if pieces else ()
 
 
 def _shown(made: Catalog, model: Model, n: int) -> Samples:

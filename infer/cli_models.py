@@ -99,6 +99,7 @@ def _described(path: Path) -> list[str]:
         lines.append(f"{len(names)} classes: {', '.join(names[:SHOWN_NAMES])}{more}")
     lines += [f"{key}: {value}" for key, value in header.info.items() if not isinstance(value, list | dict)]
     if header.kind == "generator":
+        header.known.check_classes(network.num_classes, path)
         lines.append("modulated layers, for --layers:")
         lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(network.modulated_layers)]
     return lines

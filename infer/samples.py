@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.base import Generator, StyleGenerator
+from models.errors import PhotograftError
 from models.schema import Count, Index, Seed, Weight, bounded
 from models.zoo import Model
 
@@ -92,5 +93,7 @@ def spread_classes(count: int, most: int) -> list[int]:
 
 
 def to_pixels(image: Tensor) -> NDArray[np.uint8]:  # [1,3,R,R] in [-1,1] -> [R,R,3]
-    """One picture of a generator as uint8 RGB, rounded."""
+    """One picture of a generator as uint8 RGB, rounded. Raises PhotograftError for one that is not of numbers."""
+    if not bool(image.isfinite().all()):
+        raise PhotograftError("the generator drew NaN or infinite values: its weights, or the latent, are unusable")
     return np.asarray((image[0].float() * 127.5 + 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu())

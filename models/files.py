@@ -176,7 +176,7 @@ def save_network(
 def network_writer(
     network: Configurable, kind: str, info: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
 ) -> Writer:
-    """Writes what `save_network` does, for a set of files."""
+    """Writes what `save_network` does, for a set of files. It raises PhotograftError for weights beyond the dtype."""
     metadata = {
         "photograft": FORMAT,
         "kind": kind,
@@ -191,6 +191,9 @@ def network_writer(
             for key, value in network.state_dict().items()
             if not _is_frozen_part(network, key)
         }
+        for key, value in state.items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise PhotograftError(f"{kind}: weights {key!r:.80} are NaN, or too large for {dtype}: use float32")
         stream.write(save(state, metadata))
 
     return write

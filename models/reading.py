@@ -56,7 +56,7 @@ def read_text(path: Path, what: str, most: int = TEXT) -> str:
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """The content of a short YAML file of ours: plain values, without anchors or deep nesting.
+    """The content of a short YAML file of ours: plain values, each key once, without anchors or deep nesting.
 
     Raises:
         PhotograftError: another one.
@@ -67,9 +67,20 @@ def read_yaml(path: Path, what: str) -> Any:
             depth += isinstance(token, _STARTS) - isinstance(token, _ENDS)
             if depth > 20 or isinstance(token, yaml.AliasToken):
                 raise PhotograftError(f"{what} {path} is nested or repeats parts by anchors: write a plain list")
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that there is not
+        return yaml.load(text, _EachOnce)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         raise PhotograftError(f"{what} {path} is not YAML: {' '.join(str(error).split()):.200}") from error
+
+
+class _EachOnce(yaml.SafeLoader):
+    """Refuses a key twice, of which the last would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The library's hook."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r:.80} is there twice")
+        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
@@ -125,8 +136,10 @@ def open_tensors(path: Path, what: str = "weights file") -> TensorFile:
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise PhotograftError, naming the tensor, if any weight is NaN or infinite."""
+    """Raise PhotograftError, naming the tensor, if any weight is NaN or infinite, or a variance negative."""
     for key, tensor in tensors.items():
+        if key.endswith("running_var") and bool((tensor < 0).any()):
+            raise PhotograftError(f"{path}: {key!r:.80} holds negative variances: the file is unusable")
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise PhotograftError(f"{path}: weights {key!r:.80} hold NaN or infinite values: the file is unusable")
 

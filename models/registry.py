@@ -58,6 +58,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or [n for n in names if name.lower() in n.lower()]
     if near:
         return f": did you mean {', '.join(near[:5])}?"
+    if not names:
+        return ""
     return f": choose from {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
 
 

@@ -7,8 +7,10 @@ number for a truth value, nothing unknown. The error is one line: what is wrong,
 
 import functools
 import inspect
+import json
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
@@ -89,9 +91,18 @@ def parse_json(schema: Any, text: str | bytes, where: str) -> Any:
         PhotograftError: one line that begins with `where`.
     """
     try:
-        return _adapter(schema).validate_json(text)
+        found = _adapter(schema).validate_json(text)
     except ValidationError as error:
         raise PhotograftError(_first(error, where)) from None
+    json.loads(text, object_pairs_hook=functools.partial(_each_once, where=where))
+    return found
+
+
+def _each_once(pairs: list[tuple[str, Any]], where: str) -> None:
+    """Of a key twice the last would win in silence."""
+    repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if repeated:
+        raise PhotograftError(f"{where}: {short(repeated[0])} is there twice")
 
 
 def check(schema: Any, value: Any, where: str) -> Any:

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.terminal import orderly, reader_gone, robust_streams, visible
@@ -110,6 +111,9 @@ class TrainingCLI(LightningCLI):
             self.trainer.fit(**arguments)
             return
         path, kept = self._kept
+        name = type(self.datamodule).__qualname__
+        if isinstance(self.datamodule, ImageDataModule) and name not in (kept.model_extra or {}):
+            raise PhotograftError(f"{path} is damaged: it has no position in the data")
         begun = _Begun(path, kept)
         self.trainer.callbacks.append(begun)  # type: ignore[attr-defined]
         try:
@@ -121,6 +125,17 @@ class TrainingCLI(LightningCLI):
                 raise
             reason = " ".join(str(error).split()) or type(error).__name__
             raise PhotograftError(f"{path} does not fit this training: {reason:.300}") from error
+
+
+class _KeepConfig(SaveConfigCallback):
+    """Lightning's, but a training that does not begin leaves the config of an earlier one as it was."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lightning's hook, too early: the checkpoint is not read yet."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Lightning's hook."""
+        super().setup(trainer, pl_module, "fit")
 
 
 class _Begun(Callback):
@@ -150,6 +165,7 @@ def run(args: list[str] | None = None) -> LightningCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
+        save_config_callback=_KeepConfig,
         save_config_kwargs={"overwrite": True},
         args=args,
     )

@@ -54,8 +54,8 @@ def export(
         PhotograftError: a checkpoint that is missing, damaged or not ours, a folder that cannot be written, or a
             learning rate that is not positive or for a checkpoint without auxiliary networks.
     """
-    if not out.name:
-        raise PhotograftError(f"{out}: give a folder and the stem of the files, such as out/my-model")
+    if out.name in ("", "..") or "\0" in str(out):
+        raise PhotograftError(f"{short(str(out))}: give a folder and the stem of the files, such as out/my-model")
     content = read_checkpoint(checkpoint)
     info = _info(content, learning_rate, checkpoint)
     if not 0 < spread < math.inf or (spread != 1 and "generator" not in content.networks):

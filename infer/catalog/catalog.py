@@ -130,6 +130,13 @@ def checked(clusters: tuple[int, ...], count: int, where: str) -> tuple[int, ...
     return tuple(dict.fromkeys(clusters))
 
 
+def check_name(part: str) -> str:
+    """A part's name. Raises PhotograftError for one that would be taken for numbers of clusters."""
+    if not part.strip() or re.fullmatch("[0-9, ]+", part):
+        raise PhotograftError(f"a part cannot be called {short(part)}: numbers mean clusters")
+    return part
+
+
 @bounded
 def build_catalog(
     model: Model,
@@ -239,9 +246,12 @@ def load_catalog(path: Path, model: Model) -> Catalog:
     described: _Described = parse_json(_Described, file.metadata.get("settings", ""), f"{path} is damaged: settings")
     _check_shapes(described, file.described, path)
     tensors = file.read()
+    maps = tensors["maps"]
+    if bool((tensors["std"] < 0).any()) or not 0 <= float(maps.min()) <= float(maps.max()) <= 1 + 1e-3:
+        raise PhotograftError(f"{path} is damaged: negative deviations, or maps that are no shares")
     settings = Settings(**described.model_dump(exclude={"layers"}))
     by_layer = {name: tensors[f"contributions.{name}"] for name in described.layers}
-    catalog = Catalog(settings, tensors["centres"], tensors["mean"], tensors["std"], by_layer, tensors["maps"])
+    catalog = Catalog(settings, tensors["centres"], tensors["mean"], tensors["std"], by_layer, maps)
     catalog.check_fits(model)
     return replace(catalog, names=load_names(names_path(path), len(catalog.centres)))
 
@@ -289,4 +299,4 @@ def load_names(path: Path, count: int) -> dict[str, tuple[int, ...]]:
         numbers = clusters if isinstance(clusters, list) else [None]
         if not isinstance(name, str) or any(isinstance(k, bool) or not isinstance(k, int) for k in numbers):
             raise PhotograftError(f"{path}: {short(name)} must be a name with a list of numbers, as in `eyes: [3, 7]`")
-    return {name: checked(tuple(clusters), count, str(path)) for name, clusters in content.items()}
+    return {check_name(name): checked(tuple(clusters), count, str(path)) for name, clusters in content.items()}

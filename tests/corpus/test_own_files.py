@@ -24,6 +24,7 @@ from infer.delta import Delta, load_delta
 from infer.editor import Editor
 from infer.photo import Box
 from infer.recipe import read_recipe
+from infer.samples import to_pixels
 from infer.targets import Target
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
@@ -88,7 +89,7 @@ CONFIGS: dict[str, tuple[Any, str]] = {
     "objects nested 100,000 deep": ('{"a":' * 100_000, "recursion limit"),
     "a number of 9,000 digits": ('{"latent_dim": ' + "9" * 9000 + "}", "out of range"),
     "a number of 800 digits": (
-        json.dumps(CONFIG)[:-1] + ', "latent_dim": ' + "9" * 800 + "}",
+        json.dumps(CONFIG).replace('"latent_dim": 4', '"latent_dim": ' + "9" * 800),
         "latent_dim is a number of",
     ),
     "NaN": (json.dumps(CONFIG).replace('"latent_dim": 4', '"latent_dim": NaN'), "latent_dim is nan"),
@@ -491,6 +492,9 @@ def test_settings_of_catalogs(catalog: Path, styles: Model, tmp_path: Path, sett
         {"centres": torch.zeros(0, 8)},
         {"mean": torch.zeros(2)},
         {"std": torch.full((8,), torch.nan)},
+        {"std": torch.full((6,), -1.0)},
+        {"maps": torch.full((3, 4, 4), 5.0)},
+        {"maps": torch.full((3, 4, 4), -0.5)},
         {"maps": torch.zeros(3, 0, 0)},
         {"maps": torch.zeros(2, 4, 4)},
         {"more": torch.zeros(1)},
@@ -522,6 +526,9 @@ NAMES = {
     "an object of Python's": "eyes: !!python/object/apply:os.getpid []",
     "an open bracket": "eyes: [1",
     "nested": "[" * 5000,
+    "a part twice": "eyes: [0]\neyes: [1]",
+    "numbers as a name": '"1, 2": [0]',
+    "blanks as a name": '" ": [0]',
 }
 
 
@@ -646,3 +653,44 @@ def test_known_projections(tiny: Path, options: Json) -> None:
 def test_numbers_of_commands(arguments: list[str], capsys: Capture) -> None:
     assert main(arguments) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- understood by one command, refused by another
+
+
+def test_a_key_twice(tmp_path: Path, written: Path) -> None:
+    text = json.dumps(CONFIG)
+    path = write(tmp_path, text[:-1] + ', "latent_dim": 4}')
+    refuses(lambda: load_model(str(path)), "'latent_dim' is there twice")
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"photograft_recipe": 2,' + written.read_text()[1:])
+    refuses(lambda: read_recipe(recipe))
+
+
+@pytest.mark.parametrize("info", [{"class_names": ["a"]}, {"groups": [0]}, {"groups": [9, 0, 0]}], ids=str)
+def test_inspect_refuses_classes_as_loading_does(tmp_path: Path, info: Json, capsys: Capture) -> None:
+    path = write(tmp_path, info={**INFO, **info})
+    refuses(lambda: load_model(str(path)), "is damaged")
+    assert main(["inspect", str(path)]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_negative_variances(tmp_path: Path) -> None:
+    tensors = state()
+    name = next(key for key in tensors if key.endswith("running_var"))
+    tensors[name] = -tensors[name]
+    path = write(tmp_path, tensors=tensors)
+    refuses(lambda: load_model(str(path)), "negative variances")
+
+
+def test_a_picture_that_is_not_of_numbers() -> None:
+    refuses(lambda: to_pixels(torch.full((1, 3, 4, 4), float("nan"))), "drew NaN or infinite values")
+
+
+@pytest.mark.parametrize("parts", [("eyes=0", "eyes=1"), ("3=0",), ("1, 2=0",)], ids=str)
+def test_parts_named_by_command(
+    catalog: Path, styles: Model, tmp_path: Path, capsys: Capture, parts: tuple[str, ...]
+) -> None:
+    path = recatalogued(catalog, tmp_path)
+    refused(main(["catalog", "name", *parts, "--catalog", str(path), "--model", styles.name]), capsys, "part")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -197,6 +197,19 @@ def test_export_is_all_or_nothing(folder: Path, tmp_path: Path, capsys: Capture)
     assert [path.name for path in tmp_path.iterdir()] == ["x.discriminator.safetensors"]
 
 
+@pytest.mark.parametrize("name", ["..", "x/..", "a\0b"], ids=repr)
+def test_export_under_no_name(folder: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(PhotograftError, match="the stem of the files"):
+        export(folder / "run" / "last.ckpt", tmp_path / name, standing=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_beyond_float16(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(PhotograftError, match=r"too large for torch\.float16"):
+        export(folder / "run" / "last.ckpt", tmp_path / "x", standing=0, spread=1e30)
+    assert not list(tmp_path.iterdir())
+
+
 def random_state(**changes: Any) -> Change:
     def change(content: dict[str, Any]) -> None:
         next(value for key, value in content["callbacks"].items() if "RandomState" in key).update(changes)
@@ -219,6 +232,10 @@ RESUMES: dict[str, Change] = {
     "a random stream of NumPy's": random_state(numpy=5),
     "a random stream of Python's": random_state(python=[1]),
     "other data": lambda c: c.update(ImageDataModule={"a": 1}),
+    "no position in the data": lambda c: c.pop("ImageDataModule"),
+    "a negative position": lambda c: c["ImageDataModule"].update(draws=-5),
+    "a position as text": lambda c: c["ImageDataModule"].update(draws="5"),
+    "a giant position": lambda c: c["ImageDataModule"].update(draws=2**62),
     "a number for data": lambda c: c.update(ImageDataModule=5),
     "other classes": classes(class_names=["x", "y", "z"]),
     "NaN": state(lambda w: w * torch.nan, LAST),
@@ -240,12 +257,15 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("change", RESUMES.values(), ids=RESUMES)
 def test_resume_from_damaged_contents(stopped: Path, tmp_path: Path, capsys: Capture, change: Change) -> None:
     last = stopped / "run" / "last.ckpt"
-    before = last.read_bytes()
+    config = stopped / "run" / "config.yaml"
+    before, settings = last.read_bytes(), config.stat().st_mtime_ns
     content = torch.load(last, weights_only=True)
     change(content)
     (tmp_path / "bad.ckpt").write_bytes(packed(content))
-    refused(train(stopped, steps=5, resume=tmp_path / "bad.ckpt"), capsys)
+    line = refused(train(stopped, steps=5, resume=tmp_path / "bad.ckpt"), capsys)
     assert last.read_bytes() == before
+    if "diverged" not in line:  # it has not begun
+        assert config.stat().st_mtime_ns == settings
     assert not list((stopped / "run").glob("*.part"))
 
 
