@@ -193,7 +193,9 @@ def network_writer(
         }
         for key, value in state.items():
             if value.is_floating_point() and not bool(value.isfinite().all()):
-                raise PhotograftError(f"{kind}: weights {key!r:.80} are NaN, or too large for {dtype}: use float32")
+                held = bool(network.state_dict()[key].isfinite().all())
+                why = f"too large for {dtype}: use float32" if held else "NaN or infinite: they are unusable"
+                raise PhotograftError(f"{kind}: weights {key!r:.80} are {why}")
         stream.write(save(state, metadata))
 
     return write

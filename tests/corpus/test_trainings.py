@@ -266,7 +266,7 @@ def test_resume_from_damaged_contents(stopped: Path, tmp_path: Path, capsys: Cap
     assert last.read_bytes() == before
     if "diverged" not in line:  # it has not begun
         assert config.stat().st_mtime_ns == settings
-    assert not list((stopped / "run").glob("*.part"))
+    assert not list((stopped / "run").glob(".photograft-*"))
 
 
 @pytest.mark.parametrize("name", ["empty", "text", "half", "stack underflow", "a name of a function"])

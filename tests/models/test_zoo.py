@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from models import zoo
 from models.encoder import ResNetEncoder
@@ -120,10 +122,19 @@ def test_damaged_class_lists(tmp_path: Path, info: dict[str, list[object]]) -> N
 
 
 def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
-    generator = SNGANGenerator([4, 4], num_classes=3)
+    generator, path = SNGANGenerator([4, 4], num_classes=3), tmp_path / "x.safetensors"
+    save_network(path, generator, "generator")
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path) | {"to_rgb.weight": torch.full_like(generator.to_rgb.weight, torch.nan)}, path, metadata)
+    refused(path, "NaN")
     torch.nn.init.constant_(generator.to_rgb.weight, torch.nan)
-    save_network(tmp_path / "x.safetensors", generator, "generator")
-    refused(tmp_path / "x.safetensors", "NaN")
+    with pytest.raises(PhotograftError, match="NaN or infinite"):
+        save_network(tmp_path / "y.safetensors", generator, "generator")
+    torch.nn.init.constant_(generator.to_rgb.weight, 1e6)
+    with pytest.raises(PhotograftError, match=r"too large for torch\.float16"):
+        save_network(tmp_path / "y.safetensors", generator, "generator", dtype=torch.float16)
+    assert not (tmp_path / "y.safetensors").exists()
 
 
 def test_default_is_in_the_zoo() -> None:

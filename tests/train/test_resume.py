@@ -117,10 +117,10 @@ def kill(name: str, shards: Path, folder: Path, root: Path) -> None:
     process = subprocess.Popen(command, cwd=root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 120
-        last, part = folder / "last.ckpt", folder / "last.ckpt.part"
+        last = folder / "last.ckpt"
         while not last.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        while not part.exists() and process.poll() is None and time.monotonic() < deadline:
+        while not any(folder.glob(".photograft-*.tmp")) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.0005)
         process.send_signal(signal.SIGKILL)
         _, errors = process.communicate()
