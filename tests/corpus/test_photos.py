@@ -1,5 +1,6 @@
 """Bad and extreme photos: each is understood, with what it holds, or refused by one line in bounded time and memory."""
 
+import contextlib
 import os
 import socket
 import struct
@@ -101,8 +102,7 @@ def test_special_files_are_not_opened(tmp_path: Path) -> None:
         if not Path(device).is_file():
             with pytest.raises(PhotograftError, match=r"not a file|no such file|cannot be read"):
                 read_photo(device)
-    with socket.socket(socket.AF_UNIX) as one:
-        os.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as one, contextlib.chdir(tmp_path):  # a socket's path is short
         one.bind("s.jpg")
         with pytest.raises(PhotograftError, match="a socket"):
             read_photo("s.jpg")
