@@ -9,9 +9,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "disabled")  # a test that logs asks for offline mode itself
 os.environ.setdefault("WANDB_SILENT", "true")
 
-# Set before torch is imported, and inherited by the commands that tests start.
-THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
-os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+# Set before torch is imported, and inherited by the commands that tests start. A worker inherits its controller's
+# environment, so it sets its own number: more threads than cores wait for each other, ten times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
