@@ -49,6 +49,7 @@ def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":
     command = [sys.executable, str(ROOT / "infer.py"), *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would this
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT, **options)  # type: ignore[call-overload]
 
 
