@@ -1,5 +1,7 @@
 """The curve of close-ups: every size is an edit that was made, and the table says whether the bars are met."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,13 @@ def test_a_close_up_is_edited(tiny: Path) -> None:
     assert cost.megapixels == 0.3
     assert cost.seconds > 0
     assert cost.bytes_per_pixel >= 0
+
+
+def test_memory_is_the_process_s_own(root: Path) -> None:
+    ask = "from infer.bench_photos import _most_memory; print(_most_memory())"
+    start = f"import subprocess, sys; held = bytes([1]) * {10**9}; subprocess.run([sys.executable, '-c', {ask!r}])"
+    done = subprocess.run([sys.executable, "-c", start], cwd=root, capture_output=True, text=True, check=True)
+    assert 10**8 < int(done.stdout) < 10**9
 
 
 def test_a_size_that_cannot_be_measured_is_said() -> None:
