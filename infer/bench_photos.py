@@ -123,8 +123,9 @@ def _edit(editor: Editor, photo: Path, settle: int | None) -> float:
 
 def _most_memory() -> int:
     """Bytes that this program has had at most. (On Linux `ru_maxrss` also counts whoever started it.)"""
-    if sys.platform == "linux":
-        lines = Path("/proc/self/status").read_text().splitlines()
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
