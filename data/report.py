@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from models.terminal import visible
-
-Say = Callable[[str], None]
 
 SHOWN_CLASSES = 40  # rows of the table; of more classes, the first and the last
 _ENDS = 5

@@ -15,10 +15,11 @@ from PIL import Image
 from data.catalogue import open_catalogue
 from data.classes import ClassChoice, choose_classes
 from data.records import Catalogue, Record
-from data.report import Say, class_table, printable, say_to_stderr
+from data.report import class_table, printable, say_to_stderr
 from data.transforms import UnreadablePicture, decode_picture, prepare_picture
 from data.values import ValueRange, check_range
 from models.errors import PhotograftError
+from models.terminal import Say
 
 __all__ = ["LabelledPictures", "Prepared", "open_pictures", "open_splits"]
 

@@ -24,7 +24,7 @@ from infer.catalog.catalog import (
 )
 from infer.catalog.naming import animal_shares, propose
 from infer.catalog.sheet import SHOWN, catalog_sheet, choices_sheet, pictures
-from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, say, updates
+from infer.cli_common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, bar, note, say
 from infer.output import png
 from infer.results import ResultFolder, check_folder, model_inputs
 from infer.samples import Samples, draw
@@ -72,7 +72,7 @@ def build(
     networks = load_model(model)
     check_folder(out)
     results, path = ResultFolder(out, model_inputs(model)), out / f"{file_name(networks.stem)}{SUFFIX}"
-    with updates() as update:
+    with bar() as update:
         made = build_catalog(
             networks,
             layer=layer,
@@ -84,7 +84,7 @@ def build(
             dtype=torch.float16 if half else torch.float32,
             resize=resize,
             seed=seed,
-            say=update,
+            progress=update,
         )
         update("proposing names", 0, 1)
         made = replace(made, names=_proposed(made, networks, segment))
@@ -121,8 +121,8 @@ def show(
     if layers or clusters:
         tried = layers or [one.name for one in networks.generator.modulated_layers if one.resolution in (16, 32, 64)]
         drawn = draw(networks, samples, seed=seed, truncation=truncation)
-        with updates() as update:
-            picture = png(choices_sheet(networks, tried, clusters or [8, 14, 20], drawn, seed=seed, say=update))
+        with bar() as update:
+            picture = png(choices_sheet(networks, tried, clusters or [8, 14, 20], drawn, seed=seed, progress=update))
         for path in results.replace({f"{file_name(networks.stem, 'clusters')}.png": picture}):
             say(path)
         return

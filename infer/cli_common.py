@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from infer.evaluate.judging import Say
-from infer.projection import Progress
+from infer.progress import Progress
 from models.errors import PhotograftError
 from models.terminal import visible
 
@@ -60,48 +59,23 @@ def print_table(rows: Sequence[Sequence[str]], title: str | None = None) -> None
 
 
 @contextmanager
-def bar(text: str) -> Iterator[Progress]:
-    """A progress bar with the loss, on terminals only; gives the callback that moves it."""
-    with bars(text) as (update,):
-        yield update
+def bar(before: str = "") -> Iterator[Progress]:
+    """One bar over all that is told, with the time left, on terminals; elsewhere a line per thing that begins.
 
-
-@contextmanager
-def bars(*texts: str) -> Iterator[list[Progress]]:
-    """Bars for one kind of work after another, each of which appears when its callback is first called; see `bar`."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-    )
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-
-        def mover(text: str, first: bool) -> Progress:
-            task = progress.add_task(text, total=None, loss="-", visible=first)
-
-            def update(done: int, total: int, loss: float) -> None:
-                progress.update(task, completed=done, total=total, loss=f"{loss:.3f}", visible=True)
-
-            return update
-
-        yield [mover(text, i == 0) for i, text in enumerate(texts)]
-
-
-@contextmanager
-def updates() -> Iterator[Say]:
-    """One bar over all updates, with the time left, on terminals; a line per curve that begins, elsewhere too."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        seen: set[str] = set()
+    Args:
+        before: begins what is shown; of lines off a terminal too.
+    """
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task("", total=None)
+        begun: set[str] = set()
 
         def update(what: str, done: int, total: int) -> None:
-            if what not in seen and not console.is_terminal:
-                note(f"{what} ({done / max(total, 1):.0%} done)")
-            seen.add(what)
-            progress.update(task, description=visible(what), completed=done, total=total)
+            thing = what.partition(", loss ")[0]
+            if thing not in begun and not console.is_terminal:
+                note(f"{before}{thing} ({done / max(total, 1):.0%} done)")
+            begun.add(thing)
+            shown.update(task, description=visible(before + what), completed=done, total=total)
 
         yield update
 

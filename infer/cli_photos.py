@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from infer.cli_common import Failures, ModelOption, OutOption, bars, note, say
+from infer.cli_common import Failures, ModelOption, OutOption, bar, note, say
 from infer.cli_options import (
     BoxOption,
     DrawSeedOption,
@@ -66,12 +66,12 @@ def projected(
         options: of `project_all`.
     """
     for i, photo in enumerate(photos, 1):
-        which = f" {i} of {len(photos)}" if len(photos) > 1 else ""
+        which = f"{i} of {len(photos)}: " if len(photos) > 1 else ""
         with failures.of(photo):
             editor = new_editor(model, segmenter, photo).set_photo(photo, box)
             check(editor)
-            with bars(f"projecting{which}", f"tuning{which}") as (progress, tuning):
-                project_all([editor], progress=progress, tuning_progress=tuning, **options)
+            with bar(which) as progress:
+                project_all([editor], progress=progress, **options)
             yield editor, photo
 
 
@@ -131,8 +131,8 @@ def demo(
     check_folder(out)
     cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")  # type: ignore[no-untyped-call]
     editor = new_editor(networks, "deeplab", out / "cat.png").set_photo(cat)
-    with bars("projecting", "tuning") as (progress, tuning):
-        editor.project(preset=preset, steps=steps, progress=progress, tuning_progress=tuning)
+    with bar() as progress:
+        editor.project(preset=preset, steps=steps, progress=progress)
     edits = {edit_name(editor, edit): edit for edit in map(editor.edit, classes)}
     montage = sheet([panel_row(editor, edit) for edit in edits.values()], PANEL_TITLES, classes)
     jobs = {"cat.png": png(cat.pixels), "demo.png": png(montage)}

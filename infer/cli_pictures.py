@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.catalog.catalog import Catalog
-from infer.cli_common import bars
+from infer.cli_common import bar
 from infer.cli_options import fitted
 from infer.cli_photos import Check, new_editor
 from infer.editor import Editor
@@ -116,8 +116,8 @@ class Pictures:
             check_projects(self.model)
             editor = new_editor(self.model, "deeplab", photo).set_photo(photo, box)
             check(editor)
-            with bars("projecting", "tuning") as (progress, tuning):
-                editor.project(wanted, progress=progress, tuning_progress=tuning, **self.projection)
+            with bar() as progress:
+                editor.project(wanted, progress=progress, **self.projection)
             samples = editor.samples()
         else:
             editor, label = None, None if wanted is None else self.model.class_index(wanted)

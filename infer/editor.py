@@ -8,7 +8,7 @@ editor.save("out")
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial, reduce
 from pathlib import Path
@@ -28,7 +28,8 @@ from infer.model_projection import DEFAULT_PRESET, get_preset, project_pictures,
 from infer.photo import MIN_SIDE, Box, Photo, crop_square, uncrop
 from infer.photo_read import read_photo
 from infer.photo_write import unkept, written_as
-from infer.projection import Progress, Projection
+from infer.progress import Progress
+from infer.projection import Projection
 from infer.samples import Samples, to_pixels
 from infer.targets import Target, resolve
 from models.base import Generator, StyleGenerator
@@ -36,9 +37,8 @@ from models.errors import PhotograftError, UnsupportedEdit
 from models.resampling import resize_pixels
 from models.schema import Index, Settling, Steps, Whole, bounded, short
 from models.segmentation import Segmenter, create_segmenter
+from models.terminal import Say
 from models.zoo import DEFAULT, Model, load_model
-
-Say = Callable[[str], None]
 
 _FOUND = {
     "head": "a head is found at {}",
@@ -196,12 +196,10 @@ class Editor:
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
         progress: Progress | None = None,
-        tuning_progress: Progress | None = None,
         **options: Any,
     ) -> Self:
         """Find the latent of the crop; see `project_all` and `infer.model_projection.project_pictures`."""
-        bars = {"progress": progress, "tuning_progress": tuning_progress}
-        project_all([self], source, preset=preset, steps=steps, **bars, **options)
+        project_all([self], source, preset=preset, steps=steps, progress=progress, **options)
         return self
 
     @bounded
@@ -466,7 +464,6 @@ def project_all(
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
     progress: Progress | None = None,
-    tuning_progress: Progress | None = None,
     **options: Any,
 ) -> None:
     """Project the photos of several editors of one model; see `infer.model_projection.project_pictures`.
@@ -476,15 +473,14 @@ def project_all(
 
     Args:
         editors: one at least, with their photos set.
-        source, preset, steps, progress, tuning_progress, options: see there.
+        source, preset, steps, progress, options: see there.
 
     Raises:
         PhotograftError: as there; no editor is changed then.
     """
     model = editors[0].model
-    bars = {"progress": progress, "tuning_progress": tuning_progress}
     found = [
-        project_pictures(model, editor.target(), source, preset=preset, steps=steps, **bars, **options)[0]
+        project_pictures(model, editor.target(), source, preset=preset, steps=steps, progress=progress, **options)[0]
         for editor in editors
     ]
     used = projection_options(model, preset, steps=steps, **options)

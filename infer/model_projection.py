@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from infer.class_choice import ScoreFunction, choose_class
-from infer.projection import Progress, Projection, check_options, join, project
+from infer.progress import Progress
+from infer.projection import Projection, check_options, join, project
 from infer.projection_start import W_SPACES
 from infer.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
@@ -112,7 +113,6 @@ def project_pictures(
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
     progress: Progress | None = None,
-    tuning_progress: Progress | None = None,
     **options: Any,
 ) -> list[Projection]:
     """Project pictures, each under its own class if there are classes.
@@ -127,7 +127,7 @@ def project_pictures(
         preset: name in PRESETS.
         steps: updates at most, instead of the preset's; 0 takes the encoder's answer as it is, and its loss, which
             nobody has looked at then, is NaN.
-        progress, tuning_progress: see `infer.projection.Progress`; both count each picture anew.
+        progress: told of every update of projecting and of tuning, counted anew for each picture.
         options: of `infer.projection.project`, instead of the preset's and the model's (see `projection_options`);
             `psi`, whose features are Psi: "discriminator", the paper's, or "projected", on frozen ImageNet
             features: with a small discriminator's Psi photos drift away by an independent judge (README);
@@ -174,7 +174,7 @@ def project_pictures(
     if not tuning:
         return rows
     options = {key: value for key, value in chosen.items() if key in ("pixel_weight", "feature_weight", "seed")}
-    options |= {"steps": tuning, "progress": tuning_progress}
+    options |= {"steps": tuning, "progress": progress}
     psi = prepare_once(psi, channels_last=layout)
     return [_tuned(model, psi, picture[None], row, **options) for picture, row in zip(target, rows, strict=True)]
 

@@ -1,7 +1,6 @@
 """Painted masks: which number, colour or opacity means "edit here" is understood, said, or refused."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from infer.deep_photo import to_8_bit
 from infer.photo import Mask, Pixels
 from infer.photo_read import Opened, damaged, open_picture, orientation_of, read_values, turn
 from models.errors import PhotograftError
-
-Say = Callable[[str], None]
+from models.terminal import Say
 
 MOST_LABELS = 32  # distinct values or colours of a picture that are taken for labels, not for shades
 HIGHEST_LABEL = 50  # of 255: a shade as faint as that, 20 %, is hardly painted on purpose

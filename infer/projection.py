@@ -12,7 +12,7 @@ signs, make that visible within ten updates. So pictures are not mixed unless a 
 starts are more rows of the batch, of which the worse half of each picture is dropped again and again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from infer.delta import Delta
+from infer.progress import Progress
 from infer.projection_start import W_SPACES, Starts, check_space, check_start, create_space, find_starts
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
@@ -32,9 +33,6 @@ from models.spaces import WSpace, ZetaSpace
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
 HALVING = 10  # iterations between two halvings of the starts
-
-Progress = Callable[[int, int, float], None]
-"""Called after every iteration with its number from 1, the number of all, and the mean of the best losses so far."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def project(
         dtype, channels_last: of the networks. float32 and False are exact; bfloat16 is faster where the processor has
             it and moves the trajectory (see infer/bench.py).
         seed: of random draws; every picture gets the same.
-        progress: see `Progress`; called per group of batch_size pictures.
+        progress: told of every update; of one group of batch_size pictures after another.
 
     Raises:
         PhotograftError: shapes, ranges, spaces, starts or labels that do not fit.
@@ -241,7 +239,7 @@ class _Descent:
             if (t + 1) % HALVING == 0 and len(self.ids) > self.n:
                 self._halve()
             if s.progress is not None:
-                s.progress(t + 1, s.steps, self.best[self.ids].mean().item())
+                s.progress(f"projecting, loss {self.best[self.ids].mean().item():.3f}", t + 1, s.steps)
         if len(self.ids):
             with torch.no_grad():
                 self._record(s.steps, self.objective(self.variable, self.rows), self.variable)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer import masks
-from infer.painted_mask import Say, read_mask
+from infer.painted_mask import read_mask
 from infer.photo import Box
 from models.errors import PhotograftError
 from models.schema import short
+from models.terminal import Say
 from models.zoo import Model
 
 WHOLE_MASKS = ("auto", "box")  # what a mask can be besides a file or an array

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from infer.delta import Delta
-from infer.projection import Progress
+from infer.progress import Progress
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
 from models.projection_step import FeatureExtractor, Objective, prepare
@@ -65,7 +65,7 @@ def tune(
         locality: weight of the loss by which pictures of neighbours are held.
         pixel_weight, feature_weight: of the losses, see `infer.projection.project`.
         seed: of the neighbours.
-        progress: see `infer.projection.Progress`.
+        progress: told of every update.
 
     Returns:
         The whole delta, and the loss of the picture that the generator makes with it.
@@ -103,7 +103,7 @@ def tune(
         (losses[0] + locality * losses[1]).backward()
         adam.step()
         if progress is not None:
-            progress(t + 1, steps, losses[0].item())
+            progress(f"tuning, loss {losses[0].item():.3f}", t + 1, steps)
     if not all(bool(torch.isfinite(w).all()) for w in weights.values()):
         raise PhotograftError("tuning ended in weights that are no numbers: the model is unusable for it")
     kept = before | Delta.between(generator, weights, rank)

@@ -6,8 +6,11 @@ import signal
 import sys
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+Say = Callable[[str], None]
+"""Told something in words, for a person to read."""
 
 _STEERING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))  # control, format (such as bidi overrides), surrogates, line ends
 _JOINERS = "\u200c\u200d"  # part of words and emoji

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from infer.catalog.kmeans import CHUNK, assign
 from infer.edits.feature_blending import Stream, record_features
-from infer.evaluate.judging import Say
+from infer.progress import Progress, untold
 from infer.samples import Samples
 from models.base import Generator, Layer
 from models.errors import PhotograftError
@@ -43,12 +43,12 @@ def batch_size(generator: Generator) -> int:
     return max(1, min(LARGEST_BATCH, PIXELS // generator.resolution**2))
 
 
-def batches(generator: Generator, samples: Samples, say: Say, what: str) -> Iterator[Samples]:
+def batches(generator: Generator, samples: Samples, progress: Progress, what: str) -> Iterator[Samples]:
     """Samples in batches."""
     size = batch_size(generator)
     for i in range(0, len(samples), size):
         yield samples[i : i + size]
-        say(what, min(i + size, len(samples)), len(samples))
+        progress(what, min(i + size, len(samples)), len(samples))
 
 
 @torch.no_grad()
@@ -66,7 +66,7 @@ def collect(
     max_vectors: int | None = None,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
-    say: Say = lambda what, done, total: None,
+    progress: Progress = untold,
 ) -> Activations:
     """Vectors of a layer at every position of every sample.
 
@@ -77,14 +77,14 @@ def collect(
         max_vectors: hold at most so many, at random positions, the same number of every sample; None: all.
         dtype: in which they are held; float16 halves the memory.
         seed: of the positions.
-        say: told of progress.
+        progress: told of progress.
     """
     positions = layer.resolution**2
     each = positions if max_vectors is None else max(1, min(positions, max_vectors // len(samples)))
     random = torch.Generator().manual_seed(seed)
     vectors = torch.empty(len(samples) * each, layer.channels, dtype=dtype, device=samples.latent.device)
     moments, at = Moments(), 0
-    for part in batches(generator, samples, say, f"activations of {layer.name}"):
+    for part in batches(generator, samples, progress, f"activations of {layer.name}"):
         features = features_at(generator, layer, part)
         moments.add(features)
         rows = features.float().flatten(2).transpose(1, 2)  # [N,HW,C]
@@ -168,7 +168,7 @@ def contributions(
     std: Tensor,
     *,
     resize: Resize = "bilinear",
-    say: Say = lambda what, done, total: None,
+    progress: Progress = untold,
 ) -> tuple[list[Tensor], Tensor]:
     """M of all modulated layers for the clusters of one layer.
 
@@ -177,14 +177,14 @@ def contributions(
         layer: that was clustered; centres [K,C], mean and std [C] are its.
         samples: N of them.
         resize: how maps come to each layer's resolution.
-        say: told of progress.
+        progress: told of progress.
 
     Returns:
         M [K,C_l] per modulated layer, and how often each position is in each cluster [K,H,W].
     """
     moments = {modulated.name: Moments() for modulated in generator.modulated_layers}
     total = torch.zeros(len(centres), layer.resolution, layer.resolution, device=centres.device)
-    for part in batches(generator, samples, say, "contributions of channels"):
+    for part in batches(generator, samples, progress, "contributions of channels"):
         maps = cluster_maps(features_at(generator, layer, part), centres, mean, std)
         total += maps.sum(0)
         if moments:

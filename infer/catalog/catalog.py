@@ -22,7 +22,7 @@ from torch import Tensor
 
 from infer.catalog.activations import Resize, cluster_maps, collect, contributions, features_at, find_layer
 from infer.catalog.kmeans import spherical_kmeans
-from infer.evaluate.judging import Say
+from infer.progress import Progress, untold
 from infer.samples import Samples, draw
 from models.base import Generator, Layer
 from models.errors import PhotograftError
@@ -150,7 +150,7 @@ def build_catalog(
     dtype: Floating = torch.float32,
     resize: Resize = "bilinear",
     seed: Seed = 0,
-    say: Say = lambda what, done, total: None,
+    progress: Progress = untold,
 ) -> Catalog:
     """Cluster the activations of one layer and measure what each channel of every layer contributes to each cluster.
 
@@ -163,7 +163,7 @@ def build_catalog(
         restarts: of k-means.
         max_vectors, dtype: see `infer.catalog.activations.collect`.
         resize: how maps come to each layer's size: "bilinear" (the paper) or "nearest" (the released code).
-        say: told of progress.
+        progress: told of progress.
 
     Raises:
         PhotograftError: no such layer, or more clusters than vectors.
@@ -171,9 +171,9 @@ def build_catalog(
     generator = model.generator
     chosen = find_layer(generator.layers, layer)
     drawn = draw(model, samples, seed=seed, truncation=truncation)
-    found = collect(generator, chosen, drawn, max_vectors=max_vectors, dtype=dtype, seed=seed, say=say)
+    found = collect(generator, chosen, drawn, max_vectors=max_vectors, dtype=dtype, seed=seed, progress=progress)
     centres = spherical_kmeans(found.vectors, clusters, restarts=restarts, seed=seed).centres
-    m, maps = contributions(generator, chosen, drawn, centres, found.mean, found.std, resize=resize, say=say)
+    m, maps = contributions(generator, chosen, drawn, centres, found.mean, found.std, resize=resize, progress=progress)
     settings = Settings(model.name, model.fingerprint, chosen.name, clusters, samples, float(truncation), seed, resize)
     by_layer = dict(zip((modulated.name for modulated in generator.modulated_layers), m, strict=True))
     return Catalog(settings, centres, found.mean, found.std, by_layer, maps)

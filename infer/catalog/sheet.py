@@ -11,8 +11,8 @@ from torch import Tensor
 from infer.catalog.activations import cluster_maps, collect, features_at, find_layer, resize_maps
 from infer.catalog.catalog import Catalog
 from infer.catalog.kmeans import spherical_kmeans
-from infer.evaluate.judging import Say
 from infer.output import sheet
+from infer.progress import Progress, untold
 from infer.samples import Samples, to_pixels
 from models.zoo import Model
 
@@ -70,7 +70,7 @@ def choices_sheet(
     *,
     shown: int = SHOWN,
     seed: int = 0,
-    say: Say = lambda what, done, total: None,
+    progress: Progress = untold,
 ) -> Pixels:
     """Samples under the colours of clusters, a row for each layer and K: to choose both by eye.
 
@@ -80,14 +80,14 @@ def choices_sheet(
         fitted: samples that are clustered; the first `shown` of them are shown.
         shown: columns.
         seed: of k-means.
-        say: told of progress.
+        progress: told of progress.
     """
     first = fitted[:shown]
     base = pictures(model, first)
     rows, titles = [base], ["samples"]
     for name in layers:
         layer = find_layer(model.generator.layers, name)
-        found = collect(model.generator, layer, fitted, max_vectors=200_000, seed=seed, say=say)
+        found = collect(model.generator, layer, fitted, max_vectors=200_000, seed=seed, progress=progress)
         features = features_at(model.generator, layer, first)
         for k in clusters:
             centres = spherical_kmeans(found.vectors, k, seed=seed).centres

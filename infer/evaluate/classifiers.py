@@ -11,7 +11,8 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from infer.evaluate.judging import BATCH, Hits, Say, share
+from infer.evaluate.judging import BATCH, Hits, share
+from infer.progress import Progress
 from models.errors import PhotograftError
 from models.features import with_classifier
 from models.judges import resize_bicubic
@@ -34,21 +35,21 @@ class Classifier:
         self.name, self.network, self.index_map = name, network, index_map
 
     @torch.no_grad()
-    def hits(self, images: Tensor, labels: Tensor, groups: Tensor, say: Say, what: str) -> Hits:
+    def hits(self, images: Tensor, labels: Tensor, groups: Tensor, progress: Progress, what: str) -> Hits:
         """Shares of the pictures uint8 [N,3,R,R] of mapped classes that it names as asked; groups [K]."""
         known = torch.tensor([bool(indices) for indices in self.index_map])
         images, labels = images[known[labels]], labels[known[labels]]
         parts = enumerate(images.split(BATCH))
-        best = torch.cat([self._best(part, say, what, i * BATCH, len(images)) for i, part in parts])  # [N,5]
+        best = torch.cat([self._best(part, progress, what, i * BATCH, len(images)) for i, part in parts])  # [N,5]
         members = [torch.tensor(indices) for indices in self.index_map]
         of_group = [torch.cat([m for m, g in zip(members, groups, strict=True) if g == own]) for own in groups]
         right = torch.stack([torch.isin(row, members[k]) for row, k in zip(best, labels.tolist(), strict=True)])
         group = torch.stack([torch.isin(row[0], of_group[k]) for row, k in zip(best, labels.tolist(), strict=True)])
         return Hits(share(right[:, 0]), share(right.any(1)), share(group))
 
-    def _best(self, images: Tensor, say: Say, what: str, before: int, total: int) -> Tensor:  # -> [n,5]
+    def _best(self, images: Tensor, progress: Progress, what: str, before: int, total: int) -> Tensor:  # -> [n,5]
         logits = self.network(resize_bicubic(images.float(), SIDE) / 255)
-        say(what, before + len(images), total)
+        progress(what, before + len(images), total)
         return logits.topk(5).indices
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from infer.catalog.catalog import default_path, load_catalog, names_path
-from infer.cli_common import CatalogOption, note, print_table, say, updates
+from infer.cli_common import CatalogOption, bar, note, print_table, say
 from infer.cli_options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
 from infer.edits.query_transfer import RHO, Query, check_transfers
 from infer.evaluate.classifiers import load_classifier
@@ -62,9 +62,9 @@ def generator(
     read = [*model_inputs(name), *([index_map] if index_map else []), *([Path(classifier)] if classifier else [])]
     judge = load_classifier(classifier, index_map, model) if classifier and index_map else None
     check_folder(out)
-    with updates() as update:
+    with bar() as update:
         report = evaluate_generator(
-            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, say=update
+            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, progress=update
         )
     print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
     for path in write_generator(report, model, ResultFolder(out, read)):
@@ -103,7 +103,7 @@ def translation(
     model, counts = load_model(name), _counts(steps)
     check_folder(out)
     _check_bf16(bf16)
-    with updates() as update:
+    with bar() as update:
         report = evaluate_translation(
             model,
             data,
@@ -117,7 +117,7 @@ def translation(
             seed=seed,
             into=into or (),
             folder=out / "translation",
-            say=update,
+            progress=update,
         )
     print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
     print_table(pair_rows(report), "class errors")
@@ -144,9 +144,9 @@ def history(
     command goes on.
     """
     check_folder(out)
-    with updates() as update:
+    with bar() as update:
         points = measure_history(
-            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", say=update
+            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", progress=update
         )
     print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
     for path in write_history(points, name, ResultFolder(out, chain.from_iterable(map(model_inputs, names)))):
@@ -183,14 +183,14 @@ def convergence(
     check_folder(out)
     _check_bf16(bf16)
     chosen = validation_photos(data, model, photos, seed)
-    with updates() as update:
-        options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "say": update}
+    with bar() as update:
+        options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "progress": update}
         runner = Runner(model, out / "curves", **options)
         found = compare(
             runner, chosen, steps=steps, random_steps=random_steps, grid_photos=grid_photos, grid_steps=grid_steps
         )
     text = (
-        f"{len(chosen)} validation photos of `{data.name}`, {steps} updates"
+        f"{len(chosen)} validation photos of `{data.name}`, {steps} bar"
         f"{'' if random_steps is None else f' ({random_steps} from random starts)'},"
         f" rates by {min(grid_photos, len(chosen))} photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
         f" {'free' if max_norm is None else f'within {max_norm:g}'}, seed {seed}"
@@ -213,7 +213,7 @@ def reconstruction(
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the choice of other photos.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and pictures.")] = Path("out"),
 ) -> None:
-    """How near reconstructions are to photos: of encoders as they are, and after updates of projection.
+    """How near reconstructions are to photos: of encoders as they are, and after bar of projection.
 
     Judged by SqueezeNet features and pixels, beside the loss that projection itself lowers; another photo of the same
     class and the mean code show what is no better than the class.
@@ -221,8 +221,8 @@ def reconstruction(
     counts = _counts(steps)
     models = _with_encoders(load_model(name), encoder or [])
     check_folder(out)
-    with updates() as update:
-        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, say=update)
+    with bar() as update:
+        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, progress=update)
     print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
     results = ResultFolder(out, [*model_inputs(name), *(encoder or [])])
     for path in write_reconstruction(found, next(iter(models.values())).name, data.name, results):
@@ -262,9 +262,9 @@ def transfer(
     check_folder(out)
     query = Query(epsilon=epsilon, rho=rho, per_layer=per_layer)
     faster = replace(model, generator=prepare_once(model.generator, channels_last=True))
-    with updates() as update:
+    with bar() as update:
         evaluation = Evaluation(
-            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", say=update
+            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", progress=update
         )
         found = evaluation.run(list(parts or known.names), data)
     print_table(level_rows(found), f"{model.stem}: {found.text}")
@@ -275,10 +275,10 @@ def transfer(
 
 
 def _counts(text: str) -> list[int]:
-    """Numbers of updates: "0,20"."""
+    """Numbers of bar: "0,20"."""
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,4}", part) for part in parts):
-        raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {short(text)}")
+        raise PhotograftError(f"--steps are numbers of bar such as 0,20, not {short(text)}")
     return list(dict.fromkeys(map(int, parts)))
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from data import images_to_float
 from data.loaders import PictureStore
 from data.sources import open_splits
-from infer.evaluate.judging import Say
 from infer.evaluate.kept import Kept, digest, digests
+from infer.progress import Progress, untold
 from infer.projection import project
 from models.errors import PhotograftError
 from models.projection_step import prepare_once
@@ -117,7 +117,7 @@ class Runner:
         max_norm: see `infer.projection.project`; None as in the paper.
         bf16: networks in bfloat16 instead of float32.
         batch_size: photos worked on at once. It changes no result beyond rounding, so it is no part of the name.
-        say: told of progress.
+        progress: told of progress.
     """
 
     def __init__(
@@ -128,12 +128,12 @@ class Runner:
         max_norm: float | None = None,
         bf16: bool = False,
         batch_size: int = 32,
-        say: Say | None = None,
+        progress: Progress | None = None,
     ) -> None:
         if model.discriminator is None:
             raise PhotograftError(f"model {model.name} has no discriminator beside its generator: there is no loss")
         self.model, self.max_norm, self.bf16, self.batch_size = model, max_norm, bf16, batch_size
-        self.say: Say = say or (lambda what, done, total: None)
+        self.progress: Progress = progress or untold
         self.done, self.total = 0, 0
         self._kept, self._digests = Kept(folder), digests(model)
 
@@ -143,7 +143,7 @@ class Runner:
         work, before = len(photos) * steps, self.done
         found = self._kept(lambda: {"losses": self._compute(photos, curve, rate, steps, what)}, **settings)
         self.done = before + work
-        self.say(what, self.done, self.total)
+        self.progress(what, self.done, self.total)
         return found["losses"]
 
     def _compute(self, photos: Photos, curve: Curve, rate: float, steps: int, what: str) -> Tensor:
@@ -154,9 +154,9 @@ class Runner:
             rows, before = slice(i, i + self.batch_size), self.done
             n = len(photos.target[rows])
 
-            def progress(t: int, steps: int, loss: float, before: int = before, n: int = n) -> None:
+            def progress(told: str, t: int, steps: int, before: int = before, n: int = n) -> None:
                 self.done = before + t * n
-                self.say(what, self.done, self.total)
+                self.progress(what, self.done, self.total)
 
             found = project(
                 g,

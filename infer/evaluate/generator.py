@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from infer.evaluate.classifiers import Classifier
-from infer.evaluate.judging import BATCH, Hits, Probe, Say, judge_features, real_pictures
+from infer.evaluate.judging import BATCH, Hits, Probe, judge_features, real_pictures
 from infer.evaluate.manifold import Manifold, manifold
+from infer.progress import Progress, untold
 from models.judges import FLATTERING, JUDGES, frechet, resize_bicubic, to_uint8
 from models.projection_step import prepare_once
 from models.zoo import Model
@@ -64,7 +65,7 @@ class GeneratorReport:
 
 
 @torch.no_grad()
-def draw_samples(model: Model, n: int, seed: int, truncation: float, say: Say) -> tuple[Tensor, Tensor]:
+def draw_samples(model: Model, n: int, seed: int, truncation: float, progress: Progress) -> tuple[Tensor, Tensor]:
     """n samples, uint8 [n,3,R,R], and their classes [n], drawn as often as training drew them."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
@@ -72,7 +73,7 @@ def draw_samples(model: Model, n: int, seed: int, truncation: float, say: Say) -
     generator, images = prepare_once(model.generator, channels_last=True), []
     for i in range(0, n, BATCH):
         images.append(to_uint8(generator(z[i : i + BATCH], labels[i : i + BATCH])))
-        say("sampling", min(i + BATCH, n), n)
+        progress("sampling", min(i + BATCH, n), n)
     return torch.cat(images), labels
 
 
@@ -84,7 +85,7 @@ def evaluate_generator(
     truncation: float = 1.0,
     seed: int = 1,
     classifier: Classifier | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> GeneratorReport:
     """Judge prior samples against the pictures that the generator was trained on.
 
@@ -95,17 +96,17 @@ def evaluate_generator(
         truncation: factor on z.
         seed: of samples and of the choice of real pictures.
         classifier: names classes too, beside the probe.
-        say: told of progress.
+        progress: told of progress.
     """
-    say = say or (lambda what, done, total: None)
+    progress = progress or untold
     real, real_labels, val, val_labels = real_pictures(root, model, samples, seed)
-    fake, fake_labels = draw_samples(model, samples, seed, truncation, say)
+    fake, fake_labels = draw_samples(model, samples, seed, truncation, progress)
     groups = torch.tensor(model.groups)
     distances, floors = {}, {}
 
     def compare(name: str, judge: torch.nn.Module, sides: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        features = judge_features(judge, sides[0], say, f"{name}: real")
-        found = judge_features(judge, sides[1], say, f"{name}: samples")
+        features = judge_features(judge, sides[0], progress, f"{name}: real")
+        found = judge_features(judge, sides[1], progress, f"{name}: samples")
         distances[name] = frechet(found, features)
         floors[name] = frechet(features[0::2], features[1::2])
         return features, found
@@ -117,11 +118,11 @@ def evaluate_generator(
     for name in JUDGES.keys() - {INDEPENDENT}:
         compare(name, JUDGES[name](), (real, fake))
     probe = Probe(features, real_labels, len(groups))
-    ceiling = probe.hits(judge_features(judge, val, say, f"{INDEPENDENT}: validation"), val_labels, groups)
+    ceiling = probe.hits(judge_features(judge, val, progress, f"{INDEPENDENT}: validation"), val_labels, groups)
     classified = {}
     if classifier is not None:
         pairs = ((fake, fake_labels, "samples"), (val, val_labels, "validation"))
-        ours, theirs = (classifier.hits(x, y, groups, say, f"{classifier.name}: {what}") for x, y, what in pairs)
+        ours, theirs = (classifier.hits(x, y, groups, progress, f"{classifier.name}: {what}") for x, y, what in pairs)
         classified[classifier.name] = (ours, theirs)
     return GeneratorReport(
         samples=samples,

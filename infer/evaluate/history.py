@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from data.sources import open_splits
 from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.generator import draw_samples
-from infer.evaluate.judging import Say
 from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.manifold import manifold
 from infer.evaluate.reconstruction import find_codes
 from infer.evaluate.tables import Row, csv_table, figure_png, write_report
 from infer.evaluate.translation import References, Translator
+from infer.progress import Progress, untold
 from infer.results import ResultFolder
 from models.errors import PhotograftError
 from models.files import read_header
@@ -70,7 +70,7 @@ def measure_history(
     masks: int = 40,
     seed: int = 1,
     folder: Path | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> list[Point]:
     """Judge several exports of one training.
 
@@ -82,7 +82,7 @@ def measure_history(
         masks: translations that are segmented.
         seed: of samples, targets and real pictures.
         folder: where points are kept as they are done.
-        say: told of progress.
+        progress: told of progress.
 
     Returns:
         Points in the order of pictures seen.
@@ -90,12 +90,12 @@ def measure_history(
     Raises:
         PhotograftError: a model without an encoder, or of other classes.
     """
-    say = say or (lambda what, done, total: None)
-    judge, points = _Judge(root, samples, photos, masks, seed, say), []
+    progress = progress or untold
+    judge, points = _Judge(root, samples, photos, masks, seed, progress), []
     compared = digest([torch.as_tensor(open_splits(root)[0].labels)])  # other training pictures are another reference
     kept = Kept(folder, format=FORMAT, samples=samples, masks=masks, seed=seed, train=compared)
     for done, name in enumerate(names):
-        say(f"model {done + 1} of {len(names)}", done, len(names))
+        progress(f"model {done + 1} of {len(names)}", done, len(names))
         model = load_model(name)
         if model.encoder is None:
             raise PhotograftError(f"model {name} has no encoder: it cannot translate photos")
@@ -111,20 +111,20 @@ def measure_history(
 class _Judge:
     """Judges models of one set of classes; arguments as of `measure_history`."""
 
-    def __init__(self, root: Path, samples: int, photos: int, masks: int, seed: int, say: Say) -> None:
-        self.root, self.samples, self.masks, self.seed, self.say = root, samples, masks, seed, say
+    def __init__(self, root: Path, samples: int, photos: int, masks: int, seed: int, progress: Progress) -> None:
+        self.root, self.samples, self.masks, self.seed, self.progress = root, samples, masks, seed, progress
         self.per_photo, self.segment = max(1, samples // photos), create_segmenter()
         self.references: References | None = None
 
     def __call__(self, model: Model, chosen: Photos) -> Results:
         """A point's numbers by name."""
         self.references = references = self.references or References(
-            model, self.root, self.samples, self.seed, self.say
+            model, self.root, self.samples, self.seed, self.progress
         )
         translator = Translator(model, chosen, references, self.per_photo, self.seed)
         z = find_codes(model, chosen, 0, lambda n: None)
         found = translator.found(0, z, self.masks, self.segment)
-        features = references.features(draw_samples(model, self.samples, self.seed, 1.0, self.say)[0], "samples")
+        features = references.features(draw_samples(model, self.samples, self.seed, 1.0, self.progress)[0], "samples")
         shape = manifold(references.real, features)
         seen = found.overlap[~found.overlap.isnan()]
         numbers = {

@@ -1,6 +1,5 @@
 """What the judges of samples and of translations share: features, real pictures, and a probe that names classes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +10,12 @@ from torch import Tensor, nn
 from data.loaders import EvalLoader, PictureStore
 from data.sampling import ClassBalancedSampler
 from data.sources import open_splits
+from infer.progress import Progress
 from models.errors import PhotograftError
 from models.projection_step import prepare_once
 from models.zoo import Model
 
 BATCH = 64
-Say = Callable[[str, int, int], None]
-"""Told of progress: what is being done, how much of it is done, how much there is in all."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,14 @@ class Probe:
 
 
 @torch.no_grad()
-def judge_features(judge: nn.Module, images: Tensor, say: Say, what: str) -> Tensor:  # uint8 [N,3,R,R] -> [N,D]
+def judge_features(
+    judge: nn.Module, images: Tensor, progress: Progress, what: str
+) -> Tensor:  # uint8 [N,3,R,R] -> [N,D]
     """Features of pictures, in batches."""
     judge, parts = prepare_once(judge, channels_last=True), []
     for i in range(0, len(images), BATCH):
         parts.append(judge(images[i : i + BATCH]).float())
-        say(what, min(i + BATCH, len(images)), len(images))
+        progress(what, min(i + BATCH, len(images)), len(images))
     return torch.cat(parts)
 
 

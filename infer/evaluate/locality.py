@@ -14,8 +14,8 @@ from infer.catalog.activations import batch_size, resize_maps
 from infer.catalog.catalog import Catalog
 from infer.edits.feature_blending import Stream
 from infer.edits.query_transfer import RHO, Query
-from infer.evaluate.judging import Say
 from infer.heatmap import squared_error
+from infer.progress import Progress, untold
 from infer.samples import draw
 from infer.transfer import PartTransfer, stream_of, transfer_parts
 from models.errors import PhotograftError
@@ -43,7 +43,7 @@ class Pairs:
 
 
 def draw_pairs(
-    model: Model, catalog: Catalog, parts: Sequence[str], n: int, *, seed: int, truncation: float, say: Say
+    model: Model, catalog: Catalog, parts: Sequence[str], n: int, *, seed: int, truncation: float, progress: Progress
 ) -> Iterator[Pairs]:
     """n random pairs in batches; classes are drawn too."""
     generator = model.generator
@@ -58,7 +58,7 @@ def draw_pairs(
             for part in parts
         }
         yield Pairs(source, reference, generator.synthesize(source.latent, source.modulations), masks)
-        say("transfers", min(i + size, n), n)
+        progress("transfers", min(i + size, n), n)
 
 
 def sweeps(contributions: Sequence[Tensor], *, rho: float = RHO, per_layer: bool = False) -> dict[str, list[Query]]:
@@ -132,7 +132,7 @@ def measure_curves(
     rho: float = RHO,
     per_layer: bool = False,
     shift: bool = False,
-    say: Say = lambda what, done, total: None,
+    progress: Progress = untold,
 ) -> dict[str, Curve]:
     """Curves of the three modes for one part.
 
@@ -142,7 +142,7 @@ def measure_curves(
         seed, truncation: of the samples.
         rho, per_layer: of the sequential mode.
         shift: carry shifts over too.
-        say: told of progress.
+        progress: told of progress.
 
     Raises:
         PhotograftError: a part that none of the sources has.
@@ -152,7 +152,7 @@ def measure_curves(
     every = [query for mode in queries.values() for query in mode]
     sums = torch.zeros(len(every), 2, dtype=torch.float64)
     area = torch.zeros(2, dtype=torch.float64)
-    for drawn in draw_pairs(model, catalog, [part], pairs, seed=seed, truncation=truncation, say=say):
+    for drawn in draw_pairs(model, catalog, [part], pairs, seed=seed, truncation=truncation, progress=progress):
         mask = drawn.masks[part]
         area += torch.stack([mask.sum(), (1 - mask).sum()]).cpu()
         for i, query in enumerate(every):
@@ -182,11 +182,11 @@ def mean_heat(
     seed: int = 0,
     truncation: float = 1.0,
     shift: bool = False,
-    say: Say = lambda what, done, total: None,
+    progress: Progress = untold,
 ) -> dict[str, Tensor]:
     """Squared CIELAB error of transfers, the mean over pairs: part -> [R,R]."""
     total: dict[str, Tensor] = {}
-    for drawn in draw_pairs(model, catalog, list(asked), pairs, seed=seed, truncation=truncation, say=say):
+    for drawn in draw_pairs(model, catalog, list(asked), pairs, seed=seed, truncation=truncation, progress=progress):
         for part, query in asked.items():
             ask = PartTransfer(part, drawn.reference, query)
             image = transfer_parts(model.generator, catalog, drawn.source, [ask], shift=shift)

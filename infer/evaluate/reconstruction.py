@@ -19,9 +19,10 @@ from data import images_to_float
 from data.loaders import PictureStore
 from data.sources import open_splits
 from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
-from infer.evaluate.judging import Say, judge_features
+from infer.evaluate.judging import judge_features
 from infer.evaluate.kept import Kept, Results, digest
 from infer.model_projection import check_projects, project_pictures
+from infer.progress import Progress, untold
 from models.base import StyleGenerator
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
@@ -162,7 +163,7 @@ class Judge:
         self.features, self.psi = self._features(photos.target), self._psi(photos.target)
 
     def _features(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,512]
-        return judge_features(self.network, to_uint8(images), lambda what, done, total: None, "")
+        return judge_features(self.network, to_uint8(images), untold, "")
 
     @torch.no_grad()
     def _psi(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,D]
@@ -199,7 +200,7 @@ def evaluate_reconstruction(
     photos: int = 500,
     steps: Sequence[int] = (0, 20),
     seed: int = 0,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> Reconstruction:
     """Reconstruct validation photos with encoders and compare.
 
@@ -209,7 +210,7 @@ def evaluate_reconstruction(
         photos: so many, evenly spaced over the validation split; all if there are fewer.
         steps: numbers of updates of projection; 0 is E's answer as it is.
         seed: of the choice of other photos of the same class.
-        say: told of progress, in updates of single photos (an answer of E counts as one).
+        progress: told of progress, in updates of single photos (an answer of E counts as one).
 
     Raises:
         PhotograftError: networks that are missing, an unconditional model, data of other classes.
@@ -232,8 +233,8 @@ def evaluate_reconstruction(
             def advance(n: int, what: str = f"{name}, {t} updates", each: int = max(t, 1)) -> None:
                 nonlocal done
                 done += n * each
-                if say is not None:
-                    say(what, done, total)
+                if progress is not None:
+                    progress(what, done, total)
 
             answers.append(judge.of_codes(name, t, find_codes(each, chosen, t, advance)))
     answers.append(judge.of_codes(MEAN_CODE, None, torch.zeros(len(chosen), model.generator.latent_dim)))

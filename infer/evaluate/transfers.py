@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infer.catalog.catalog import Catalog, Settings
 from infer.edits.query_transfer import BUDGET, Query
-from infer.evaluate.judging import Say, real_pictures
+from infer.evaluate.judging import real_pictures
 from infer.evaluate.kept import Kept, Results, digest
 from infer.evaluate.locality import (
     GLOBAL,
@@ -22,6 +22,7 @@ from infer.evaluate.locality import (
     mean_heat,
     measure_curves,
 )
+from infer.progress import Progress, untold
 from infer.transfer import PartTransfer, transfer_parts
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
@@ -65,7 +66,7 @@ class Evaluation:
         pairs: of curves and heat maps; samples: behind each Fréchet distance, 0 for none.
         truncation, seed: of sources and references.
         folder: where measures are kept.
-        say: told of progress.
+        progress: told of progress.
     """
 
     model: Model
@@ -77,7 +78,7 @@ class Evaluation:
     truncation: float
     seed: int
     folder: Path
-    say: Say = lambda what, done, total: None
+    progress: Progress = untold
 
     def run(self, parts: Sequence[str], data: Path | None = None) -> TransferReport:
         """Measure parts.
@@ -115,7 +116,7 @@ class Evaluation:
         return BUDGET * sum(layers) / (len(layers) if self.query.per_layer else 1)
 
     def _sampling(self) -> dict[str, Any]:
-        return {"seed": self.seed, "truncation": self.truncation, "say": self.say}
+        return {"seed": self.seed, "truncation": self.truncation, "progress": self.progress}
 
     def curves(self, part: str) -> dict[str, Curve]:
         """Curves of all modes for a part."""
@@ -162,7 +163,7 @@ class Evaluation:
         """The judge's features of samples, after a transfer of a part if one is named."""
 
         def images() -> Iterator[Tensor]:
-            quiet: dict[str, Any] = {"truncation": self.truncation, "say": lambda what, done, total: None}
+            quiet: dict[str, Any] = {"truncation": self.truncation, "progress": untold}
             for drawn in draw_pairs(self.model, self.catalog, [], self.samples, seed=seed, **quiet):
                 if part is None:
                     yield to_uint8(drawn.image)
@@ -182,7 +183,7 @@ class Evaluation:
         for batch in images:
             parts.append(judge(batch))
             done += len(batch)
-            self.say(what, done, total)
+            self.progress(what, done, total)
         return torch.cat(parts)
 
     def _kept(self, settings: dict[str, Any], part: str | None, compute: Callable[[], Results]) -> Results:

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from infer.evaluate.curves import Photos, evenly, validation_photos
 from infer.evaluate.generator import INDEPENDENT
-from infer.evaluate.judging import Probe, Say, judge_features, real_pictures, share
+from infer.evaluate.judging import Probe, judge_features, real_pictures, share
 from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.reconstruction import BATCH, find_codes
 from infer.model_projection import PRESETS, check_projects
+from infer.progress import Progress, untold
 from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted, settle, settles
 from models.errors import PhotograftError
 from models.judges import JUDGES, frechet, to_uint8
@@ -146,16 +147,16 @@ class References:
         root: its data.
         n: real pictures, drawn as in training.
         seed: of the draw.
-        say: told of progress.
+        progress: told of progress.
 
     Attributes:
         real: SqueezeNet features [n,512].
         ceiling: group -> top-5 error of its real validation pictures.
     """
 
-    def __init__(self, model: Model, root: Path, n: int, seed: int, say: Say) -> None:
+    def __init__(self, model: Model, root: Path, n: int, seed: int, progress: Progress) -> None:
         self.judge = JUDGES[INDEPENDENT]()
-        self.say, groups = say, torch.tensor(model.groups)
+        self.progress, groups = progress, torch.tensor(model.groups)
         real, real_label, val, val_label = real_pictures(root, model, n, seed)
         self.real = self.features(real, "real pictures")
         self.probe = Probe(self.real, real_label, len(groups))
@@ -164,7 +165,7 @@ class References:
 
     def features(self, images: Tensor, what: str) -> Tensor:  # uint8 [N,3,R,R] -> [N,512]
         """SqueezeNet features."""
-        return judge_features(self.judge, images, self.say, f"judging {what}")
+        return judge_features(self.judge, images, self.progress, f"judging {what}")
 
 
 class Translator:
@@ -236,7 +237,7 @@ class Translator:
 
             start = digest([z[part], wanted.classes, wanted.outline])
             parts.append(self.kept(compute, settling=steps, start=start)["z"])
-            self.references.say(f"settling {what}", i + len(parts[-1]), len(z))
+            self.references.progress(f"settling {what}", i + len(parts[-1]), len(z))
         return torch.cat(parts)
 
     def pairs(self, z: Tensor, settling: int) -> list[Pair]:
@@ -271,7 +272,7 @@ class Translator:
         overlaps = []
         for done, i in enumerate(evenly(len(z), masks).tolist(), start=1):
             overlaps.append(overlap(segmenter, self.pictures[i], first[i]))
-            self.references.say("segmenting", done, min(masks, len(z)))
+            self.references.progress("segmenting", done, min(masks, len(z)))
         return Found(
             steps=steps,
             settling=settling,
@@ -305,7 +306,7 @@ def evaluate_translation(
     seed: int = 1,
     into: Sequence[str] = (),
     folder: Path | None = None,
-    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> TranslationReport:
     """Translate validation photos of known class into other classes and judge the pictures.
 
@@ -322,12 +323,12 @@ def evaluate_translation(
         seed: of the target classes and of the choice of real pictures.
         into: names of the groups into which class errors are measured; empty: all.
         folder: where latents are kept as they are found; None: nowhere.
-        say: told of progress.
+        progress: told of progress.
 
     Raises:
         PhotograftError: networks that are missing, an unconditional model, data of other classes, an unknown group.
     """
-    say = say or (lambda what, done, total: None)
+    progress = progress or untold
     check_projects(model)
     if not model.class_names:
         raise PhotograftError(f"model {model.name} is unconditional: it cannot translate into another class")
@@ -335,16 +336,16 @@ def evaluate_translation(
         raise PhotograftError(f"model {model.name} has no encoder: leave 0 out of --steps")
     chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
     per_photo = max(1, round(translations / len(chosen)))
-    references = References(model, root, real, seed, say)
+    references = References(model, root, real, seed, progress)
     segmenter, dtype, outline = create_segmenter(), torch.bfloat16 if bf16 else torch.float32, None
     if settling and any(steps) and settles(model):
-        say("segmenting photos", 0, len(chosen))
+        progress("segmenting photos", 0, len(chosen))
         outline = segment(segmenter, chosen.target, OUTLINE)
     kept = Kept(folder, format=FORMAT, bf16=bf16, weights=[SHAPE_WEIGHT, CLASS_WEIGHT], **digests(model))
     translator = Translator(model, chosen, references, per_photo, seed, outline, dtype, kept, into)
     found = []
     for t in steps:
-        advance = _counter(say, f"projecting, {t} updates", len(chosen))
+        advance = _counter(progress, f"projecting, {t} updates", len(chosen))
         z = find_codes(model, chosen, t, advance, kept, dtype=dtype)
         found.append(translator.found(t, z, masks, segmenter, settling if t and outline is not None else 0))
     drawn = per_photo * len(chosen)
@@ -353,12 +354,12 @@ def evaluate_translation(
     return TranslationReport(found, len(chosen), drawn, real, floor, seed)
 
 
-def _counter(say: Say, what: str, total: int) -> Callable[[int], None]:
+def _counter(progress: Progress, what: str, total: int) -> Callable[[int], None]:
     done = 0
 
     def advance(n: int) -> None:
         nonlocal done
         done += n
-        say(what, done, total)
+        progress(what, done, total)
 
     return advance

@@ -191,7 +191,7 @@ def test_grid_begins_with_the_originals_rate_and_around_the_files(model: Model) 
 
 def test_every_curve_has_its_own_best_rate(model: Model, photos: Photos, tmp_path: Path) -> None:
     said: list[tuple[str, int, int]] = []
-    runner = Runner(model, tmp_path, batch_size=4, say=lambda *a: said.append(a))
+    runner = Runner(model, tmp_path, batch_size=4, progress=lambda *a: said.append(a))
     found = compare(runner, photos, steps=4, grid_photos=3, grid_steps=3, grid=GRIDS)
     assert list(found.curves) == [c.name for c in curves_of(model)]
     for name, losses in found.curves.items():
