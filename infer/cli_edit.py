@@ -45,7 +45,7 @@ from infer.model_projection import check_projects
 from infer.output import contact_row, png, sheet, tile, write_edit
 from infer.photo import Box
 from infer.photo_write import FormatName
-from infer.recipe import Recipe, read_recipe, restore
+from infer.recipe import Recipe, read_recipe
 from infer.results import ResultFolder, check_folder, model_inputs
 from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
@@ -112,7 +112,7 @@ def edit(
     failures, job = Failures(len(photos)), _Job(groups, chosen, how, results)
     if known is not None:
         with failures.of(photos[0]):
-            editor = restore(new_editor(networks, how.segmenter, photos[0]), known, photos[0])
+            editor = new_editor(networks, how.segmenter, photos[0]).restore(known, photos[0])
             job.check(editor)
             job.run(editor, photos[0], failures)
     else:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from infer.editor import Edit, Editor
 from infer.photo import Box
 from infer.photo_write import photo_writer
 from infer.recipe import Recipe
 from infer.results import ResultFolder
 from infer.samples import to_pixels
+from infer.session import Edit, Session
 from infer.targets import Target
 from models.errors import PhotograftError
 from models.resampling import resize_pixels
@@ -99,25 +99,29 @@ def framed(pixels: Pixels, box: Box) -> Pixels:
     return np.asarray(cv2.rectangle(small, left_top, right_bottom, color=(255, 64, 32), thickness=thickness), np.uint8)
 
 
-def panel_row(editor: Editor, edit: Edit) -> list[NDArray[Any]]:
+def panel_row(session: Session, edit: Edit) -> list[NDArray[Any]]:
     """The pictures of one edit in the order of `PANEL_TITLES`."""
-    assert editor.photo is not None
-    photo = framed(editor.photo.pixels, editor.box)
-    return [photo, editor.reconstruction(), edit.patch, edit.mask, edit.pixels]
+    assert session.photo is not None
+    photo = framed(session.photo.pixels, session.box)
+    return [photo, session.reconstruction(), edit.patch, edit.mask, edit.pixels]
 
 
-def contact_row(editor: Editor) -> list[Pixels]:
+def contact_row(session: Session) -> list[Pixels]:
     """Photo with its square, projection, and the photo after each edit."""
-    assert editor.photo is not None
-    return [framed(editor.photo.pixels, editor.box), editor.reconstruction(), *(edit.pixels for edit in editor.edits)]
+    assert session.photo is not None
+    return [
+        framed(session.photo.pixels, session.box),
+        session.reconstruction(),
+        *(edit.pixels for edit in session.edits),
+    ]
 
 
-def panel(editor: Editor, edit: Edit) -> Pixels:
+def panel(session: Session, edit: Edit) -> Pixels:
     """Photo, projection, edit, mask and result side by side, with the classes over them."""
     titles = list(PANEL_TITLES)
-    titles[1] += f": {editor.class_name}"
+    titles[1] += f": {session.class_name}"
     titles[2] += ": " + " + ".join(_described(target) for target in edit.targets)
-    return sheet([panel_row(editor, edit)], titles)
+    return sheet([panel_row(session, edit)], titles)
 
 
 def _described(target: Target) -> str:
@@ -137,14 +141,14 @@ def text(content: str) -> Writer:
 # ---------------------------------------------------------------------- files
 
 
-def write_edits(editor: Editor, results: ResultFolder, *, lossless: bool = False) -> list[Path]:
+def write_edits(session: Session, results: ResultFolder, *, lossless: bool = False) -> list[Path]:
     """Write every edit as `NAME_to_CLASS`: the photo in its own format, `.panel.png`, and the recipe, `.json`.
 
     Masks that were painted are written beside the recipe (`.mask0.png`, ...), and what the photo changes in the
     generator (`.delta.safetensors`), so that it needs nothing else.
 
     Args:
-        editor: after an edit.
+        session: after an edit.
         results: where to, and what must not be replaced; the photo never is.
         lossless: write PNG, whatever the photo's format is.
 
@@ -154,13 +158,13 @@ def write_edits(editor: Editor, results: ResultFolder, *, lossless: bool = False
     Raises:
         PhotograftError: nothing was edited, or the folder cannot be written to; of the edit that fails no file is left.
     """
-    if not editor.edits or editor.photo is None:
+    if not session.edits or session.photo is None:
         raise PhotograftError("nothing was edited yet: call edit first")
-    return [write_edit(editor, edit, results, lossless=lossless) for edit in editor.edits]
+    return [write_edit(session, edit, results, lossless=lossless) for edit in session.edits]
 
 
 def write_edit(
-    editor: Editor,
+    session: Session,
     edit: Edit,
     results: ResultFolder,
     *,
@@ -168,27 +172,27 @@ def write_edit(
     say: Callable[[Path], object] = lambda path: None,
 ) -> Path:
     """Write one edit as `write_edits` does; `say` is told the edited photo's path as soon as it is there."""
-    photo = editor.photo
+    photo = session.photo
     assert photo is not None
     if photo.path is not None:
         results.protect(photo.path)
-    make = partial(edit_files, editor, edit, lossless=lossless)
-    return results.write(edit_name(editor, edit), make, photo.path, done=lambda paths: say(paths[0]))[0]
+    make = partial(edit_files, session, edit, lossless=lossless)
+    return results.write(edit_name(session, edit), make, photo.path, done=lambda paths: say(paths[0]))[0]
 
 
-def edit_name(editor: Editor, edit: Edit) -> str:
+def edit_name(session: Session, edit: Edit) -> str:
     """What the files of an edit begin with."""
-    return file_name(_stem(editor), "to", *(target.to for target in edit.targets))
+    return file_name(_stem(session), "to", *(target.to for target in edit.targets))
 
 
-def edit_files(editor: Editor, edit: Edit, name: str, *, lossless: bool = False) -> dict[str, Writer]:
+def edit_files(session: Session, edit: Edit, name: str, *, lossless: bool = False) -> dict[str, Writer]:
     """The files of one edit, the photo first."""
-    photo = editor.photo
+    photo = session.photo
     assert photo is not None
     files = {"photo": name + (".png" if lossless else photo.suffix), "panel": f"{name}.panel.png"}
     jobs = {
         files["photo"]: photo_writer(photo, edit.pixels, files["photo"]),
-        files["panel"]: lambda stream: png(panel(editor, edit))(stream),
+        files["panel"]: lambda stream: png(panel(session, edit))(stream),
     }
     targets = list(edit.targets)
     for i, target in enumerate(targets):
@@ -197,41 +201,41 @@ def edit_files(editor: Editor, edit: Edit, name: str, *, lossless: bool = False)
             file = f"{name}.mask{i}.png"
             jobs[file] = png((target.mask * 255).round().astype(np.uint16) * np.uint16(257))
             targets[i] = replace(target, mask=file)
-    jobs |= delta_file(editor, name, files)
-    recipe = Recipe.of(editor, edit, targets=tuple(targets), lossless=lossless, files=files)
+    jobs |= delta_file(session, name, files)
+    recipe = Recipe.of(session, edit, targets=tuple(targets), lossless=lossless, files=files)
     return jobs | {f"{name}.json": text(recipe.to_json())}
 
 
-def delta_file(editor: Editor, name: str, files: dict[str, str]) -> dict[str, Writer]:
+def delta_file(session: Session, name: str, files: dict[str, str]) -> dict[str, Writer]:
     """What the photo changes in the generator, if anything; adds its name to a recipe's files."""
-    if editor.delta is None:
+    if session.delta is None:
         return {}
     files["delta"] = name + DELTA
-    return {files["delta"]: editor.delta.writer(editor.model.fingerprint)}
+    return {files["delta"]: session.delta.writer(session.model.fingerprint)}
 
 
 def write_projection(
-    editor: Editor, results: ResultFolder, say: Callable[[Path], object] = lambda path: None
+    session: Session, results: ResultFolder, say: Callable[[Path], object] = lambda path: None
 ) -> list[Path]:
     """Write crop and projection side by side as `NAME.projection.png`, and the recipe to start edits from, `.json`.
 
     Args and errors are those of `write_edits`; returns both paths, and that of the delta's file if there is one.
     """
-    assert editor.photo is not None
-    titles = ["crop", "projection" if editor.class_name is None else f"projection: {editor.class_name}"]
-    picture = sheet([[to_pixels(editor.target()), editor.reconstruction()]], titles)
+    assert session.photo is not None
+    titles = ["crop", "projection" if session.class_name is None else f"projection: {session.class_name}"]
+    picture = sheet([[to_pixels(session.target()), session.reconstruction()]], titles)
 
     def make(name: str) -> dict[str, Writer]:
         files = {"panel": f"{name}.png"}
-        jobs = {files["panel"]: png(picture)} | delta_file(editor, name, files)
-        return jobs | {f"{name}.json": text(Recipe.of(editor, files=files).to_json())}
+        jobs = {files["panel"]: png(picture)} | delta_file(session, name, files)
+        return jobs | {f"{name}.json": text(Recipe.of(session, files=files).to_json())}
 
     return results.write(
-        f"{_stem(editor)}.projection", make, editor.photo.path, done=lambda paths: [say(path) for path in paths]
+        f"{_stem(session)}.projection", make, session.photo.path, done=lambda paths: [say(path) for path in paths]
     )
 
 
-def _stem(editor: Editor) -> str:
+def _stem(session: Session) -> str:
     """What all files of a photo begin with."""
-    assert editor.photo is not None
-    return file_name("photo" if editor.photo.path is None else editor.photo.path.stem)
+    assert session.photo is not None
+    return file_name("photo" if session.photo.path is None else session.photo.path.stem)

@@ -17,10 +17,8 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from infer.compositing import DEFAULT_METHOD, Method
-from infer.delta import load_delta
-from infer.editor import Edit, Editor
-from infer.photo import Box, Photo
-from infer.photo_read import read_photo
+from infer.photo import Box
+from infer.session import Edit, Session
 from infer.targets import WHOLE_MASKS, Target
 from models.errors import PhotograftError
 from models.reading import read_text
@@ -71,30 +69,30 @@ class Recipe:
     files: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, editor: Editor, edit: Edit | None = None, **rest: Any) -> "Recipe":
-        """The recipe of an editor's projection and, if given, of an edit; rest: targets, lossless, files.
+    def of(cls, session: Session, edit: Edit | None = None, **rest: Any) -> "Recipe":
+        """The recipe of an session's projection and, if given, of an edit; rest: targets, lossless, files.
 
-        The editor's delta is the caller's to write, under the name files["delta"] beside the recipe.
+        The session's delta is the caller's to write, under the name files["delta"] beside the recipe.
         """
-        assert editor.photo is not None and editor.projection is not None
-        photo, found, loss = editor.photo, editor.projection, float(editor.projection.loss)
+        assert session.photo is not None and session.projection is not None
+        photo, found, loss = session.photo, session.projection, float(session.projection.loss)
         if edit is not None:
             rest = {"targets": edit.targets, "layers": edit.layers, "method": edit.method, "settle": edit.settle} | rest
         return cls(
-            model=editor.model.name,
-            weights=editor.model.fingerprint,
+            model=session.model.name,
+            weights=session.model.fingerprint,
             photo=None if photo.path is None else photo.path.absolute(),
             pixels=pixels_hash(photo.pixels),
             size=(photo.pixels.shape[1], photo.pixels.shape[0]),
-            box=editor.box,
-            located=editor.located,
-            source=editor.class_name,
+            box=session.box,
+            located=session.located,
+            source=session.class_name,
             latent=_plain(found.latent[0]),
             origin=None if found.origin is None or found.origin.isnan().any() else tuple(found.origin[0].tolist()),
             loss=loss if np.isfinite(loss) else None,
             iterations=int(found.iterations),
-            settings=editor.settings,
-            segmenter=editor.segmenter if isinstance(editor.segmenter, str) else type(editor.segmenter).__name__,
+            settings=session.settings,
+            segmenter=session.segmenter if isinstance(session.segmenter, str) else type(session.segmenter).__name__,
             **rest,
         )
 
@@ -259,38 +257,3 @@ def _recipe(content: _File, folder: Path) -> Recipe:
         lossless=edit.lossless,
         files=content.files,
     )
-
-
-def restore(editor: Editor, recipe: Recipe, photo: str | Path | Photo | None = None) -> Editor:
-    """Bring an editor to where a recipe's projection ended.
-
-    Args:
-        editor: with the recipe's model.
-        recipe: of one photo.
-        photo: that photo, if it is not where the recipe says.
-
-    Raises:
-        PhotograftError: another model's weights, another photo than the recipe's, no photo, or no file of the delta.
-    """
-    if recipe.weights != editor.model.fingerprint:
-        raise PhotograftError(f"the recipe was made with other weights than those of model {editor.model.name}")
-    photo = photo or recipe.photo
-    if photo is None:
-        raise PhotograftError("the recipe does not say where its photo is: give the photo too")
-    if not isinstance(photo, Photo):
-        photo = read_photo(photo)
-    if pixels_hash(photo.pixels) != recipe.pixels:
-        name = "this" if photo.path is None else photo.path
-        raise PhotograftError(f"{name} is not the photo of the recipe: edit it without --recipe")
-    editor.set_photo(photo, recipe.box)
-    loss = float("nan") if recipe.loss is None else recipe.loss
-    editor.set_projection(
-        torch.tensor([recipe.latent]),
-        None if recipe.source is None else editor.model.class_index(recipe.source),
-        origin=None if recipe.origin is None else torch.tensor([recipe.origin]),
-        delta=None if recipe.delta is None else load_delta(recipe.delta, recipe.weights),
-        loss=loss,
-        iterations=recipe.iterations,
-    )
-    editor.located, editor.settings = recipe.located, dict(recipe.settings)
-    return editor

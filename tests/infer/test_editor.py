@@ -13,7 +13,7 @@ from infer.editor import Editor, project_all
 from infer.masks import automatic, cut, painted, to_paste
 from infer.photo import Box, uncrop
 from infer.photo_read import read_photo
-from infer.recipe import read_recipe, restore
+from infer.recipe import read_recipe
 from infer.targets import Target
 from models.errors import PhotograftError, UnsupportedEdit
 from models.segmentation import create_segmenter
@@ -143,7 +143,7 @@ def test_save_writes_photo_panel_mask_and_recipe_that_replays(editor: Editor, mo
     recipe = read_recipe(tmp_path / f"{stem}.json")
     assert (recipe.layers, recipe.targets[0].strength, recipe.targets[1].mask) == ((0, 3), 0.7, "auto")
     assert recipe.segmenter == "function"
-    replayed = restore(Editor(model, ellipse), recipe, editor.photo)
+    replayed = Editor(model, ellipse).restore(recipe, editor.photo)
     result = replayed.edit(recipe.targets, layers=recipe.layers, method=recipe.method)
     np.testing.assert_array_equal(result.pixels, original.pixels)
     np.testing.assert_array_equal(result.mask, original.mask)

@@ -13,7 +13,7 @@ from infer.editor import Editor
 from infer.edits.scbn import Region
 from infer.model_projection import PRESETS
 from infer.photo import Box
-from infer.recipe import read_recipe, restore
+from infer.recipe import read_recipe
 from infer.settling import Wanted, settle, settles
 from infer.targets import Target
 from models.discriminators import ProjectedDiscriminator
@@ -152,7 +152,7 @@ def test_recipes_settle_again(model: Model, tmp_path: Path) -> None:
     path = next(path for path in editor.save(tmp_path)[0].parent.iterdir() if path.suffix == ".json")
     recipe = read_recipe(path)
     assert recipe.settle == 3
-    again = restore(Editor(model, ellipse), dataclasses.replace(recipe, photo=None), editor.photo)
+    again = Editor(model, ellipse).restore(dataclasses.replace(recipe, photo=None), editor.photo)
     assert (again.edit(recipe.targets, settle=recipe.settle).pixels == edit.pixels).all()
     old = path.read_text().replace(' "settle": 3,\n', "")  # from before there was any
     path.write_text(old)

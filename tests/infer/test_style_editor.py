@@ -15,7 +15,7 @@ from infer.editor import Editor
 from infer.edits.feature_blending import blend_regions
 from infer.edits.scbn import Region, class_modulations, in_class, spatial_mix
 from infer.photo import Box, uncrop
-from infer.recipe import read_recipe, restore
+from infer.recipe import read_recipe
 from infer.samples import Samples
 from infer.transfer import stream_of
 from models.errors import PhotograftError, UnsupportedEdit
@@ -126,12 +126,12 @@ def test_from_a_photo_to_files_and_on(model: Model, encoder: bool, tmp_path: Pat
     (photo,) = editor.save(tmp_path)
     assert (tmp_path / "photo_to_pug.delta.safetensors").is_file()
     recipe = read_recipe(photo.with_suffix(".json"))
-    again = restore(Editor(model, ellipse), recipe, editor.photo)
+    again = Editor(model, ellipse).restore(recipe, editor.photo)
     np.testing.assert_array_equal(again.reconstruction(), editor.reconstruction())
     np.testing.assert_array_equal(again.edit("pug", mask="box").pixels, edit.pixels)
     (tmp_path / "photo_to_pug.delta.safetensors").unlink()
     with pytest.raises(PhotograftError, match=r"delta\.safetensors is missing"):
-        restore(Editor(model, ellipse), recipe, editor.photo)
+        Editor(model, ellipse).restore(recipe, editor.photo)
 
 
 def _box() -> Any:
