@@ -243,3 +243,8 @@ def _telling(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise PhotograftError(f"{path}: cannot be written ({reason}): choose a writable folder with space") from error
+
+
+def text(content: str) -> Writer:
+    """Writes UTF-8 text; what is no character becomes an escape."""
+    return lambda stream: stream.write(content.encode(errors="backslashreplace"))

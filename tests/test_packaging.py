@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("train", "infer", "models", "data")
-SCRIPTS = {"photograft": "infer.cli:main", "photograft-train": "train.cli:main"}
+SCRIPTS = {"photograft": "infer.cli.main:main", "photograft-train": "train.cli:main"}
 EMBEDDED_LIMIT = 60 * 2**20  # bytes
 
-needs_infer = pytest.mark.skipif(not Path(__file__).parents[1].joinpath("infer/cli.py").exists(), reason="no infer.cli")
+needs_infer = pytest.mark.skipif(
+    not Path(__file__).parents[1].joinpath("infer/cli/main.py").exists(), reason="no infer.cli.main"
+)
 needs_train = pytest.mark.skipif(not Path(__file__).parents[1].joinpath("train/cli.py").exists(), reason="no train.cli")
 
 

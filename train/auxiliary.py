@@ -42,7 +42,7 @@ class AuxiliaryTraining(ProjectionTraining):
             the first step, and projection in zeta is fast before anything is trained (see `linear_frame`).
         start_photos: photos whose gradients "linear" looks at.
         warm_up: steps of the autoencoder B(A(z)) alone, on prior samples, before the training ("random" needs some).
-        max_norm: radius of the ball in which projection will hold z (`infer.projection.project`); None: none.
+        max_norm: radius of the ball in which projection will hold z (`infer.projection.search.project`); None: none.
         projection_rate: Adam's in zeta, for validation and grids; the exported file tells it to the editor.
         count_generator: count the gradients of the frozen generator and of step sizes that do not learn in the norm
             that is clipped, as the original does.

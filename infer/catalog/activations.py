@@ -15,9 +15,9 @@ from torch import Tensor
 from infer.catalog.kmeans import CHUNK, assign
 from infer.edits.feature_blending import Stream, record_features
 from infer.progress import Progress, untold
-from infer.samples import Samples
 from models.base import Generator, Layer
 from models.errors import PhotograftError
+from models.samples import Samples
 
 Resize = Literal["bilinear", "nearest"]
 EPS = 1e-8  # of variances: a channel that never changes contributes nothing

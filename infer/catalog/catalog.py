@@ -23,11 +23,11 @@ from torch import Tensor
 from infer.catalog.activations import Resize, cluster_maps, collect, contributions, features_at, find_layer
 from infer.catalog.kmeans import spherical_kmeans
 from infer.progress import Progress, untold
-from infer.samples import Samples, draw
 from models.base import Generator, Layer
 from models.errors import PhotograftError
 from models.reading import open_tensors, read_yaml
 from models.registry import suggest
+from models.samples import Samples, draw
 from models.schema import Count, Floating, Name, PathText, Schema, Seed, Text, Weight, Width, bounded, parse_json, short
 from models.writing import Writer, file_name, write_file, write_files
 from models.zoo import Model, model_stem
@@ -159,7 +159,7 @@ def build_catalog(
         layer: name or number; None: see `infer.catalog.activations.find_layer`.
         clusters: K.
         samples: N.
-        truncation, seed: of the samples, see `infer.samples.draw`; the seed is that of k-means too.
+        truncation, seed: of the samples, see `models.samples.draw`; the seed is that of k-means too.
         restarts: of k-means.
         max_vectors, dtype: see `infer.catalog.activations.collect`.
         resize: how maps come to each layer's size: "bilinear" (the paper) or "nearest" (the released code).

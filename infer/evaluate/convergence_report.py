@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from infer.editor.results import ResultFolder
 from infer.evaluate.convergence import Convergence, Reached, comparisons, standard_error
 from infer.evaluate.tables import Row, csv_table, figure_png, hashes_text, markdown_table, report_name, write_report
-from infer.results import ResultFolder
 
 MARKS = (0, 10, 50, 100, 200)  # updates after which the table gives the loss
 COLOURS = {"z": "tab:blue", "zeta": "tab:red"}

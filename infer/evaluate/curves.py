@@ -17,7 +17,7 @@ from data.loaders import PictureStore
 from data.sources import open_splits
 from infer.evaluate.kept import Kept, digest, digests
 from infer.progress import Progress, untold
-from infer.projection import project
+from infer.projection.search import project
 from models.errors import PhotograftError
 from models.projection_step import prepare_once
 from models.zoo import Model
@@ -114,7 +114,7 @@ class Runner:
     Args:
         model: with a discriminator; with auxiliary networks for zeta.
         folder: of the kept curves.
-        max_norm: see `infer.projection.project`; None as in the paper.
+        max_norm: see `infer.projection.search.project`; None as in the paper.
         bf16: networks in bfloat16 instead of float32.
         batch_size: photos worked on at once. It changes no result beyond rounding, so it is no part of the name.
         progress: told of progress.

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from infer.editor.results import ResultFolder
 from infer.evaluate.generator import GeneratorReport
 from infer.evaluate.tables import csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
-from infer.output import sheet
-from infer.results import ResultFolder
-from infer.samples import sample_rows, spread_classes
+from infer.pictures.samples import sample_rows, spread_classes
+from infer.pictures.sheet import sheet
 from models.zoo import Model
 
 CLASSES, COLUMNS = 8, 8

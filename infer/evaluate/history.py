@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from data.sources import open_splits
+from infer.editor.results import ResultFolder
 from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.generator import draw_samples
 from infer.evaluate.kept import Kept, Results, digest, digests
@@ -17,7 +18,6 @@ from infer.evaluate.reconstruction import find_codes
 from infer.evaluate.tables import Row, csv_table, figure_png, write_report
 from infer.evaluate.translation import References, Translator
 from infer.progress import Progress, untold
-from infer.results import ResultFolder
 from models.errors import PhotograftError
 from models.files import read_header
 from models.judges import frechet

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from infer.catalog.activations import batch_size, resize_maps
 from infer.catalog.catalog import Catalog
+from infer.catalog.part_transfer import PartTransfer, stream_of, transfer_parts
 from infer.edits.feature_blending import Stream
 from infer.edits.query_transfer import RHO, Query
-from infer.heatmap import squared_error
+from infer.pictures.heatmap import squared_error
 from infer.progress import Progress, untold
-from infer.samples import draw
-from infer.transfer import PartTransfer, stream_of, transfer_parts
 from models.errors import PhotograftError
+from models.samples import draw
 from models.zoo import Model
 
 GLOBAL, SIMULTANEOUS, SEQUENTIAL = "global", "simultaneous", "sequential"

@@ -21,8 +21,8 @@ from data.sources import open_splits
 from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
 from infer.evaluate.judging import judge_features
 from infer.evaluate.kept import Kept, Results, digest
-from infer.model_projection import check_projects, project_pictures
 from infer.progress import Progress, untold
+from infer.projection.model import check_projects, project_pictures
 from models.base import StyleGenerator
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
@@ -125,7 +125,7 @@ def find_codes(
         steps: updates of projection; 0 is E's answer.
         advance: told of every group of photos that is done, by their number.
         kept: where codes are kept as they are found; it knows what else they depend on.
-        options: of `infer.projection.project`, instead of the model's.
+        options: of `infer.projection.search.project`, instead of the model's.
     """
     assert photos.label is not None
     options = {"space": "z"} | options if isinstance(model.generator, StyleGenerator) else options

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from infer.output import text
-from infer.results import ResultFolder
+from infer.editor.results import ResultFolder
 from models.terminal import visible
-from models.writing import Writer, file_name
+from models.writing import Writer, file_name, text
 
 Row = Sequence[str]
 

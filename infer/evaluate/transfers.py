@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from infer.catalog.catalog import Catalog, Settings
+from infer.catalog.part_transfer import PartTransfer, transfer_parts
 from infer.edits.query_transfer import BUDGET, Query
 from infer.evaluate.judging import real_pictures
 from infer.evaluate.kept import Kept, Results, digest
@@ -23,7 +24,6 @@ from infer.evaluate.locality import (
     measure_curves,
 )
 from infer.progress import Progress, untold
-from infer.transfer import PartTransfer, transfer_parts
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import Model

@@ -5,6 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from infer.editor.results import ResultFolder
 from infer.evaluate.tables import (
     Row,
     csv_table,
@@ -16,7 +17,6 @@ from infer.evaluate.tables import (
     write_report,
 )
 from infer.evaluate.transfers import TransferReport
-from infer.results import ResultFolder
 from models.terminal import visible
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of In-MSE at which modes are compared

@@ -1,7 +1,7 @@
 """How well photos are translated into other classes: the paper's Table 2, and what it does not ask.
 
 A photo's code, from E alone or after projection, is given another class; after projection each translation is settled
-(see `infer.settling`), as edits are. Three questions: is it the class (a probe on
+(see `infer.projection.settling`), as edits are. Three questions: is it the class (a probe on
 SqueezeNet features, fitted to real pictures; top-5 error as in Table 2), is it still the photo (does the animal stay
 where it was, by segmentation), does it look real (Fréchet distance to real pictures). No training looked through
 SqueezeNet.
@@ -21,9 +21,10 @@ from infer.evaluate.generator import INDEPENDENT
 from infer.evaluate.judging import Probe, judge_features, real_pictures, share
 from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.reconstruction import BATCH, find_codes
-from infer.model_projection import PRESETS, check_projects
 from infer.progress import Progress, untold
-from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted, settle, settles
+from infer.projection.model import check_projects
+from infer.projection.presets import PRESETS
+from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted, settle, settles
 from models.errors import PhotograftError
 from models.judges import JUDGES, frechet, to_uint8
 from models.outline import OUTLINE, segment

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from infer.editor.results import ResultFolder
 from infer.evaluate.tables import Row, csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
 from infer.evaluate.translation import Found, Sheet, TranslationReport
-from infer.output import sheet, tile
-from infer.results import ResultFolder
-from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT
+from infer.pictures.sheet import sheet, tile
+from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT
 from models.zoo import Model
 
 PAIR_HEADER = ("from", "to", "photos", "updates", "top-5 error", "real pictures", "photo unchanged")

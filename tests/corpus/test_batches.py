@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from infer.cli import main
-from infer.editor import Editor, project_all
-from infer.model_projection import project_pictures
-from infer.photo import Box
-from infer.projection import Projection
+from infer.cli.main import main
+from infer.editor.editor import Editor, project_all
+from infer.photo.box import Box
+from infer.projection.model import project_pictures
+from infer.projection.search import Projection
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT
 from tests.infer.tiny_model import write_tiny_model

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save as save_tensors
 
-from infer.cli import main
+from infer.cli.main import main
 from models.checkpoints import formats
 from models.errors import PhotograftError
 from tests.golden_fixtures import FOLDER, arrays

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infer.cli import main
-from infer.editor import Editor
-from infer.painted_mask import read_mask
-from infer.photo import Box
-from infer.photo_read import read_photo
-from infer.recipe import read_recipe
-from infer.targets import Target, resolve
+from infer.cli.main import main
+from infer.editor.editor import Editor
+from infer.editor.recipe import read_recipe
+from infer.editor.targets import Target, resolve
+from infer.photo.box import Box
+from infer.photo.painted_mask import read_mask
+from infer.photo.read import read_photo
 from models.errors import PhotograftError
 from models.zoo import load_model
 from tests.corpus.picture_files import CAT, DEEP, chunk, exif, png, saved, tiff, written

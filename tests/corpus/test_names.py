@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from infer.catalog.catalog import Catalog, Settings, save_catalog
-from infer.cli import main
+from infer.cli.main import main
 from models.errors import PhotograftError
 from models.terminal import visible
 from models.writing import file_name, write_file

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from infer.cli import main
-from infer.results import identity
+from infer.cli.main import main
+from infer.editor.results import identity
 from models.checkpoints.writing import write_networks
 from models.errors import PhotograftError
 from models.files import load_network, save_network
@@ -193,8 +193,10 @@ def test_a_full_disk_leaves_what_was_there(
     name: str,
 ) -> None:
     out = tmp_path / "out"
-    monkeypatch.setattr("infer.editor.create_segmenter", lambda name: lambda pixels: np.ones(pixels.shape[:2], "f4"))
-    monkeypatch.setattr("infer.editor._network", lambda name: lambda pixels: np.ones(pixels.shape[:2], "f4"))
+    monkeypatch.setattr(
+        "infer.editor.session.create_segmenter", lambda name: lambda pixels: np.ones(pixels.shape[:2], "f4")
+    )
+    monkeypatch.setattr("infer.editor.session._network", lambda name: lambda pixels: np.ones(pixels.shape[:2], "f4"))
     assert main(command_of(name, tiny, cat, out)) == 0
     capsys.readouterr()
     for path in out.iterdir():

@@ -19,13 +19,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from infer.catalog.catalog import build_catalog, load_catalog, save_catalog
-from infer.cli import main
-from infer.delta import Delta, load_delta
-from infer.editor import Editor
-from infer.photo import Box
-from infer.recipe import read_recipe
-from infer.samples import to_pixels
-from infer.targets import Target
+from infer.cli.main import main
+from infer.editor.editor import Editor
+from infer.editor.recipe import read_recipe
+from infer.editor.targets import Target
+from infer.photo.box import Box
+from infer.pictures.convert import to_pixels
+from infer.projection.delta import Delta, load_delta
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
 from models.zoo import Model, load_model

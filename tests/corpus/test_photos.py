@@ -15,9 +15,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from infer.photo_metadata import Metadata
-from infer.photo_read import read_photo
-from infer.photo_write import photo_writer, unkept, write_photo, written_as
+from infer.photo.metadata import Metadata
+from infer.photo.read import read_photo
+from infer.photo.write import photo_writer, unkept, write_photo, written_as
 from models.errors import PhotograftError
 from tests.corpus.picture_files import (
     ALPHA,

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 import pytest
 from PIL import Image
 
-from infer import cli_photos
-from infer.editor import Editor
-from infer.results import ResultFolder
+from infer.cli import photos as cli_photos
+from infer.editor.editor import Editor
+from infer.editor.results import ResultFolder
 from tests.infer.conftest import CAT, HEAD, cat, edit, tiny  # noqa: F401
 from tests.refusals import snapshot
 

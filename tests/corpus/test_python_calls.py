@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infer.editor import Editor
-from infer.photo import Box
+from infer.editor.editor import Editor
+from infer.photo.box import Box
 from models.errors import PhotograftError
 from tests.infer.conftest import CAT, tiny  # noqa: F401
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from infer.cli import main
+from infer.cli.main import main
 from tests.infer.tiny_model import write_tiny_model
 
 CAT = data.cat()  # [300,451,3] uint8

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from infer.cli import app
+from infer.cli.main import app
 from models.base import Configurable
 from models.checkpoints import formats, gan_zoo, lernapparat, rosinality_stylegan, tf_progan, tf_stylegan
 from models.checkpoints.contents import read_content

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infer.cli import main
+from infer.cli.main import main
 from models.base import Configurable
 from models.checkpoints import basicsr, formats
 from tests.golden_fixtures import FOLDER, arrays, shapes, tensors

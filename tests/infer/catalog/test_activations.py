@@ -17,9 +17,9 @@ from infer.catalog.activations import (
     find_layer,
     resize_maps,
 )
-from infer.samples import draw
 from models.base import Layer
 from models.errors import PhotograftError
+from models.samples import draw
 from models.zoo import Model, load_model
 from tests.infer.catalog.conftest import quadrants
 

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from infer.catalog.catalog import Catalog, build_catalog, default_path, load_catalog, save_catalog
-from infer.samples import draw
 from models.errors import PhotograftError
+from models.samples import draw
 from models.zoo import Model, load_model
 from tests.infer.tiny_model import write_tiny_model
 

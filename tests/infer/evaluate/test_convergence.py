@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from infer.cli import main
+from infer.cli.main import main
 from infer.evaluate import curves as curves_module
 from infer.evaluate.convergence import compare, comparisons, first_reach, grid_of, reached, search
 from infer.evaluate.convergence_report import curve_rows, loss_rows
 from infer.evaluate.curves import Curve, Photos, Runner, curves_of, evenly, validation_photos
-from infer.projection import project
+from infer.projection.search import project
 from models.errors import PhotograftError
 from models.zoo import Model, load_model
 

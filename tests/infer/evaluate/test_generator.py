@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
+from infer.editor.results import ResultFolder
 from infer.evaluate import generator as judge
 from infer.evaluate.generator_report import write_generator
 from infer.evaluate.judging import Probe
-from infer.results import ResultFolder
 from models.errors import PhotograftError
 from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import load_model

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from infer.cli import main
+from infer.cli.main import main
 from infer.evaluate import history
 from infer.evaluate.history import history_rows, measure_history
 from tests.infer.tiny_model import write_tiny_model

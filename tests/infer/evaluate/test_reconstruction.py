@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from infer.cli import main
+from infer.cli.main import main
 from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.reconstruction import Judge, classmates, evaluate_reconstruction, find_codes
 from infer.evaluate.reconstruction_report import mean_error, table_rows
-from infer.model_projection import project_pictures
+from infer.projection.model import project_pictures
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import save_network, sha256

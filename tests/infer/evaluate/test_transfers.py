@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from infer.catalog.catalog import Catalog, build_catalog, save_catalog
-from infer.cli import main
+from infer.cli.main import main
 from infer.edits.query_transfer import Query
 from infer.evaluate import transfers
 from infer.evaluate.locality import POINTS, Curve, spaced, sweeps

@@ -8,13 +8,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from infer.cli import main
+from infer.cli.main import main
+from infer.editor.results import ResultFolder
 from infer.evaluate import reconstruction, translation
 from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
-from infer.results import ResultFolder
-from infer.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted
+from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted
 from models.discriminators import ProjectedDiscriminator
 from models.errors import PhotograftError
 from models.judges import to_uint8
@@ -171,7 +171,7 @@ def test_command_and_its_errors(
     command = ["evaluate", "translation", str(tiny), "--data", str(pictures), "--out", str(tmp_path)]
     assert main([*command, "--photos", "4", "--steps", "0", "--translations", "8", "--real", "40", "--masks", "1"]) == 0
     assert "tiny_translation_0.png" in capsys.readouterr().out
-    monkeypatch.setattr("infer.evaluate.commands.computes_bfloat16", lambda: False)
+    monkeypatch.setattr("infer.cli.evaluate.computes_bfloat16", lambda: False)
     few = ["--photos", "4", "--steps", "0", "--translations", "8", "--real", "40", "--masks", "1", "--settle", "0"]
     assert main([*command, *few, "--bf16"]) == 0
     assert "leave --bf16 out" in capsys.readouterr().err

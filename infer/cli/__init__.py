@@ -1,0 +1,1 @@
+"""The commands of `infer.py`: parse, call, print."""

@@ -1,0 +1,136 @@
+"""Commands on models and their files: classes, models, sample, inspect, convert, bench."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infer.cli.common import ModelOption, OutOption, SeedOption, note, print_table, say
+from infer.editor.results import ResultFolder, check_folder, model_inputs
+from infer.pictures.convert import png
+from infer.pictures.samples import sample_rows, spread_classes
+from infer.pictures.sheet import sheet
+from models.checkpoints import formats
+from models.errors import PhotograftError
+from models.files import empty_network, sha256
+from models.writing import file_name
+from models.zoo import DEFAULT, ZOO, is_installed, load_model
+
+SHOWN_NAMES = 12  # of a file's classes
+
+
+def classes(model: ModelOption = DEFAULT) -> None:
+    """List a model's classes."""
+    networks = load_model(model)
+    if not networks.class_names:
+        raise PhotograftError(f"model {networks.name} is unconditional: it has no classes")
+    rows = [(str(i), name, networks.group_names[networks.groups[i]]) for i, name in enumerate(networks.class_names)]
+    print_table([("number", "class", "group"), *rows])
+
+
+def models() -> None:
+    """List the models that come with Photograft."""
+    rows = [
+        (name, entry.summary, "installed" if is_installed(name) else "missing", entry.licence)
+        for name, entry in ZOO.items()
+    ]
+    print_table([("name", "what", "weights", "licence"), *rows])
+
+
+def sample(
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", "-c", metavar="CLASS", help="A row of samples; repeat it. Default: eight classes."),
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, max=64, help="Samples per class.")] = 8,
+    truncation: Annotated[
+        float,
+        typer.Option(min=0, max=2, help="Less is safer and less varied: a factor on z, for style generators on w."),
+    ] = 1.0,  # by the judge best on the embedded weights: model card
+    seed: SeedOption = 0,
+    model: ModelOption = DEFAULT,
+    out: OutOption = Path("out"),
+) -> None:
+    """Draw samples: a picture with a class per row and a z per column."""
+    networks = load_model(model)
+    count = networks.generator.num_classes
+    labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
+    check_folder(out)
+    rows = sample_rows(networks, labels, columns, truncation, seed)
+    names = [networks.class_names[label] for label in labels]
+    picture = png(sheet(rows, names=names, size=networks.generator.resolution))
+    file = f"{file_name(networks.stem, 'samples', str(seed))}.png"
+    for path in ResultFolder(out, model_inputs(model)).replace({file: picture}):
+        say(path)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or a file of another project.")],
+) -> None:
+    """Say what a weights file holds."""
+    if file.suffix == ".safetensors" and not formats.is_foreign(file):
+        for line in _described(file):
+            say(line)
+        return
+    try:
+        reading = formats.read(file)
+    except formats.UnknownNetwork as error:
+        for line in error.listing:
+            say(line)
+        raise
+    for description in reading.descriptions():
+        say(description)
+    for remark in reading.remarks:
+        note(remark)
+
+
+def _described(path: Path) -> list[str]:
+    """Kind, size, config, classes, layers and everything else that a file of ours says."""
+    network, header, file = empty_network(path)
+    file.read()  # says what is wrong with its values
+    lines = [
+        f"{header.kind} of family {header.family}, {sum(t.numel() for t in file.described.values()):,} values",
+        f"sha256: {sha256(path)}",
+        f"config: {json.dumps(header.config)}",
+    ]
+    names = header.info.get("class_names") or []
+    if names:
+        more = ", ..." if len(names) > SHOWN_NAMES else ""
+        lines.append(f"{len(names)} classes: {', '.join(names[:SHOWN_NAMES])}{more}")
+    lines += [f"{key}: {value}" for key, value in header.info.items() if not isinstance(value, list | dict)]
+    if header.kind == "generator":
+        header.known.check_classes(network.num_classes, path)
+        lines.append("modulated layers, for --layers:")
+        lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(network.modulated_layers)]
+    return lines
+
+
+def convert(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of another project: .npz, .pkl, .pt, .pth, .model.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+) -> None:
+    """Convert a file of another project to our format.
+
+    Its content says what it is: a snapshot of the original authors, or a StyleGAN or Progressive GAN generator of its
+    authors or of a port to torch. Nothing in the file is executed. A file of several networks becomes several files,
+    with their kind in the name.
+    """
+    if out.suffix != ".safetensors":
+        raise PhotograftError(f"{out}: name a .safetensors file to write")
+    check_folder(out.parent)
+    for path in formats.convert(file, out, note):
+        say(path)
+
+
+def bench() -> None:
+    """Time projection in the original's 256 px configuration and by preset, catalogs and transfers of parts, and edits
+    of close-ups up to 48 megapixels with their memory.
+    """
+    from infer.evaluate.photo_speed import bench_photos
+    from infer.evaluate.speed import bench as run
+
+    run()
+    bench_photos()

@@ -1,0 +1,222 @@
+"""Options of the commands on photos and of transfers."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+from infer.edits.query_transfer import Mode
+from infer.photo.compositing import Method
+from infer.photo.write import FormatName
+from infer.projection.presets import PRESETS
+from models.errors import PhotograftError
+
+T = TypeVar("T")
+U = TypeVar("U")
+SegmenterName = Literal["deeplab", "grabcut", "torchvision"]
+PresetName = Literal["fast", "balanced", "best"]
+
+_EDIT, _PROJECTION, _RESULT = "What to edit", "Projection", "Result"
+_WORK = ", ".join(
+    f"{name} ({preset.steps} updates{f', {preset.tuning} of tuning' if preset.tuning else ''})"
+    for name, preset in PRESETS.items()
+)
+SpaceName = Literal["z", "zeta", "w", "w+"]
+PhotosArgument = Annotated[list[Path] | None, typer.Argument(metavar="PHOTO", help="Photos.", show_default=False)]
+FromOption = Annotated[
+    str | None,
+    typer.Option("--from", metavar="CLASS", help="Class in the photo; found if left out.", rich_help_panel=_PROJECTION),
+]
+BoxOption = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y,W,H", help="Square to edit, in photo pixels; found if left out.", rich_help_panel=_EDIT),
+]
+SegmenterOption = Annotated[SegmenterName, typer.Option(help="What finds the animal.", rich_help_panel=_EDIT)]
+DrawSeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of random draws.", rich_help_panel=_PROJECTION)
+]
+PresetOption = Annotated[
+    PresetName,
+    typer.Option(help=f"How much work the projection is: {_WORK}.", rich_help_panel=_PROJECTION),
+]
+RestartsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=64,
+        help="More starts, random ones; the best counts. Default: the preset's.",
+        rich_help_panel=_PROJECTION,
+    ),
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=10_000,
+        help="Updates at most; 0: the encoder's answer. Default: the preset's.",
+        rich_help_panel=_PROJECTION,
+    ),
+]
+SpaceOption = Annotated[
+    SpaceName | None,
+    typer.Option(
+        help="What is searched; w (one for all layers) and w+ (one for each) of style generators. Default: zeta if the"
+        f" model has A and B, else z; of style generators w+, with best {PRESETS['best'].style_space}.",
+        show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+NoiseOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--noise/--no-noise",
+        help="Search a style generator's noise maps too, in w and w+. Default: yes.",
+        show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+TuneOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--tune/--no-tune",
+        help="Tune a copy of the generator on the photo after that. Default: the preset's.",
+        show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+
+
+def searched(space: SpaceName | None, noise: bool | None, tune: bool | None) -> dict[str, Any]:
+    """These options as those of `infer.projection.model.project_pictures`."""
+    return {"space": space, "noise": noise, "tuning": tune}
+
+
+SettleOption = Annotated[
+    int | None,
+    typer.Option(
+        "--settle",
+        min=0,
+        max=1000,
+        metavar="N",
+        help="Updates of the latent for each edit, towards the photo's outline and the class. Default: the preset's.",
+        show_default=False,
+        rich_help_panel=_EDIT,
+    ),
+]
+ToOption = Annotated[
+    list[str] | None,
+    typer.Option("--to", metavar="CLASS", help="Class to change to; repeat it for more edits.", rich_help_panel=_EDIT),
+]
+MaskOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="auto|box|FILE",
+        help="Where: the animal, the whole square, or a picture of the photo's size painted white on black. One for"
+        " all, or one per --to. Default: auto.",
+        rich_help_panel=_EDIT,
+    ),
+]
+StrengthOption = Annotated[
+    list[float] | None,
+    typer.Option(metavar="0..1", help="How much; one for all, or one per --to. Default: 1.", rich_help_panel=_EDIT),
+]
+TogetherOption = Annotated[
+    bool,
+    typer.Option(
+        "--together",
+        help="All --to in one picture, later ones over earlier ones, instead of one picture each.",
+        rich_help_panel=_EDIT,
+    ),
+]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A-B|A,B|all",
+        help="Which modulated layers; early ones change shape, late ones the coat. Default: all.",
+        rich_help_panel=_EDIT,
+    ),
+]
+MethodOption = Annotated[
+    Method,
+    typer.Option(help="How the edit is blended in; limited: Poisson without burning out.", rich_help_panel=_RESULT),
+]
+RecipeOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Start from this .json of an earlier run: no projection, and what is not given here is taken from it.",
+        rich_help_panel=_PROJECTION,
+    ),
+]
+LosslessOption = Annotated[
+    bool, typer.Option("--lossless", help="Write PNG, also for JPEG photos.", rich_help_panel=_RESULT)
+]
+FormatOption = Annotated[
+    FormatName | None,
+    typer.Option(
+        "--format",
+        help="Format of the photo that is written. Default: its own.",
+        show_default=False,
+        rich_help_panel=_RESULT,
+    ),
+]
+MaskInvertOption = Annotated[
+    bool, typer.Option("--mask-invert", help="Edit what the painted masks leave out.", rich_help_panel=_EDIT)
+]
+PartOption = Annotated[
+    list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")
+]
+ModeOption = Annotated[Mode, typer.Option(help="How channels are chosen: Eq. 5, 4 or 2 of the paper.")]
+EpsilonOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1e9, help="sequential: budget for change elsewhere. Default: a tenth of the channels."),
+]
+RhoOption = Annotated[
+    float, typer.Option(min=0, max=1e9, help="sequential: only channels with M above rho / (1 + rho).")
+]
+LamOption = Annotated[float, typer.Option("--lam", min=0, max=1e9, help="simultaneous, global: lambda.")]
+PerLayerOption = Annotated[bool, typer.Option("--per-layer", help="sequential: the budget for each layer by itself.")]
+ReleasedOption = Annotated[bool, typer.Option("--released", help="sequential: as the released code computes it.")]
+ShiftOption = Annotated[bool, typer.Option("--shift", help="Carry shifts over too, not scales alone.")]
+
+
+def chosen_format(name: FormatName | None, lossless: bool) -> FormatName | None:
+    """The format to write; None: the photo's own. Raises PhotograftError where the two options contradict."""
+    if lossless and name not in (None, "png"):
+        raise PhotograftError(f"--lossless writes PNG: give it or --format {name}, not both")
+    return "png" if lossless else name
+
+
+def fitted(option: str, values: Sequence[T] | None, default: U, count: int, of: str) -> list[T | U]:
+    """One value for each of `count` things that option `of` names.
+
+    Raises:
+        PhotograftError: there is neither one nor one for each.
+    """
+    if not values:
+        return [default] * count
+    if len(values) not in (1, count):
+        raise PhotograftError(f"{len(values)} {option} for {count} {of}: give one for all, or one for each")
+    return [*values] * (count if len(values) == 1 else 1)
+
+
+def parse_layers(text: str | None, count: int) -> list[int] | None:
+    """Indices of layers from "0-3", "2", "0,2-4" or "all", of `count` layers; None means all.
+
+    Raises:
+        PhotograftError: another form, or layers that there are not.
+    """
+    if text is None or text == "all":
+        return None
+    chosen: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part)
+        if match is None:
+            raise PhotograftError(f"--layers takes A-B, A,B,C or all, not {text!r}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < count:
+            raise PhotograftError(f"--layers must lie in 0-{count - 1} for this model, first to last: {text!r}")
+        chosen += range(first, last + 1)
+    return sorted(set(chosen))

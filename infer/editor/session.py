@@ -1,0 +1,171 @@
+"""One photo, and all that is known of it so far: what an `Editor` changes, and recipes and results are made of."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from infer.editor.targets import Target
+from infer.photo import masks
+from infer.photo.box import Box, crop_square
+from infer.photo.compositing import Method
+from infer.photo.photo import Photo
+from infer.pictures.convert import to_pixels
+from infer.projection.delta import Delta
+from infer.projection.search import Projection
+from models.base import Generator
+from models.errors import PhotograftError
+from models.resampling import resize_pixels
+from models.samples import Samples
+from models.segmentation import Segmenter, create_segmenter
+from models.terminal import Say
+from models.zoo import DEFAULT, Model, load_model
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit of the current photo.
+
+    Attributes:
+        targets: what was asked for, with the model's class names; painted masks as float32 [H,W].
+        layers: indices of the modulated layers that were edited; None for all.
+        method: of compositing.
+        settle: updates of the latent for this edit.
+        patch: uint8 [S,S,3], the edited crop at the photo's scale.
+        mask: float32 [S,S] in [0,1], where it is pasted.
+        pixels: uint8 [H,W,3], the edited photo.
+    """
+
+    targets: tuple[Target, ...]
+    layers: tuple[int, ...] | None
+    method: Method
+    settle: int
+    patch: NDArray[np.uint8]
+    mask: NDArray[np.float32]
+    pixels: NDArray[np.uint8]
+
+
+class Session:
+    """One photo with one model: where its head is, what it was projected to, and what was done to it.
+
+    Args:
+        model: a generator with what belongs to it.
+        segmenter: finds the animal: a name of `models.segmentation.SEGMENTERS` or any function with the signature of
+            `Segmenter`. It is called only where a mask is "auto" or no head is found, and is shown large photos reduced
+            to `masks.FINEST` px on the shorter side.
+        say: is told in words what was found, for a person to read.
+
+    Attributes:
+        photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
+        label, projection, settings: class and latent of the crop, and how they were found; after `project`. label is
+            None if the model is unconditional.
+        edits: all edits of the photo so far.
+    """
+
+    box: Box
+    located: str
+
+    def __init__(self, model: Model, segmenter: Segmenter | str = "deeplab", say: Say | None = None) -> None:
+        self.model = model
+        self.segmenter = segmenter
+        self.say: Say = say or (lambda text: None)
+        self.photo: Photo | None = None
+        self.label: int | None = None
+        self.projection: Projection | None = None
+        self.settings: dict[str, Any] = {}
+        self.edits: list[Edit] = []
+        self._photo_mask: NDArray[np.float32] | None = None
+        self._told: set[str] = set()
+        self._own: tuple[Delta, Generator] | None = None
+
+    @classmethod
+    def from_pretrained(cls, name: str = DEFAULT, **options: Any) -> Self:
+        """An editor with a model of the zoo, or of files (see `models.zoo.load_model`); options as of the class."""
+        return cls(load_model(name), **options)
+
+    def say_once(self, text: str) -> None:
+        """Say something that does not change while the photo is the same."""
+        if text not in self._told:
+            self._told.add(text)
+            self.say(text)
+
+    def photo_mask(self) -> NDArray[np.float32]:
+        """The segmenter's mask of the whole photo, float32 [H,W] in [0,1]."""
+        found = self._segmented()
+        return resize_pixels(found, *self._need_photo().pixels.shape[:2])
+
+    def _segmented(self) -> NDArray[np.float32]:  # -> [h,w]
+        """The same at the size that the segmenter is shown."""
+        if self._photo_mask is None:
+            pixels = self._need_photo().pixels
+            scale = min(1.0, masks.FINEST / min(pixels.shape[:2]))
+            height, width = (round(side * scale) for side in pixels.shape[:2])
+            box = Box(*(round(v * scale) for v in (self.box.x, self.box.y, self.box.w, self.box.h)))
+            self._photo_mask = self._segment(resize_pixels(pixels, height, width), box)
+        return self._photo_mask
+
+    def _segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.float32]:
+        """The animal in a picture [H,W,3]; GrabCut seeks it in the box, which the others do not need."""
+        if not isinstance(self.segmenter, str):
+            return self.segmenter(pixels)
+        if self.segmenter == "grabcut":
+            return create_segmenter("grabcut", box=None if box is None else (box.x, box.y, box.w, box.h))(pixels)
+        return _network(self.segmenter)(pixels)
+
+    def _need_photo(self) -> Photo:
+        if self.photo is None:
+            raise PhotograftError("no photo yet: call set_photo first")
+        return self.photo
+
+    def target(self) -> Tensor:  # -> [1,3,R,R]
+        """The crop as the generator would make it, float32 in [-1,1]."""
+        crop = crop_square(self._need_photo().pixels, self.box, self.model.generator.resolution)
+        return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+    def _need_projection(self) -> Projection:
+        self._need_photo()
+        if self.projection is None:
+            raise PhotograftError("the photo is not projected yet: call project first")
+        return self.projection
+
+    @property
+    def delta(self) -> Delta | None:
+        """What the photo changes in the generator; None before `project`, and for nothing."""
+        deltas = () if self.projection is None else self.projection.deltas
+        return deltas[0] if deltas else None
+
+    @property
+    def generator(self) -> Generator:
+        """The generator that makes the photo's pictures: the model's, or a copy with the photo's `delta`."""
+        delta = self.delta
+        if delta is None:
+            return self.model.generator
+        if self._own is None or self._own[0] is not delta:
+            self._own = (delta, delta.applied(self.model.generator))
+        return self._own[1]
+
+    @property
+    def class_name(self) -> str | None:
+        """Of the crop, after `project`; None where there are no classes."""
+        return self.model.class_names[self.label] if self.label is not None and self.model.class_names else None
+
+    @torch.no_grad()
+    def reconstruction(self) -> NDArray[np.uint8]:  # -> [R,R,3]
+        """What the generator makes of the crop before any edit."""
+        projection = self._need_projection()
+        return to_pixels(self.generator(projection.latent, projection.label))
+
+    def samples(self) -> Samples:
+        """Latent and class of the crop, for edits of the caller's own with `generator`; give what they make to
+        `paste`."""
+        projection = self._need_projection()
+        return Samples(projection.latent, projection.label, projection.origin)
+
+
+@lru_cache(maxsize=2)
+def _network(name: str) -> Segmenter:
+    return create_segmenter(name)

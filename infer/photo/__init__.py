@@ -1,0 +1,1 @@
+"""Photos: read and written, cropped, the animal found, edits put back."""

@@ -1,0 +1,47 @@
+"""Presets: how much work a projection is."""
+
+from dataclasses import dataclass
+
+from infer.projection.tuning import STEPS
+from models.errors import PhotograftError
+from models.registry import suggest
+from models.schema import check, short
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much work a projection is.
+
+    Attributes:
+        steps: updates at most; 0 takes the encoder's answer as it is.
+        restarts: further random starts per photo.
+        trials: whether a photo's class is told by trial projections too, or by the classifier alone.
+        tuning: updates of a copy of the generator after that, see `infer.projection.tuning`; 0: none.
+        settling: updates of the latent for each edit, see `infer.projection.settling`; 0: none.
+        style_space: that is searched in style generators. With tuning w, where edits stay what they are, and what is
+            missing of the photo goes into the weights (Roich et al. 2021); else w+.
+    """
+
+    steps: int
+    restarts: int = 0
+    trials: bool = True
+    tuning: int = 0
+    settling: int = 0
+    style_space: str = "w+"
+
+
+PRESETS = {
+    "fast": Preset(steps=0, trials=False),
+    "balanced": Preset(steps=40, settling=20),
+    "best": Preset(steps=200, restarts=3, tuning=STEPS, settling=20, style_space="w"),
+}
+
+
+DEFAULT_PRESET = "balanced"
+
+
+def get_preset(name: str) -> Preset:
+    """A preset by its name. Raises PhotograftError for an unknown one."""
+    if check(str, name, "preset") not in PRESETS:
+        raise PhotograftError(f"unknown preset {short(name)}{suggest(name, PRESETS)} (there are {', '.join(PRESETS)})")
+    return PRESETS[name]

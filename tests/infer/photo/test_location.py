@@ -1,0 +1,152 @@
+"""Location: a learned head, else a cat's face, else the upper end of the animal, else the centre; usable squares."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage import data
+
+from infer.photo import location
+from infer.photo.box import Box, crop_square
+from infer.photo.location import Located, locate
+from models.locator import Head, HeadLocator
+from models.segmentation import create_segmenter
+
+CAT = data.cat()  # [300,451,3] uint8
+CAT_HEAD = Box(40, 0, 335, 298)
+
+
+class Heads:
+    """A locator that finds what it is told."""
+
+    def __init__(self, *heads: Head) -> None:
+        self.found = heads
+
+    def heads(self, pixels: NDArray[np.uint8], *, least: float = 0.0) -> list[Head]:
+        return [head for head in self.found if head.confidence >= least]
+
+
+NOTHING = cast(HeadLocator, Heads())
+
+
+@pytest.fixture(scope="module")
+def cat_mask() -> NDArray[np.float32]:
+    return create_segmenter()(CAT)
+
+
+def _iou(a: Box, b: Box) -> float:
+    across = min(a.x + a.w, b.x + b.w) - max(a.x, b.x)
+    down = min(a.y + a.h, b.y + b.h) - max(a.y, b.y)
+    both = max(across, 0) * max(down, 0)
+    return both / (a.w * a.h + b.w * b.h - both)
+
+
+def _mask(height: int, width: int, *boxes: Box) -> NDArray[np.float32]:
+    mask = np.zeros((height, width), np.float32)
+    for box in boxes:
+        mask[box.y : box.y + box.h, box.x : box.x + box.w] = 0.9
+    return mask
+
+
+def test_the_cats_head_is_found() -> None:
+    found = locate(CAT)
+    assert found.how == "head"
+    assert found.box.w == found.box.h
+    assert _iou(found.box, CAT_HEAD) > 0.6
+    assert crop_square(CAT, found.box, 64).shape == (64, 64, 3)
+
+
+def test_the_cats_head_is_found_without_the_locator(cat_mask: NDArray[np.float32]) -> None:
+    found = locate(CAT, mask=cat_mask, locator=NOTHING)
+    assert found.how in ("cat face", "animal")
+    assert _iou(found.box, CAT_HEAD) > 0.5
+
+
+def test_no_mask_is_needed_where_a_head_is_found() -> None:
+    def segmenter(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise AssertionError("segmented in vain")
+
+    assert locate(CAT, segmenter).how == "head"
+
+
+def test_the_largest_confident_head_is_taken() -> None:
+    photo = np.zeros((400, 500, 3), np.uint8)
+    small, large = Head(30, 40, 60, 60, 0.9), Head(200, 100, 120, 100, 0.7)
+    faint = Head(0, 0, 300, 300, 0.15)
+    found = locate(photo, locator=cast(HeadLocator, Heads(small, large, faint)))
+    assert found.how == "head"
+    assert found.box.x < 205
+    assert found.box.x + found.box.w > 315  # whole head, a little more than its box
+    assert 110 < found.box.w < 160
+    assert locate(photo, mask=_mask(400, 500), locator=cast(HeadLocator, Heads(faint))).how == "centre"
+
+
+def test_the_box_grows_with_the_photo() -> None:
+    double = np.repeat(np.repeat(CAT, 2, axis=0), 2, axis=1)
+    small, large = locate(CAT), locate(double)
+    half = Box(large.box.x // 2, large.box.y // 2, large.box.w // 2, large.box.h // 2)
+    assert small.how == large.how == "head"
+    assert _iou(small.box, half) > 0.7
+
+
+def test_a_face_must_lie_on_the_animal(monkeypatch: pytest.MonkeyPatch) -> None:
+    # left, top, side, confidence
+    faces = [(20.0, 20.0, 40.0, 5.0), (120.0, 30.0, 40.0, 2.5), (130.0, 180.0, 40.0, 1.5)]
+    monkeypatch.setattr(location, "_cascade_faces", lambda _: faces)
+    photo, body = np.zeros((300, 300, 3), np.uint8), Box(100, 20, 90, 260)
+    found = locate(photo, mask=_mask(300, 300, body), locator=NOTHING)
+    assert found.how == "cat face"
+    assert abs(found.box.x + found.box.w / 2 - 140) <= 1  # not the confident one on the background
+    monkeypatch.setattr(location, "_cascade_faces", lambda _: faces[2:])
+    assert (
+        locate(photo, mask=_mask(300, 300, body), locator=NOTHING).how == "animal"
+    )  # a weak face among the feet is fur
+    monkeypatch.setattr(location, "_cascade_faces", lambda _: faces[:1])
+    assert locate(photo, mask=_mask(300, 300), locator=NOTHING).how == "centre"
+
+
+def test_the_head_is_the_upper_end_of_the_largest_animal() -> None:
+    photo = np.zeros((400, 500, 3), np.uint8)
+    body, head, other = Box(100, 160, 250, 120), Box(280, 80, 90, 90), Box(10, 300, 60, 60)
+    found = locate(photo, mask=_mask(400, 500, body, head, other), locator=NOTHING)
+    assert found.how == "animal"
+    assert found.box.y == pytest.approx(80, abs=2)
+    assert found.box.x + found.box.w / 2 == pytest.approx(325, abs=10)
+    assert found.box.w < 200
+
+
+def test_without_an_animal_the_centre() -> None:
+    photo = np.zeros((100, 160, 3), np.uint8)
+    speck = _mask(100, 160, Box(3, 3, 5, 5))
+    for mask in (np.zeros((100, 160), np.float32), speck):
+        assert locate(photo, mask=mask, locator=NOTHING) == Located(Box(30, 0, 100, 100), "centre")
+
+
+def test_a_given_segmenter_is_used() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def segmenter(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(pixels.shape)
+        return np.ones(pixels.shape[:2], np.float32)
+
+    photo = np.zeros((64, 48, 3), np.uint8)
+    assert locate(photo, segmenter, locator=NOTHING).how == "animal"
+    assert seen == [(64, 48, 3)]
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 300), (500, 17)])
+def test_small_and_narrow_photos_give_usable_boxes(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    photo = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for value in (0, 1):
+        mask = np.full(shape, value, np.float32)
+        for box in (locate(photo, mask=mask, locator=NOTHING).box, locate(photo, mask=mask).box):
+            assert crop_square(photo, box, 32).shape == (32, 32, 3)
+
+
+def test_wrong_arrays_are_refused() -> None:
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        locate(CAT[..., 0])
+    with pytest.raises(ValueError, match="mask must be"):
+        locate(CAT, mask=np.zeros((10, 10), np.float32))

@@ -1,0 +1,218 @@
+"""Presets and what a model brings to projection: zeta and its rate, the ball, its way to tell classes."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from infer.projection import model as model_projection
+from infer.projection.class_choice import choose_class
+from infer.projection.model import BALL, choose_classes, project_pictures, projection_options
+from infer.projection.presets import PRESETS
+from infer.projection.search import Projection, project
+from models.auxiliary import AuxiliaryNetworks
+from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
+from models.encoder import FeatureEncoder
+from models.errors import PhotograftError
+from models.files import save_network
+from models.generators.sngan import SNGANGenerator
+from models.zoo import Model, load_model
+from tests.infer.tiny_model import CLASSES, LATENTS, LEARNING_RATE, RESOLUTION, write_tiny_model
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Path) -> Model:
+    return load_model(str(tiny))
+
+
+@pytest.fixture(scope="module")
+def zeta_model(tiny_zeta: Path) -> Model:
+    return load_model(str(tiny_zeta))
+
+
+@pytest.fixture(scope="module")
+def feature_model(model: Model) -> Model:
+    """With a FeatureEncoder and a projected discriminator at the generator's resolution, 32 px."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = FeatureEncoder(LATENTS, RESOLUTION, width=8, hidden=16)
+        projected = ProjectedDiscriminator(len(CLASSES), RESOLUTION, mixed_channels=4, head_channels=4)
+    return dataclasses.replace(model, encoder=encoder.freeze(), projected=projected.freeze())
+
+
+@pytest.fixture
+def pictures() -> Tensor:
+    return torch.rand(3, 3, RESOLUTION, RESOLUTION) * 2 - 1
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Options of the calls of `project`, trial projections left out."""
+    made: list[dict[str, Any]] = []
+
+    def recorded(*arguments: Any, **options: Any) -> Projection:
+        made.append(options)
+        return project(*arguments, **options)
+
+    monkeypatch.setattr(model_projection, "project", recorded)
+    return made
+
+
+def test_presets_are_ever_more_work() -> None:
+    fast, balanced, best = (PRESETS[name] for name in ("fast", "balanced", "best"))
+    assert fast.steps == 0
+    assert not fast.trials
+    assert fast.steps < balanced.steps < best.steps
+    assert best.restarts > balanced.restarts == 0
+
+
+@pytest.mark.parametrize("preset", ["balanced", "best"])
+def test_presets_set_steps_and_restarts(
+    preset: str, model: Model, pictures: Tensor, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, preset, dataclasses.replace(PRESETS[preset], steps=2, tuning=0))
+    project_pictures(model, pictures, "lion", preset=preset)
+    project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=None)
+    project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=1, channels_last=False)
+    restarts = PRESETS[preset].restarts
+    assert [(c["steps"], c["restarts"], c["channels_last"]) for c in calls] == [
+        (2, restarts, True),
+        (1, restarts, True),
+        (1, 1, False),
+    ]
+
+
+def test_psi_is_the_projected_discriminators_if_there_is_one(
+    model: Model, feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def spy(generator: Any, discriminator: Any, *args: Any, **options: Any) -> Projection:
+        taken.append(type(discriminator))
+        return project(generator, discriminator, *args, **options)
+
+    monkeypatch.setattr(model_projection, "project", spy)
+    found = [
+        project_pictures(networks, pictures, "lion", steps=2, **options)[0]
+        for networks, options in ((model, {}), (feature_model, {}), (feature_model, {"psi": "discriminator"}))
+    ]
+    assert taken == [SNProjectionDiscriminator, ProjectedDiscriminator, SNProjectionDiscriminator]
+    assert not torch.equal(found[1].latent, found[2].latent)
+    with pytest.raises(PhotograftError, match="choose from discriminator"):
+        project_pictures(model, pictures, "lion", steps=1, psi="projected")
+
+
+def test_fast_is_the_encoder_alone(feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_projection, "project", pytest.fail)
+    monkeypatch.setattr(SNGANGenerator, "synthesize", pytest.fail)
+    assert feature_model.encoder is not None
+    assert feature_model.projected is not None
+    with torch.no_grad():
+        z = feature_model.encoder.encode(pictures)
+        labels = feature_model.projected.classify(feature_model.projected.project(pictures)).argmax(1)
+    assert len(set(labels.tolist())) > 1 or labels[0] != 0
+    for source in (None, "lion"):
+        found = project_pictures(feature_model, pictures, source, preset="fast")
+        assert torch.allclose(torch.cat([f.latent for f in found]), z, atol=1e-4)
+        expected = labels.tolist() if source is None else [CLASSES.index("lion")] * 3
+        assert [int(f.label) for f in found if f.label is not None] == expected
+        assert all(f.loss.isnan().all() and f.iterations == 0 and not f.latent.requires_grad for f in found)
+
+
+def test_fast_with_features_of_another_resolution(feature_model: Model, pictures: Tensor) -> None:
+    encoder = FeatureEncoder(LATENTS, 64, width=8, hidden=16).freeze()
+    other = dataclasses.replace(feature_model, encoder=encoder)
+    found = project_pictures(other, pictures, preset="fast")
+    assert torch.allclose(torch.cat([f.latent for f in found]), encoder.encode(pictures), atol=1e-4)
+    same = project_pictures(feature_model, pictures, preset="fast")
+    assert [int(f.label) for f in found if f.label is not None] == [int(f.label) for f in same if f.label is not None]
+
+
+def test_fast_without_a_classifier_takes_the_discriminators_best_score(model: Model, pictures: Tensor) -> None:
+    assert model.discriminator is not None
+    found = project_pictures(model, pictures, preset="fast")
+    labels = torch.stack([model.discriminator(pictures, torch.full((3,), c)) for c in range(4)]).argmax(0)
+    assert [int(f.label) for f in found if f.label is not None] == labels.tolist()
+    assert model.encoder is not None
+    assert torch.allclose(torch.cat([f.latent for f in found]), model.encoder.encode(pictures, labels), atol=1e-5)
+    bare = project_pictures(dataclasses.replace(model, encoder=None), pictures, "lion", preset="fast")
+    assert all(bool((f.latent == 0).all()) and f.loss.isfinite().all() for f in bare)
+
+
+def test_no_steps_still_try_classes_unless_fast(model: Model, pictures: Tensor) -> None:
+    found = project_pictures(model, pictures, steps=0)
+    assert [int(f.label) for f in found if f.label is not None] == choose_classes(model, pictures).tolist()
+    assert all(f.loss.isnan().all() for f in found)
+
+
+def test_networks_are_copied_once(model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    project_pictures(model, pictures, steps=1)
+    monkeypatch.setattr("models.projection_step.copy.deepcopy", pytest.fail)
+    monkeypatch.setattr("models.discriminators.deepcopy", pytest.fail)
+    project_pictures(model, pictures, steps=1)
+    project_pictures(model, pictures, preset="fast")
+
+
+def test_classifier_looks_once_and_trials_decide(
+    feature_model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    assert feature_model.projected is not None
+    forward = type(feature_model.projected.network).forward
+
+    def counted(self: Any, x: Tensor) -> Any:
+        seen.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(type(feature_model.projected.network), "forward", counted)
+    labels = choose_classes(feature_model, pictures)
+    assert seen == [1, 1, 1]  # each picture for itself
+
+    def score(x: Tensor) -> Tensor:
+        assert feature_model.projected is not None
+        return feature_model.projected.classify(feature_model.projected.project(x)).detach()
+
+    networks = (feature_model.generator, feature_model.discriminator)
+    ranked = choose_class(*networks, pictures, score=score, shortlist=3, encoder=feature_model.encoder)  # type: ignore[arg-type]
+    assert labels.tolist() == [r[0].label for r in ranked]
+
+
+def test_zeta_at_the_rate_of_the_file(zeta_model: Model, pictures: Tensor, calls: list[dict[str, Any]]) -> None:
+    assert zeta_model.projection_learning_rate == LEARNING_RATE
+    found = project_pictures(zeta_model, pictures, "lion", steps=1)
+    project_pictures(zeta_model, pictures, "lion", steps=1, learning_rate=0.5)
+    plain = project_pictures(zeta_model, pictures, "lion", steps=1, space="z")
+    silent = dataclasses.replace(zeta_model, projection_learning_rate=None)
+    project_pictures(silent, pictures, "lion", steps=1)
+    used = [(c["space"], c.get("learning_rate"), c.get("max_norm")) for c in calls]
+    assert used == [("zeta", LEARNING_RATE, None), ("zeta", 0.5, None), ("z", None, None), ("zeta", None, None)]
+    assert found[0].zeta is not None
+    assert plain[0].zeta is None
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, "fast", True, [0.1]])
+def test_bad_rate_in_the_file(rate: object, tmp_path: Path) -> None:
+    file = write_tiny_model(tmp_path, auxiliary=True).with_name("tiny.auxiliary.safetensors")
+    save_network(file, AuxiliaryNetworks(LATENTS, 40, 20, 20), "auxiliary", {"learning_rate": rate})
+    with pytest.raises(PhotograftError, match="learning_rate"):
+        load_model(str(file.with_name("tiny")))
+
+
+def test_codes_of_a_feature_encoder_stay_in_the_ball(feature_model: Model, zeta_model: Model, pictures: Tensor) -> None:
+    bounded = dataclasses.replace(feature_model, auxiliary=zeta_model.auxiliary, projection_learning_rate=50.0)
+    radius = pytest.approx(BALL * LATENTS**0.5)
+    assert projection_options(bounded)["max_norm"] == projection_options(feature_model)["max_norm"] == radius
+    assert projection_options(bounded, max_norm=1.0)["max_norm"] == 1.0
+    assert projection_options(bounded)["learning_rate"] == 50.0
+    assert projection_options(bounded, space="z")["learning_rate"] == 0.3
+    found = project_pictures(bounded, pictures, "lion", steps=3, keep="last")
+    norms = torch.cat([f.latent for f in found]).norm(dim=1)
+    assert norms.max() == radius
+
+
+def test_unknown_preset(model: Model, pictures: Tensor) -> None:
+    with pytest.raises(PhotograftError, match="unknown preset 'bst': did you mean best"):
+        project_pictures(model, pictures, "lion", preset="bst")
