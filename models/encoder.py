@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Configurable, check_labels
-from models.batch_norm import BatchNorm1d
-from models.features import MobileNetV2, create_features
 from models.generators.sngan import ConditionalBatchNorm2d
+from models.layers.batch_norm import BatchNorm1d
+from models.layers.resampling import resize
+from models.perception.features import MobileNetV2, create_features
 from models.registry import encoders
-from models.resampling import resize
 from models.schema import BottomWidth, Classes, Dim, Name, Seen, Share, Width, Widths
 
 
@@ -121,7 +121,7 @@ class FeatureEncoder(Encoder):
         width: channels of the small convolutions.
         hidden: width of the MLP.
         noise: s, the share of noise in a training code, in (0, 1).
-        features: feature network, a MobileNet v2 (see `models.features`).
+        features: feature network, a MobileNet v2 (see `models.perception.features`).
     """
 
     frozen_parts = ("network",)

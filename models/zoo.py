@@ -12,11 +12,12 @@ from typing import Any
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
-from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
+from models.discriminators.projected import ProjectedDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import Encoder
 from models.errors import PhotograftError
-from models.features import WEIGHTS
 from models.files import NetworkFile, load_network, sha256
+from models.perception.features import WEIGHTS
 from models.registry import suggest
 from models.schema import PathText, check, short
 

@@ -262,7 +262,7 @@ def test_checkout_is_clean(check: Callable[[Path], list[str]], root: Path) -> No
 def plant(root: Path, files: dict[str, str]) -> Path:
     """A small project without violations, then `files` (path -> content) over it."""
     clean = {
-        "train/gan.py": "import pytorch_lightning\nimport models.base\nfrom data import folders",
+        "train/gan/module.py": "import pytorch_lightning\nimport models.base\nfrom data import folders",
         "train/export.py": "import torch\n\n\ndef read(path):\n    return torch.load(path, weights_only=True)",
         "infer/editor.py": "from models.base import Generator\nfrom data import folders\nfrom . import photo",
         "infer/photo.py": "import numpy as np\n\nx = np.load('a')",
@@ -287,9 +287,9 @@ def test_small_clean_tree_has_no_violation(check: Callable[[Path], list[str]], t
 
 D = '"""Doc."""\n'
 PLANTED = [
-    (wrong_directions, "infer/a.py", "from train.gan import GAN"),
+    (wrong_directions, "infer/a.py", "from train.gan.module import GAN"),
     (wrong_directions, "infer/a.py", "def f():\n    import train"),
-    (wrong_directions, "infer/a.py", "import importlib\nimportlib.import_module('train.gan')"),
+    (wrong_directions, "infer/a.py", "import importlib\nimportlib.import_module('train.gan.module')"),
     (wrong_directions, "train/a.py", "import infer.projection"),
     (wrong_directions, "models/a.py", "from infer import photo"),
     (wrong_directions, "models/a.py", "from data import folders"),
@@ -315,7 +315,7 @@ PLANTED = [
     (foreign_formats, "models/checkpoints/a.py", "import torch as t\nt.load('x', weights_only=False)"),
     (foreign_formats, "data/a.py", "import numpy as np\nnp.load('x', allow_pickle=True)"),
     (foreign_formats, "models/zoo.py", "import tensorflow as tf"),
-    (foreign_formats, "train/a.py", "from train.gan import GAN\nGAN.load_from_checkpoint('x')"),
+    (foreign_formats, "train/a.py", "from train.gan.module import GAN\nGAN.load_from_checkpoint('x')"),
     (foreign_files, "models/weights/generator.pth", ""),
     (missing_docstrings, "infer/a.py", "x = 1"),
     (machine_traces, "README.md", "see /" + "work/photos"),

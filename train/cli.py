@@ -24,7 +24,7 @@ from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.terminal import orderly, reader_gone, robust_streams, visible
 from train.checkpoint import Resumable, read_resumable
-from train.projection import ProjectionTraining
+from train.projection.base import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
     "generator": "what E, or A and B, are trained for: name of a model, or path of a .generator.safetensors",
@@ -211,7 +211,7 @@ def run_export(args: list[str]) -> None:
 
 def run_outline(args: list[str]) -> None:
     """`train.py outline MODEL --data FOLDER`."""
-    from train.outline import teach_outline
+    from train.perception.outline import teach_outline
 
     parser = argparse.ArgumentParser(prog="train.py outline", description=teach_outline.__doc__.split("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("model", help="name of a model, or path of its .generator.safetensors")

@@ -16,7 +16,7 @@ from models.registry import KINDS
 from models.schema import bounded, short
 from models.writing import Writer, write_files
 from train.checkpoint import Checkpoint, Described, read_checkpoint
-from train.codes import widen
+from train.gan.codes import widen
 from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
 
@@ -42,7 +42,7 @@ def export(
         average: the exponential moving average of generator and encoder, rather than the last step's weights.
         standing: batches of 64 samples from which the averaged generator's batch norm is measured anew (see
             `train.standing`); 0 keeps the running statistics of training.
-        spread: factor on the reach of the prior, see `train.codes.widen`; for a checkpoint of a GAN.
+        spread: factor on the reach of the prior, see `train.gan.codes.widen`; for a checkpoint of a GAN.
         half: store float16 (half the size; read as float32).
         learning_rate: of projection with these A and B, which the editor reads from their file; None: the training's
             `projection_rate`.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.catalog.activations import resize_maps
-from models.segmentation import Segmenter
+from models.perception.segmentation import Segmenter
 
 BACKGROUND = 0.5  # share of animal in a cluster below which it is called background
 SYMMETRIC = 0.6  # correlation of a map with another one's mirror image that makes them a pair
@@ -63,7 +63,7 @@ def animal_shares(maps: Tensor, pictures: list[NDArray[np.uint8]], segment: Segm
     Args:
         maps: [N,K,H,W] of N samples.
         pictures: the samples, uint8 [R,R,3] each.
-        segment: see `models.segmentation`.
+        segment: see `models.perception.segmentation`.
     """
     found = np.stack([segment(picture) for picture in pictures])  # [N,R,R]
     small = resize_maps(torch.from_numpy(found)[:, None], maps.shape[-1])[:, 0].to(maps)

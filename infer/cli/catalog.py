@@ -28,8 +28,8 @@ from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, 
 from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.pictures.convert import png
 from models.errors import PhotograftError
+from models.perception.segmentation import create_segmenter
 from models.samples import Samples, draw
-from models.segmentation import create_segmenter
 from models.writing import Writer, file_name
 from models.zoo import DEFAULT, Model, load_model
 

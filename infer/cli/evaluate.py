@@ -27,8 +27,8 @@ from infer.evaluate.transfers_report import distance_rows, level_rows, write_tra
 from infer.evaluate.translation import REAL, SETTLING, evaluate_translation
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 from models.errors import PhotograftError
+from models.prepared import prepare_once
 from models.processor import computes_bfloat16
-from models.projection_step import prepare_once
 from models.schema import short
 from models.zoo import DEFAULT, Model, load_model, with_encoder
 

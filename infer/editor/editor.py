@@ -41,7 +41,7 @@ from infer.projection.presets import DEFAULT_PRESET, get_preset
 from infer.projection.search import Projection
 from models.base import StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
-from models.resampling import resize_pixels
+from models.layers.resampling import resize_pixels
 from models.schema import Index, Settling, Steps, Whole, bounded, short
 
 _FOUND = {

@@ -20,7 +20,7 @@ from infer.photo.write import photo_writer
 from infer.pictures.convert import png, to_pixels
 from infer.pictures.sheet import sheet
 from models.errors import PhotograftError
-from models.resampling import resize_pixels
+from models.layers.resampling import resize_pixels
 from models.writing import Writer, file_name, text
 
 DELTA = ".delta.safetensors"

@@ -19,9 +19,9 @@ from infer.projection.delta import Delta
 from infer.projection.search import Projection
 from models.base import Generator
 from models.errors import PhotograftError
-from models.resampling import resize_pixels
+from models.layers.resampling import resize_pixels
+from models.perception.segmentation import Segmenter, create_segmenter
 from models.samples import Samples
-from models.segmentation import Segmenter, create_segmenter
 from models.terminal import Say
 from models.zoo import DEFAULT, Model, load_model
 
@@ -54,9 +54,9 @@ class Session:
 
     Args:
         model: a generator with what belongs to it.
-        segmenter: finds the animal: a name of `models.segmentation.SEGMENTERS` or any function with the signature of
-            `Segmenter`. It is called only where a mask is "auto" or no head is found, and is shown large photos reduced
-            to `masks.FINEST` px on the shorter side.
+        segmenter: finds the animal: a name of `models.perception.segmentation.SEGMENTERS` or any function with the
+            signature of `Segmenter`. It is called only where a mask is "auto" or no head is found, and is shown large
+            photos reduced to `masks.FINEST` px on the shorter side.
         say: is told in words what was found, for a person to read.
 
     Attributes:

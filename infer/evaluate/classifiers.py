@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from infer.evaluate.judging import BATCH, Hits, share
 from infer.progress import Progress
 from models.errors import PhotograftError
-from models.features import with_classifier
-from models.judges import resize_bicubic
+from models.perception.features import with_classifier
+from models.perception.judges import resize_bicubic
 from models.reading import read_yaml
 from models.zoo import Model
 

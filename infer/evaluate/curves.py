@@ -19,7 +19,7 @@ from infer.evaluate.kept import Kept, digest, digests
 from infer.progress import Progress, untold
 from infer.projection.search import project
 from models.errors import PhotograftError
-from models.projection_step import prepare_once
+from models.prepared import prepare_once
 from models.zoo import Model
 
 FORMAT = 1  # of the kept curves

@@ -16,8 +16,8 @@ from infer.evaluate.classifiers import Classifier
 from infer.evaluate.judging import BATCH, Hits, Probe, judge_features, real_pictures
 from infer.evaluate.manifold import Manifold, manifold
 from infer.progress import Progress, untold
-from models.judges import FLATTERING, JUDGES, frechet, resize_bicubic, to_uint8
-from models.projection_step import prepare_once
+from models.perception.judges import FLATTERING, JUDGES, frechet, resize_bicubic, to_uint8
+from models.prepared import prepare_once
 from models.zoo import Model
 
 SMALL = 64  # pixels, of the distance that does not look at fine detail

@@ -20,8 +20,8 @@ from infer.evaluate.translation import References, Translator
 from infer.progress import Progress, untold
 from models.errors import PhotograftError
 from models.files import read_header
-from models.judges import frechet
-from models.segmentation import create_segmenter
+from models.perception.judges import frechet
+from models.perception.segmentation import create_segmenter
 from models.writing import file_name
 from models.zoo import Model, load_model, model_files, model_stem
 

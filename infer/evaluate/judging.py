@@ -12,7 +12,7 @@ from data.sampling import ClassBalancedSampler
 from data.sources import open_splits
 from infer.progress import Progress
 from models.errors import PhotograftError
-from models.projection_step import prepare_once
+from models.prepared import prepare_once
 from models.zoo import Model
 
 BATCH = 64

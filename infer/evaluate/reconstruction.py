@@ -1,8 +1,8 @@
 """How near reconstructions of validation photos are to the photos, judged by what no training here optimised.
 
-The judge is SqueezeNet (`models.judges.SqueezeNetFeatures`, 512 per picture): 1 - cosine between the features of a
-photo and of its reconstruction, and the Fréchet distance between those of all reconstructions and of all photos. Beside
-it stand the pixels, and the loss of projection, which encoders and projection are made to lower.
+The judge is SqueezeNet (`models.perception.judges.SqueezeNetFeatures`, 512 per picture): 1 - cosine between the
+features of a photo and of its reconstruction, and the Fréchet distance between those of all reconstructions and of all
+photos. Beside it stand the pixels, and the loss of projection, which encoders and projection are made to lower.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +25,9 @@ from infer.progress import Progress, untold
 from infer.projection.model import check_projects, project_pictures
 from models.base import StyleGenerator
 from models.errors import PhotograftError
-from models.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.losses import feature_distance, pixel_distance, psi
-from models.projection_step import prepare_once
+from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
+from models.prepared import prepare_once
 from models.zoo import Model
 
 BATCH = 32

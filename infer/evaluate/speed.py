@@ -19,11 +19,13 @@ from infer.edits.query_transfer import Query
 from infer.projection.model import project_pictures
 from infer.projection.presets import PRESETS
 from models.auxiliary import AuxiliaryNetworks
-from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
+from models.discriminators.sn_projection import SN_LAYOUTS, SNProjectionDiscriminator
 from models.generators import stylegan2
 from models.generators.sngan import SNGANGenerator, layout
 from models.generators.stylegan2 import StyleGAN2Generator
-from models.projection_step import Adam, Objective, prepare
+from models.prepared import prepare
+from models.projection.adam import Adam
+from models.projection.objective import Objective
 from models.samples import Samples
 from models.zoo import DEFAULT, Model, is_installed, load_model
 

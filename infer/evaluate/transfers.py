@@ -25,7 +25,7 @@ from infer.evaluate.locality import (
 )
 from infer.progress import Progress, untold
 from models.errors import PhotograftError
-from models.judges import SqueezeNetFeatures, frechet, to_uint8
+from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import Model
 
 FORMAT = 2  # of what is kept

@@ -26,10 +26,10 @@ from infer.projection.model import check_projects
 from infer.projection.presets import PRESETS
 from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted, settle, settles
 from models.errors import PhotograftError
-from models.judges import JUDGES, frechet, to_uint8
-from models.outline import OUTLINE, segment
-from models.projection_step import prepare_once
-from models.segmentation import Segmenter, create_segmenter
+from models.perception.judges import JUDGES, frechet, to_uint8
+from models.perception.outline import OUTLINE, segment
+from models.perception.segmentation import Segmenter, create_segmenter
+from models.prepared import prepare_once
 from models.zoo import Model
 
 Show = Callable[[Tensor], Tensor]

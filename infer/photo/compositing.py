@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from models.errors import PhotograftError
-from models.resampling import resize_pixels
+from models.layers.resampling import resize_pixels
 
 Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
 Float = NDArray[np.floating[Any]]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from infer.photo.box import MIN_SIDE, Box
 from models.errors import PhotograftError
-from models.locator import HeadLocator, load_locator
-from models.segmentation import Segmenter, create_segmenter
+from models.perception.locator import HeadLocator, load_locator
+from models.perception.segmentation import Segmenter, create_segmenter
 
 # A head's box, ears included for cats and in part for dogs, is grown to a training crop and moved down a little.
 _HEAD_GROWTH, _HEAD_DROP = 1.2, 0.02

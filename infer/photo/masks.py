@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from infer.photo.box import Box
 from models.errors import PhotograftError
-from models.resampling import resize_pixels
-from models.segmentation import Segmenter
+from models.layers.resampling import resize_pixels
+from models.perception.segmentation import Segmenter
 
 Mask = NDArray[np.float32]
 

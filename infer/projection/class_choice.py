@@ -8,10 +8,11 @@ from torch import Tensor
 
 from infer.projection.search import project
 from models.base import Generator
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import Encoder
 from models.errors import PhotograftError
-from models.projection_step import FeatureExtractor, prepare
+from models.prepared import prepare
+from models.projection.objective import FeatureExtractor
 
 ScoreFunction = Callable[[Tensor], Tensor]
 """Pictures [N,3,R,R] -> [N,num_classes], the more the better."""
@@ -98,7 +99,7 @@ def class_scores(discriminator: object) -> ScoreFunction | None:
     """A projection discriminator's scores of a picture under all classes, from one pass; None if it has no classes.
 
     Args:
-        discriminator: prepared for inference (see `models.projection_step.prepare`).
+        discriminator: prepared for inference (see `models.prepared.prepare`).
     """
     if not isinstance(discriminator, SNProjectionDiscriminator) or discriminator.embedding is None:
         return None

@@ -16,7 +16,8 @@ from infer.projection.tuning import STEPS, tune
 from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
-from models.projection_step import FeatureExtractor, prepare_once
+from models.prepared import prepare_once
+from models.projection.objective import FeatureExtractor
 from models.schema import Flag, Steps, check, short
 from models.zoo import Model
 

@@ -4,7 +4,7 @@
 
 by Adam on z, or on zeta with z = B(zeta) and zeta0 = A(E(x)) (Eq. 5). Psi are the discriminator's normalised final
 features. (The original code minimises -cos and adds the pixel term; the gradients are the same.) Of a style generator
-w or w+ can be searched instead, with its noise maps: see `models.spaces.WSpace`.
+w or w+ can be searched instead, with its noise maps: see `models.projection.spaces.WSpace`.
 
 Every picture has losses, Adam moments and a stopping time of its own, so a batch gives what one by one gives, but for
 rounding: convolutions add in another order for another number of rows, and ReLUs and Adam's first steps, which look at
@@ -26,9 +26,11 @@ from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
-from models.projection_step import Adam, FeatureExtractor, Losses, Objective, prepare
+from models.prepared import prepare
+from models.projection.adam import Adam
+from models.projection.objective import FeatureExtractor, Losses, Objective
+from models.projection.spaces import WSpace, ZetaSpace
 from models.schema import Count, Flag, Floating, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
-from models.spaces import WSpace, ZetaSpace
 
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}

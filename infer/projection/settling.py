@@ -3,7 +3,7 @@
 Projection finds one latent for all classes, and each class draws its heads where its heads usually are. So an edit may
 move its latent a little: towards the photo's outline in what the edit shows, without losing the class asked for. The
 outline wanted is the segmentation's of the photo; the one shown is read by the projected discriminator's small layers
-(`models.outline`), and the class by its classifier.
+(`models.perception.outline`), and the class by its classifier.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from infer.edits.scbn import Region, region_weights
 from models.errors import PhotograftError, UnsupportedEdit
-from models.outline import shrunk, soft_iou
-from models.projection_step import Adam, prepare_once
+from models.perception.outline import shrunk, soft_iou
+from models.prepared import prepare_once
+from models.projection.adam import Adam
 from models.schema import Positive, Steps, Weight, bounded
 from models.zoo import Model
 

@@ -9,9 +9,9 @@ from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator, StyleGenerator
 from models.encoder import Encoder
 from models.errors import PhotograftError, UnsupportedEdit
-from models.projection_step import prepare
+from models.prepared import prepare
+from models.projection.spaces import Space, WSpace, ZetaSpace, ZSpace
 from models.schema import Positive, check, short
-from models.spaces import Space, WSpace, ZetaSpace, ZSpace
 
 W_SPACES = ("w", "w+")
 SPACES = ("z", "zeta", *W_SPACES)

@@ -14,7 +14,8 @@ from infer.progress import Progress
 from infer.projection.delta import Delta
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
-from models.projection_step import FeatureExtractor, Objective, prepare
+from models.prepared import prepare
+from models.projection.objective import FeatureExtractor, Objective
 from models.schema import Positive, Seed, Steps, Weight, Width, bounded
 
 STEPS = 100  # where a preset does not say

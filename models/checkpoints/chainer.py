@@ -23,7 +23,7 @@ from models.base import Configurable
 from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.arrays import some
 from models.checkpoints.contents import read_content
-from models.discriminators import SN_LAYOUTS, SNProjectionDiscriminator
+from models.discriminators.sn_projection import SN_LAYOUTS, SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import load_state

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from models.checkpoints.arrays import RESOLUTIONS, Arrays, N, fitted
+from models.discriminators.stylegan2 import StyleGAN2Discriminator
 from models.errors import PhotograftError
 from models.generators.stylegan2 import BASE, TAPS, StyleGAN2Generator
-from models.stylegan2_discriminator import StyleGAN2Discriminator
 
 MAPPING_RATE = 0.01
 GROUP_SIZE = 4

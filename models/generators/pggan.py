@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
 from models.errors import PhotograftError
+from models.layers.resampling import upsampled_conv
 from models.registry import register_generator
-from models.resampling import upsampled_conv
 from models.schema import Dim, Share, Widths
 
 SLOPE = 0.2

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
-from models.batch_norm import BatchNorm2d, batch_norm
+from models.layers.batch_norm import BatchNorm2d, batch_norm
+from models.layers.resampling import upsampled_conv
 from models.registry import register_generator
-from models.resampling import upsampled_conv
 from models.schema import BottomWidth, Classes, Dim, Widths
 
 NORM_EPS = 2e-5  # of the original (Chainer's default)

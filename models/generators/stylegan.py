@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Layer, Modulation, StyleGenerator, Tap, check_labels
+from models.layers.resampling import blur, upsampled_conv
 from models.registry import register_generator
-from models.resampling import blur, upsampled_conv
 from models.schema import Classes, Dim, Flag, Layers, Positive, Widths
 
 SLOPE = 0.2

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Layer, Modulation, StyleGenerator, Tap
-from models.equalized import EqualConv2d, EqualLinear, Mapping, activate, clamped
 from models.errors import PhotograftError
-from models.fir import Fir
+from models.layers.equalized import EqualConv2d, EqualLinear, Mapping, activate, clamped
+from models.layers.fir import Fir
 from models.registry import register_generator
 from models.schema import Architecture, Classes, Dim, Layers, Positive, Taps, Width, Widths
 

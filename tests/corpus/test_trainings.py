@@ -32,7 +32,7 @@ W, LAST = "ema.generator.linear.weight", "generator.linear.weight"
 def train(folder: Path, *, steps: int = 2, resume: object = None, seed: int = 0, **model: Any) -> int:
     """`train.py fit` of a tiny GAN on `folder/data` into `folder/run`; returns the exit code."""
     network = {"family": "sngan", "config": {"channels": CHANNELS, "latent_dim": LATENTS}}
-    adversary = {"class_path": "train.adversaries.SNProjectionAdversary"}
+    adversary = {"class_path": "train.gan.adversaries.SNProjectionAdversary"}
     adversary["init_args"] = {"layout": "snresnet_small", "ch": 2}  # type: ignore[assignment]
     data = {"root": str(folder / "data"), "resolution": SIDE, "batch_size": 4, "num_workers": 0, "cache": "memory"}
     config = {

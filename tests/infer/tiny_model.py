@@ -6,7 +6,7 @@ import torch
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Configurable
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.files import save_network
 from models.generators.sngan import ConditionalBatchNorm2d, SNGANGenerator

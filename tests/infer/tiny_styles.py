@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.base import StyleGenerator
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.files import save_network
 from models.generators.stylegan import StyleGANGenerator

@@ -12,7 +12,7 @@ import torch
 from models.auxiliary import AuxiliaryNetworks
 from models.checkpoints.chainer import read_snapshot
 from models.checkpoints.formats import convert, describe
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import load_network

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.discriminators import SNProjectionDiscriminator, SpectralNorm
+from models.discriminators.sn_projection import SNProjectionDiscriminator
+from models.layers.spectral_norm import SpectralNorm
 from models.losses import feature_distance, pixel_distance, psi
 from tests.collage_fixtures import DISCRIMINATOR, Fixture, names, network
 

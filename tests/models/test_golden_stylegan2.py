@@ -21,9 +21,9 @@ from models.checkpoints import nvidia, rosinality_stylegan2
 from models.checkpoints.formats import convert
 from models.checkpoints.pickles import read_pickle
 from models.checkpoints.stylegan2 import build_discriminator, build_generator
+from models.discriminators.stylegan2 import StyleGAN2Discriminator
 from models.files import load_network
 from models.generators.stylegan2 import StyleGAN2Generator
-from models.stylegan2_discriminator import StyleGAN2Discriminator
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 ATOL = 1e-4  # of images and activations, which reach +-13; they agree to 1e-5

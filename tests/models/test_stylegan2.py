@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from models.base import Modulation
 from models.checkpoints.formats import convert
 from models.checkpoints.stylegan2 import DISCRIMINATOR, GENERATOR, _foreign
+from models.discriminators.stylegan2 import StyleGAN2Discriminator
 from models.errors import PhotograftError
 from models.files import load_network
-from models.fir import Fir
 from models.generators.stylegan2 import ModulatedConv, StyleGAN2Generator
-from models.stylegan2_discriminator import StyleGAN2Discriminator
+from models.layers.fir import Fir
 
 TINY: dict[str, Any] = {"channels": (6, 4, 5), "latent_dim": 6, "mapping": (5, 7)}
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.checkpoints.stylegan2 import DISCRIMINATOR, GENERATOR, _foreign, build_discriminator, build_generator
+from models.discriminators.stylegan2 import StyleGAN2Discriminator
 from models.generators.stylegan2 import StyleGAN2Generator
-from models.stylegan2_discriminator import StyleGAN2Discriminator
 
 CHANNELS, SIZES, RATE, CLAMP, GROUP = (6, 5, 4), (4, 8, 16), 0.1, 1.0, 2
 Weights = Mapping[str, Tensor]

@@ -16,7 +16,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from models.batch_norm import BatchNorm2d
+from models.layers.batch_norm import BatchNorm2d
 from tests.train.tiny import (
     ENCODERS,
     Training,
@@ -28,8 +28,8 @@ from tests.train.tiny import (
     write_tars,
 )
 from train.callbacks import FrechetDistance, SampleGrid, Throughput
-from train.encoder import EncoderTraining
-from train.projection import ProjectionTraining
+from train.projection.base import ProjectionTraining
+from train.projection.encoder import EncoderTraining
 
 BATCH, STEPS = 8, 4  # BATCH: of all processes together
 UNEVEN = {"train-0": 3, "train-1": 20, "val-0": 5}  # pictures of the shards

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger
 from models.errors import PhotograftError
 from tests.train.tiny import fit, read, write_folders
 from train.callbacks import FrechetDistance, SampleGrid, run_folder
-from train.gan import GAN
+from train.gan.module import GAN
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training"),

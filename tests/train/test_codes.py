@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
-from train.codes import correlation_penalty, whiten, widen
+from train.gan.codes import correlation_penalty, whiten, widen
 
 SIDE = 32
 

@@ -11,8 +11,8 @@ import yaml
 
 from tests.train.tiny import ENCODERS, SIDE, read, write_folders, write_model, write_scenes, write_shards
 from train.cli import main, run
-from train.gan import GAN
-from train.projection import ProjectionTraining
+from train.gan.module import GAN
+from train.projection.base import ProjectionTraining
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
 SNIPPETS = {"ddp.yaml", "logger_wandb.yaml"}  # to be added to another config

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.batch_norm import BatchNorm1d, BatchNorm2d, batch_norm
+from models.layers.batch_norm import BatchNorm1d, BatchNorm2d, batch_norm
 from tests.train import ranks
 from tests.train.tiny import read
 
@@ -155,7 +155,7 @@ def test_command_starts_its_processes(tmp_path: Path, root: Path) -> None:
         "data.resolution": 32,
         "data.batch_size": 2,
         "data.num_workers": 0,
-        "model": "train.auxiliary.AuxiliaryTraining",
+        "model": "train.projection.auxiliary.AuxiliaryTraining",
         "model.generator": ranks.model_file(tmp_path),
         "model.zeta_dim": 24,
         "trainer.accelerator": "cpu",

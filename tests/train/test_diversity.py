@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from models.discriminators import Projected
-from train.diversity import descriptors, scatter_within_classes, shortfall
+from models.discriminators.projected import Projected
+from train.gan.diversity import descriptors, scatter_within_classes, shortfall
 
 
 def test_scatter_is_the_variance_within_classes() -> None:

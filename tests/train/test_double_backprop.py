@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from models.auxiliary import AuxiliaryNetworks
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.generators.sngan import ConditionalBatchNorm2d, SNGANGenerator
-from models.projection_step import Objective, prepare
-from train.auxiliary import unroll
+from models.prepared import prepare
+from models.projection.objective import Objective
+from train.projection.auxiliary import unroll
 
 WEIGHTS, STEP = (20.0, 2.0, 1.0), 1e-6
 

@@ -16,7 +16,7 @@ from tests.refusals import snapshot
 from tests.train.tiny import fit, gan, read, write_shards
 from train.cli import run_export
 from train.export import export
-from train.gan import GAN
+from train.gan.module import GAN
 from train.standing import measure_statistics
 from train.tables import folded
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.auxiliary import AuxiliaryNetworks
-from models.projection_step import Losses, Objective
+from models.projection.objective import Losses, Objective
 from tests.collage_fixtures import (
     DISCRIMINATOR,
     IMAGE,
@@ -26,7 +26,7 @@ from tests.collage_fixtures import (
     worst,
 )
 from tests.train.golden import GivenData, fit_once, gradients, links, use_original_epsilon, write_model
-from train.auxiliary import AuxiliaryTraining
+from train.projection.auxiliary import AuxiliaryTraining
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training"),

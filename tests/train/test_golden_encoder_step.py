@@ -10,8 +10,8 @@ from torch import Tensor
 from models.encoder import ResNetEncoder
 from tests.collage_fixtures import DISCRIMINATOR, LATENT, Fixture, network, snapshot_path, worst
 from tests.train.golden import GivenData, fit_once, gradients, links, settle, use_original_epsilon, write_model
-from train.encoder import EncoderTraining
 from train.networks import Network
+from train.projection.encoder import EncoderTraining
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training"),

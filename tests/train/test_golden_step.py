@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from models.base import Configurable
 from tests.collage_fixtures import IMAGE, Fixture, network, worst
 from tests.train.golden import GivenData, fit_once, gradients, links, settle
-from train.adversaries import SNProjectionAdversary
-from train.gan import GAN
+from train.gan.adversaries import SNProjectionAdversary
+from train.gan.module import GAN
+from train.gan.sources import Codes, Fakes
 from train.networks import Network
-from train.sources import Codes, Fakes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training")
 

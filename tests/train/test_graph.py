@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.errors import PhotograftError
 from tests.train.tiny import CHANNELS, CLASSES, LATENTS, adversaries, fit, gan, read, write_shards
-from train.gan import GAN
-from train.graph import StepGraphs, set_recordable
+from train.gan.graph import StepGraphs, set_recordable
+from train.gan.module import GAN
 from train.networks import Network
 
 FAMILIES: dict[str, dict[str, Any]] = {

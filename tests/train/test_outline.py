@@ -7,12 +7,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.discriminators import ProjectedDiscriminator
+from models.discriminators.projected import ProjectedDiscriminator
 from models.errors import PhotograftError
 from models.files import load_network, save_network
 from tests.train.tiny import CLASSES, SIDE, write_model, write_shards
 from train import cli
-from train.outline import teach_outline
+from train.perception.outline import teach_outline
 
 
 def bright(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("train.outline.create_segmenter", lambda: bright)
+    monkeypatch.setattr("train.perception.outline.create_segmenter", lambda: bright)
     path = write_model(tmp_path / "model")
     network = ProjectedDiscriminator(len(CLASSES), SIDE, mixed_channels=8, head_channels=4)
     network.calibrate(torch.rand(20, 3, SIDE, SIDE) * 2 - 1)

@@ -17,10 +17,10 @@ from models.generators.sngan import SNGANGenerator
 from models.generators.stylegan2 import StyleGAN2Generator
 from models.losses import hinge_discriminator
 from tests.train.tiny import MIXED, SIDE, adversaries, fit, gan, write_folders
-from train.adversaries import ProjectedAdversary, SNProjectionAdversary
-from train.augment import LEAST_ZOOM, MOST_ZOOM, PARTS, Augmentation
+from train.gan.adversaries import ProjectedAdversary, SNProjectionAdversary
+from train.gan.augment import LEAST_ZOOM, MOST_ZOOM, PARTS, Augmentation
+from train.gan.sources import SOURCES, Codes, Stage
 from train.networks import Network, build_generator
-from train.sources import SOURCES, Codes, Stage
 from train.tables import GroupedTable, add_group_tables, folded, table_parameters
 
 pytestmark = [
@@ -321,7 +321,7 @@ def test_terms_reach_what_they_are_for(
     folders: Path, tmp_path: Path, weight: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gradient of one step differs with and without the term, the batch and its codes being the same."""
-    monkeypatch.setattr("train.terms.create_segmenter", lambda **options: brightness)
+    monkeypatch.setattr("train.gan.terms.create_segmenter", lambda **options: brightness)
 
     def after(value: float) -> dict[str, Tensor]:
         module = gan(stages=[Stage(sources=MIXED)], **{"diversity_weight": 1e-9, weight: value})

@@ -16,7 +16,7 @@ from data import images_to_float
 from data.sources import open_pictures
 from models.errors import PhotograftError
 from models.files import read_header, sha256
-from models.projection_step import Objective
+from models.projection.objective import Objective
 from models.zoo import Model, load_model
 from tests.train.tiny import (
     CLASSES,
@@ -30,13 +30,13 @@ from tests.train.tiny import (
     write_model,
     write_shards,
 )
-from train.auxiliary import AuxiliaryTraining
 from train.callbacks import FrechetDistance, ReconstructionGrid, SampleGrid
 from train.callbacks.run import some_photos
-from train.classes import generator_labels
 from train.cli import run_export
 from train.export import export
-from train.projection import ProjectionTraining
+from train.projection.auxiliary import AuxiliaryTraining
+from train.projection.base import ProjectionTraining
+from train.projection.classes import generator_labels
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training"),
@@ -98,7 +98,7 @@ def test_looking_changes_nothing(kind: str, changes: dict[str, Any], model: Path
 def test_half_precision_only_where_the_processor_has_it(
     native: bool, expected: torch.dtype, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.projection.computes_bfloat16", lambda: native)
+    monkeypatch.setattr("train.projection.base.computes_bfloat16", lambda: native)
     frozen = MAKE["encoder"](model, half_precision=True).frozen
     assert {p.dtype for p in (*frozen.generator.parameters(), *frozen.discriminator.parameters())} == {expected}
 

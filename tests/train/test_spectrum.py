@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from train.spectrum import log_spectrum, spectral_distance
+from train.gan.spectrum import log_spectrum, spectral_distance
 
 SIDE = 64
 

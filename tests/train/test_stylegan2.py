@@ -11,14 +11,14 @@ from models.errors import PhotograftError
 from models.generators.stylegan2 import StyleGAN2Generator
 from models.zoo import load_model
 from tests.train.tiny import SIDE, adversaries, fit, gan, read, write_shards
-from train.adversaries import StyleGAN2Adversary
-from train.augment import Augmentation
 from train.export import export
-from train.gan import GAN
+from train.gan.adversaries import StyleGAN2Adversary
+from train.gan.augment import Augmentation
+from train.gan.module import GAN
+from train.gan.path_length import PathLength
+from train.gan.sources import Codes
+from train.gan.style_mixing import mix_styles
 from train.networks import Network
-from train.path_length import PathLength
-from train.sources import Codes
-from train.style_mixing import mix_styles
 
 CHANNELS = [8, 8, 4, 4]
 GENERATOR = Network("stylegan2", {"channels": CHANNELS, "latent_dim": 16, "mapping": [12, 12], "mapping_rate": 0.1})

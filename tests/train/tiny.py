@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 
 from data.module import ImageDataModule
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.files import save_network
 from models.generators.sngan import ConditionalBatchNorm2d, SNGANGenerator
-from train.adversaries import Adversary, ProjectedAdversary, SNProjectionAdversary
-from train.auxiliary import AuxiliaryTraining
 from train.callbacks import RandomState, TimedCheckpoint
-from train.encoder import EncoderTraining
-from train.gan import GAN
+from train.gan.adversaries import Adversary, ProjectedAdversary, SNProjectionAdversary
+from train.gan.module import GAN
+from train.gan.sources import Stage
 from train.networks import Network
-from train.sources import Stage
+from train.projection.auxiliary import AuxiliaryTraining
+from train.projection.encoder import EncoderTraining
 
 SIDE, LATENTS, CHANNELS = 32, 16, [8, 8, 8, 4]
 CLASSES = (("ape", "primate"), ("monkey", "primate"), ("bee", "insect"))

@@ -16,13 +16,13 @@ from torch import Tensor
 from data import images_to_float
 from data.module import ImageDataModule
 from models.errors import PhotograftError
-from models.judges import JUDGES, frechet, to_uint8
+from models.perception.judges import JUDGES, frechet, to_uint8
 from models.writing import write_file
 from train.callbacks.grids import generate
 from train.callbacks.run import fixed_photos, images_seen, photo_parts, run_folder
 from train.counters import Counting
-from train.gan import GAN
-from train.projection import ProjectionTraining
+from train.gan.module import GAN
+from train.projection.base import ProjectionTraining
 
 
 class Subject(Protocol):
@@ -108,7 +108,7 @@ class FrechetDistance(pl.Callback):
     Args:
         every: real pictures between two measurements.
         n: pictures on each side; of validation photos at most all.
-        judge: feature network, one of `models.judges.JUDGES`.
+        judge: feature network, one of `models.perception.judges.JUDGES`.
         batch_size: pictures that the judge looks at at a time.
         folder: where to keep the real features, default the run's folder.
 

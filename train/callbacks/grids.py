@@ -15,8 +15,8 @@ from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.writing import write_file
 from train.callbacks.run import images_seen, run_folder, some_photos
-from train.gan import GAN
-from train.projection import ProjectionTraining
+from train.gan.module import GAN
+from train.projection.base import ProjectionTraining
 
 
 class Grid(pl.Callback, ABC):

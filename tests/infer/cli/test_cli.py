@@ -24,7 +24,7 @@ from infer.editor.targets import Target
 from infer.projection.presets import PRESETS
 from models import zoo
 from models.errors import PhotograftError
-from models.segmentation import SEGMENTERS
+from models.perception.segmentation import SEGMENTERS
 from models.zoo import load_model
 from tests.infer.conftest import HEAD, ellipse
 from tests.infer.tiny_model import CLASSES, LAYERS, RESOLUTION, write_tiny_model

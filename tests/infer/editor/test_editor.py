@@ -16,7 +16,7 @@ from infer.photo.box import Box, uncrop
 from infer.photo.masks import automatic, cut, painted, to_paste
 from infer.photo.read import read_photo
 from models.errors import PhotograftError, UnsupportedEdit
-from models.segmentation import create_segmenter
+from models.perception.segmentation import create_segmenter
 from models.zoo import Model, load_model
 from tests.infer.conftest import ellipse
 from tests.infer.tiny_model import CLASSES, LATENTS, RESOLUTION

@@ -11,7 +11,7 @@ from infer.evaluate import generator as judge
 from infer.evaluate.generator_report import write_generator
 from infer.evaluate.judging import Probe
 from models.errors import PhotograftError
-from models.judges import SqueezeNetFeatures, frechet, to_uint8
+from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import load_model
 
 

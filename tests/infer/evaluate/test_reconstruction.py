@@ -19,7 +19,7 @@ from infer.projection.model import project_pictures
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import save_network, sha256
-from models.judges import SqueezeNetFeatures, frechet, to_uint8
+from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import Model, load_model, with_encoder
 from tests.infer.evaluate.conftest import COLOURS
 

@@ -15,9 +15,9 @@ from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted
-from models.discriminators import ProjectedDiscriminator
+from models.discriminators.projected import ProjectedDiscriminator
 from models.errors import PhotograftError
-from models.judges import to_uint8
+from models.perception.judges import to_uint8
 from models.zoo import Model, load_model
 
 

@@ -10,8 +10,8 @@ from skimage import data
 from infer.photo import location
 from infer.photo.box import Box, crop_square
 from infer.photo.location import Located, locate
-from models.locator import Head, HeadLocator
-from models.segmentation import create_segmenter
+from models.perception.locator import Head, HeadLocator
+from models.perception.segmentation import create_segmenter
 
 CAT = data.cat()  # [300,451,3] uint8
 CAT_HEAD = Box(40, 0, 335, 298)

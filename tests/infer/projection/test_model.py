@@ -14,7 +14,8 @@ from infer.projection.model import BALL, choose_classes, project_pictures, proje
 from infer.projection.presets import PRESETS
 from infer.projection.search import Projection, project
 from models.auxiliary import AuxiliaryNetworks
-from models.discriminators import ProjectedDiscriminator, SNProjectionDiscriminator
+from models.discriminators.projected import ProjectedDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.files import save_network
@@ -150,8 +151,8 @@ def test_no_steps_still_try_classes_unless_fast(model: Model, pictures: Tensor) 
 
 def test_networks_are_copied_once(model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     project_pictures(model, pictures, steps=1)
-    monkeypatch.setattr("models.projection_step.copy.deepcopy", pytest.fail)
-    monkeypatch.setattr("models.discriminators.deepcopy", pytest.fail)
+    monkeypatch.setattr("models.projection.objective.copy.deepcopy", pytest.fail)
+    monkeypatch.setattr("models.discriminators.sn_projection.deepcopy", pytest.fail)
     project_pictures(model, pictures, steps=1)
     project_pictures(model, pictures, preset="fast")
 

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from infer.projection.class_choice import choose_class
 from infer.projection.search import HALVING, project
 from models.auxiliary import AuxiliaryNetworks
-from models.discriminators import SNProjectionDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
-from models.projection_step import Adam, Objective, prepare, prepare_once
-from models.spaces import draw_to_ball
+from models.prepared import prepare, prepare_once
+from models.projection.adam import Adam
+from models.projection.objective import Objective
+from models.projection.spaces import draw_to_ball
 from tests.collage_fixtures import IMAGE, LATENT, TRAJECTORY, Fixture, manifest, names, network, networks, uses
 
 

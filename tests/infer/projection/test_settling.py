@@ -16,9 +16,9 @@ from infer.edits.scbn import Region
 from infer.photo.box import Box
 from infer.projection.presets import PRESETS
 from infer.projection.settling import Wanted, settle, settles
-from models.discriminators import ProjectedDiscriminator
+from models.discriminators.projected import ProjectedDiscriminator
 from models.errors import PhotograftError, UnsupportedEdit
-from models.outline import soft_iou
+from models.perception.outline import soft_iou
 from models.zoo import Model, load_model
 from tests.infer.conftest import ellipse
 from tests.infer.tiny_model import CLASSES, LATENTS, RESOLUTION

@@ -10,10 +10,10 @@ from torch import Tensor
 from infer.projection.delta import Delta
 from infer.projection.model import check_projects, choose_classes, project_pictures, projection_options
 from infer.projection.search import project
-from models.discriminators import ProjectedDiscriminator
+from models.discriminators.projected import ProjectedDiscriminator
 from models.errors import PhotograftError, UnsupportedEdit
-from models.projection_step import Objective
-from models.spaces import WSpace, ZSpace
+from models.projection.objective import Objective
+from models.projection.spaces import WSpace, ZSpace
 from models.zoo import Model
 from tests.infer.tiny_styles import CLASSES, LATENTS, NUM_WS, RESOLUTION, W_DIM, Colours, tiny_generator
 

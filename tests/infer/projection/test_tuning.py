@@ -13,7 +13,7 @@ from infer.projection.tuning import _neighbours, convolutions, tune
 from models.errors import PhotograftError
 from models.generators.pggan import PGGANGenerator
 from models.generators.sngan import SNGANGenerator
-from models.projection_step import Objective
+from models.projection.objective import Objective
 from tests.infer.tiny_styles import LATENTS, NUM_WS, RESOLUTION, W_DIM, Colours, tiny_generator
 
 X = torch.linspace(-0.8, 0.8, RESOLUTION).expand(1, 3, RESOLUTION, RESOLUTION)

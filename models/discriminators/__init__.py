@@ -1,0 +1,1 @@
+"""Discriminators: spectral-norm projection (SNGAN), projected (frozen features), StyleGAN2."""

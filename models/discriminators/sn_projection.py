@@ -1,0 +1,101 @@
+"""Spectral-norm projection discriminator: Miyato et al. 2018, in the layouts of the original collaging code.
+
+Its final features are the Psi of projection.
+"""
+
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.base import Configurable
+from models.layers.spectral_norm import SNConv2d, SNEmbedding, SNLinear
+from models.registry import discriminators
+from models.schema import Classes, Flag, Side, Widths
+
+SN_LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the blocks' outputs in units of ch
+    "snresnet_64": (1, 2, 4, 8, 16),  # the only one whose last block halves the resolution too: give last_down
+    "snresnet_128": (1, 2, 4, 8, 16, 16),
+    "snresnet_small": (1, 2, 4, 4, 8, 8),
+    "snresnet_256": (1, 2, 4, 8, 8, 16, 16),
+}
+
+
+class SNBlock(nn.Module):
+    """Residual block of the discriminator. `first`: no activation before it, shortcut pools before its convolution."""
+
+    def __init__(self, c_in: int, c_out: int, hidden: int, *, down: bool, first: bool) -> None:
+        super().__init__()
+        self.down, self.first = down, first
+        self.conv1 = SNConv2d(c_in, hidden, 3, gain=2**0.5)
+        self.conv2 = SNConv2d(hidden, c_out, 3, gain=2**0.5)
+        self.skip = SNConv2d(c_in, c_out, 1) if down or c_in != c_out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.relu(self.conv1(x if self.first else F.relu(x)))
+        if not self.down:
+            return self.conv2(h) + (x if self.skip is None else self.skip(x))
+        assert self.skip is not None
+        # pooling commutes with the 1x1 convolution, and a quarter of the pixels is a quarter of the work
+        return self.conv2.pooled(h) + self.skip(F.avg_pool2d(x, 2))
+
+
+@discriminators.register("sn_projection")
+class SNProjectionDiscriminator(Configurable):
+    """Image [N,3,H,W] in [-1,1] and class -> score [N].
+
+    Args:
+        channels: widths of the blocks' outputs; all blocks but the last halve the resolution.
+        num_classes: 0 for an unconditional one.
+        hidden: "in" or "out": which side gives the width between a block's two convolutions.
+        last_down: whether the last block halves the resolution too (the original's 64 px layout).
+    """
+
+    def __init__(
+        self, channels: Widths, num_classes: Classes = 0, hidden: Side = "in", last_down: Flag = False
+    ) -> None:
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "channels": list(channels),
+            "num_classes": num_classes,
+            "hidden": hidden,
+            "last_down": last_down,
+        }
+        self.num_classes = num_classes
+        widths, last = [3, *channels], len(channels) - 1
+        self.blocks = nn.ModuleList(
+            SNBlock(c_in, c_out, c_in if hidden == "in" and i else c_out, down=last_down or i < last, first=i == 0)
+            for i, (c_in, c_out) in enumerate(pairwise(widths))
+        )
+        self.linear = SNLinear(channels[-1], 1)
+        self.embedding = SNEmbedding(num_classes, channels[-1]) if num_classes else None
+
+    def features(self, x: Tensor) -> Tensor:  # [N,3,H,W] -> [N,C,h,w]
+        """Final features before pooling: ReLU of the last block. Psi (paper Eq. 4) is their normalised vector."""
+        for block in self.blocks:
+            x = block(x)
+        return F.relu(x)
+
+    @torch.no_grad()
+    def folded(self) -> "SNProjectionDiscriminator":
+        """A frozen copy with weight / sigma as its plain weights: the same results without power iterations.
+
+        For inference only (projection): it cannot be trained on or saved.
+        """
+        copy = deepcopy(self).freeze()
+        for module in copy.modules():
+            if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
+                module.weight.copy_(module.spectral_norm(module.weight))
+                module.add_module("spectral_norm", nn.Identity())
+        return copy
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """Score [N]; without a label the unconditional part alone."""
+        h = self.features(x).sum(dim=(2, 3))  # [N,C]
+        score: Tensor = self.linear(h)[:, 0]
+        if self.embedding is not None and label is not None:
+            score = score + (self.embedding(label) * h).sum(1)
+        return score

@@ -1,0 +1,77 @@
+"""Spectral normalisation (Miyato et al. 2018) of convolutions, linear layers and embeddings."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.layers.resampling import pooled_conv
+
+
+class SpectralNorm(nn.Module):
+    """Weight / sigma, sigma by one power iteration from the stored u at every use (Miyato et al. 2018).
+
+    u moves on in training only; in evaluation the same iteration is done and forgotten, so a frozen network has no
+    hidden state. (The original also moves u of linear and embedding layers in evaluation: put the layer in training
+    mode for that.)
+    """
+
+    u: Tensor
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.register_buffer("u", F.normalize(torch.randn(rows), dim=0))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):  # a matrix-vector product is cheap: keep its digits
+            flat = weight.flatten(1)  # [out,-1]
+            with torch.no_grad():
+                v = F.normalize(flat.mT @ self.u, dim=0, eps=1e-12)
+                u = F.normalize(flat @ v, dim=0, eps=1e-12)
+                if self.training:
+                    self.u.copy_(u)
+            return weight / torch.dot(u, flat @ v)
+
+
+class SNConv2d(nn.Conv2d):
+    """Convolution with spectral norm."""
+
+    def __init__(self, c_in: int, c_out: int, kernel_size: int, gain: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(c_in, c_out, kernel_size, padding=(kernel_size - 1) // 2, **kwargs)
+        self.spectral_norm = SpectralNorm(c_out)
+        nn.init.xavier_uniform_(self.weight, gain=gain)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(x, self.spectral_norm(self.weight), self.bias)
+
+    def pooled(self, x: Tensor) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
+        """The mean over 2x2 windows of what `forward` gives (3x3 kernels)."""
+        return pooled_conv(x, self.spectral_norm(self.weight), self.bias)
+
+
+class SNLinear(nn.Linear):
+    """Linear layer with spectral norm."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out)
+        self.spectral_norm = SpectralNorm(c_out)
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.spectral_norm(self.weight), self.bias)
+
+
+class SNEmbedding(nn.Embedding):
+    """Embedding with spectral norm."""
+
+    def __init__(self, n: int, dim: int) -> None:
+        super().__init__(n, dim)
+        self.spectral_norm = SpectralNorm(n)
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, label: Tensor) -> Tensor:
+        return F.embedding(label, self.spectral_norm(self.weight))

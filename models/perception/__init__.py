@@ -1,0 +1,1 @@
+"""Networks that look at pictures: frozen features, segmentation, outlines, heads, judges."""

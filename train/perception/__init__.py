@@ -1,0 +1,1 @@
+"""Training what looks at pictures: the head locator, the outline."""

@@ -1,0 +1,1 @@
+"""Training what finds latents: the encoder E, and A and B."""
