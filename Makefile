@@ -2,7 +2,7 @@
 #
 #   PYTHON=…    the Python (3.11 or newer) that makes the environment; else the first one found
 #   ARGS=…      more arguments for the command, e.g. make test ARGS='-k catalog'
-#   WORKERS=…   test processes: 0 (all in one), a number, or auto
+#   WORKERS=…   test processes: 2, another number, auto, or 0 (all in one)
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,7 +11,7 @@ SHELL := bash
 
 PYTHON ?=
 ARGS ?=
-WORKERS ?= 0
+WORKERS ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
