@@ -56,7 +56,7 @@ def read_text(path: Path, what: str, most: int = TEXT) -> str:
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """The content of a short YAML file of ours: plain values, each key once, without anchors or deep nesting.
+    """The content of a short YAML file of ours: plain values, each key once, without anchors, tags or deep nesting.
 
     Raises:
         PhotograftError: another one.
@@ -67,6 +67,8 @@ def read_yaml(path: Path, what: str) -> Any:
             depth += isinstance(token, _STARTS) - isinstance(token, _ENDS)
             if depth > 20 or isinstance(token, yaml.AliasToken):
                 raise PhotograftError(f"{what} {path} is nested or repeats parts by anchors: write a plain list")
+            if isinstance(token, yaml.TagToken):  # whose values the library takes unchecked
+                raise PhotograftError(f"{what} {path} says types by tags (!!int): write plain values")
         return yaml.load(text, _EachOnce)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         raise PhotograftError(f"{what} {path} is not YAML: {' '.join(str(error).split()):.200}") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from infer.photo.box import MIN_SIDE
 from infer.photo.deep import Deep, TiffPage, read_png16, read_tiff_values, tiff_page, to_8_bit
@@ -23,18 +23,22 @@ from models.errors import PhotograftError
 # A short list also keeps Pillow from trying readers that start other programs (EPS) or that nobody means (PDF, fonts).
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _SCANS_PER_PICTURE = 4000  # of a progressive JPEG, times megapixels: some 20 seconds
-_JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
+_JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
 _DARK = 4096  # 16-bit values that end below this are often 12-bit ones
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture whose header was read: Pillow's image, or the tags of a TIFF that only tifffile reads."""
+    """A picture whose header was read: Pillow's image, or the tags of a TIFF that only tifffile reads.
+
+    `turned` is the EXIF orientation of a TIFF that Pillow reads: it turns the pixels itself, and forgets how.
+    """
 
     data: bytes
     image: Image.Image | None
     page: TiffPage | None
+    turned: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -118,7 +122,7 @@ def _opened(data: bytes) -> Opened:
         return Opened(data, None, page)
     if profile is not None:
         image.info["icc_profile"] = profile
-    return Opened(data, image, page)
+    return Opened(data, image, page, getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1))
 
 
 def _page(data: bytes) -> TiffPage | None:
@@ -157,18 +161,27 @@ def decode_photo(opened: Opened, path: Path) -> Photo:
 
 
 def read_values(opened: Opened) -> NDArray[Any] | None:  # -> [H,W,C]
-    """Values of more than 8 bits as they are in the file, white high; None for pictures of 8 bits or fewer."""
+    """Values of more than 8 bits as they are in the file, white high; None for pictures of 8 bits or fewer.
+
+    They are turned where Pillow's pixels of the same file are.
+    """
+    values = _stored_values(opened)
+    return None if values is None else turn(values, opened.turned)
+
+
+def _stored_values(opened: Opened) -> NDArray[Any] | None:
     image, page = opened.image, opened.page
     if page is not None and page.dtype.itemsize == 1 and page.dtype.kind == "i":
         return read_tiff_values(page, opened.data)
     if page is not None and page.dtype.itemsize > 1:
         if page.dtype.kind != "f" and page.bits not in (16, 32, 64):
             raise PhotograftError(f"has {page.bits} bits per channel: save it with 8 or 16")
-        if page.dtype == np.uint16 and not page.is_deep:
-            return None  # CMYK and others: Pillow reads 8 bits of them
-        return read_tiff_values(page, opened.data)
+        if page.dtype != np.uint16 or page.is_deep:
+            return read_tiff_values(page, opened.data)
     if image is None:
         raise PhotograftError("is a kind of TIFF that is not read: save it as RGB of 8 or 16 bits")
+    if page is not None and page.dtype.itemsize > 1:
+        return None  # CMYK and others: Pillow reads 8 bits of them
     image.load()
     if image.format == "PNG" and opened.data[24] == 16:
         return read_png16(opened.data, image.info.get("transparency"))
@@ -190,7 +203,7 @@ def _decoded(opened: Opened, path: Path) -> Photo:
         file_format, remarks = "TIFF", list[str]()
     else:
         image.load()
-        metadata, orientation, remarks = read_metadata(image, opened.data)
+        metadata, orientation, remarks = read_metadata(image, opened.data, opened.turned)
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
     jpeg = None
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode in ("RGB", "L"):
@@ -258,7 +271,7 @@ def _reduced(opened: Opened) -> list[str]:
 
 
 def orientation_of(opened: Opened) -> int:
-    """How a picture is turned by its EXIF, 1..8; 1 for upright ones."""
+    """How a picture's pixels and values are turned by its EXIF, 1..8; 1 for upright ones."""
     if opened.image is None:
         return tiff_metadata(opened.data)[1]
     return read_metadata(opened.image, opened.data)[1]

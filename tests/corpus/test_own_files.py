@@ -524,6 +524,23 @@ NAMES = {
     "no clusters": "eyes: []",
     "text": "eyes: many",
     "an object of Python's": "eyes: !!python/object/apply:os.getpid []",
+    **{
+        f"a tag, {text}": f"eyes: {text}"
+        for text in (
+            '!!int ""',
+            "!!bool xyz",
+            "!!map [a, b]",
+            "!!float []",
+            "!!set 1",
+            "!!omap [1]",
+            "!!pairs [1]",
+            "!!binary 5",
+            "!!timestamp x",
+            "!!null {}",
+            "! 5",
+            "!own 5",
+        )
+    },
     "an open bracket": "eyes: [1",
     "nested": "[" * 5000,
     "a part twice": "eyes: [0]\neyes: [1]",
