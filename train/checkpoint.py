@@ -11,9 +11,10 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from models.errors import PhotograftError
-from models.files import Info
-from models.reading import DTYPES, TENSORS, check_file, check_finite
+from models.header import Info
+from models.reading import TENSORS, check_file
 from models.schema import Name, Positive, Schema, Text, check, short
+from models.tensors import DTYPES, check_finite
 
 Counted = Annotated[int, Field(ge=0, le=2**62)]
 LARGEST = 16 * TENSORS  # with the optimisers' moments

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
-from models.files import Info, load_state, network_writer
-from models.reading import check_finite
+from models.files import load_state, network_writer
+from models.header import Info
 from models.registry import KINDS
 from models.schema import bounded, short
+from models.tensors import check_finite
 from models.writing import Writer, write_files
 from train.checkpoint import Checkpoint, Described, read_checkpoint
 from train.gan.codes import widen

@@ -27,7 +27,8 @@ from infer.editor.targets import Target, resolve
 from infer.edits.scbn import Region, class_modulations, region_maps
 from infer.photo import masks
 from infer.photo.box import MIN_SIDE, Box, crop_square, uncrop
-from infer.photo.compositing import DEFAULT_METHOD, Method, composite
+from infer.photo.choices import DEFAULT_METHOD, Method
+from infer.photo.compositing import composite
 from infer.photo.location import locate
 from infer.photo.photo import Photo
 from infer.photo.read import read_photo

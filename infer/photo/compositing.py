@@ -4,7 +4,7 @@ Whatever the method, pixels where the mask is 0 are byte-identical to the photo.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
+from infer.photo.choices import DEFAULT_METHOD, METHODS, Method
 from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
 
-Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
 Float = NDArray[np.floating[Any]]
 Bool = NDArray[np.bool_]
 Spans = tuple[slice, slice]  # rows, columns
-
-METHODS: tuple[Method, ...] = get_args(Method)
-DEFAULT_METHOD: Method = "limited"
 
 _LEAST = 1 / 510  # less than half a grey level of influence: not part of the region
 _ERODED = 7  # seamlessClone erodes its mask three times by 3x3: what is thinner vanishes

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.class_choice import ScoreFunction, choose_class
-from infer.projection.presets import DEFAULT_PRESET, get_preset
+from infer.projection.presets import DEFAULT_PRESET, TUNING, get_preset
 from infer.projection.search import Projection, check_options, join, project
 from infer.projection.starts import W_SPACES
-from infer.projection.tuning import STEPS, tune
+from infer.projection.tuning import tune
 from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
@@ -52,7 +52,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     chosen = get_preset(preset)
     given = {key: value for key, value in given.items() if value is not None}
     if given.get("tuning") is True:
-        given["tuning"] = chosen.tuning or STEPS
+        given["tuning"] = chosen.tuning or TUNING
     options: dict[str, Any] = {"steps": chosen.steps, "restarts": chosen.restarts, "tuning": chosen.tuning}
     options |= {"channels_last": True, "psi": "discriminator" if model.projected is None else "projected"}
     searched = "z" if model.auxiliary is None else "zeta"

@@ -27,10 +27,11 @@ from models.base import Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.prepared import prepare
+from models.processor import Floating
 from models.projection.adam import Adam
 from models.projection.objective import FeatureExtractor, Losses, Objective
 from models.projection.spaces import WSpace, ZetaSpace
-from models.schema import Count, Flag, Floating, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
+from models.schema import Count, Flag, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
 
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}

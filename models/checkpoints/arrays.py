@@ -12,7 +12,7 @@ from torch import Tensor
 from models.base import Configurable
 from models.errors import PhotograftError
 from models.files import load_state
-from models.reading import check_finite
+from models.tensors import check_finite
 
 RESOLUTIONS = 10  # 4 to 2048 px, twice what any published file holds
 SHARING, FREE = 4, 1 << 20  # names per value of an array, and values that are not looked at

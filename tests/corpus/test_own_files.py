@@ -260,7 +260,7 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_special_files(no_file: Path, tiny: Path) -> None:
-    from models.files import read_header
+    from models.header import read_header
     from train.checkpoint import read_checkpoint
 
     model = load_model(str(tiny))

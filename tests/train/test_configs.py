@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tests.train.tiny import ENCODERS, SIDE, read, write_folders, write_model, write_scenes, write_shards
-from train.cli import main, run
+from train.cli import main
+from train.fit import run
 from train.gan.module import GAN
 from train.projection.base import ProjectionTraining
 
@@ -115,7 +116,7 @@ def test_bfloat16_only_where_the_processor_has_it(
     native: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("train.cli.computes_bfloat16", lambda: native)
+    monkeypatch.setattr("train.fit.computes_bfloat16", lambda: native)
     root = write_folders(tmp_path / "data")
     small = arguments("sngan_flowers_128.yaml", root, tmp_path / "run")
     assert run([*small, "--trainer.precision=bf16-mixed", "--trainer.fast_dev_run=1"]).trainer.precision == expected

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from models.errors import PhotograftError
-from models.files import read_header, save_network
+from models.files import save_network
+from models.header import read_header
 from models.zoo import load_model
 from tests.refusals import snapshot
 from tests.train.tiny import fit, gan, read, write_shards

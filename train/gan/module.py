@@ -19,7 +19,7 @@ from data.module import ImageDataModule
 from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
-from models.files import read_header
+from models.header import read_header
 from models.layers.resampling import resize
 from models.schema import short
 from train.counters import Counting

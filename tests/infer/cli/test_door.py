@@ -1,0 +1,157 @@
+"""The door is fast and tells the way: help without torch, completion in shells, and a line for a bare Python."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infer.evaluate.startup import MAX_SHARES, measure_startup
+from models.zoo import ZOO, load_model, read_classes
+
+HEAVY = ("torch", "torchvision", "torchmetrics", "matplotlib", "scipy", "skimage", "pandas", "cv2", "pytorch_lightning")
+# Asks for the help of every command there is, and says which heavy modules each brought in.
+ASK = f"""
+import contextlib, io, json, sys
+from typer.main import get_command
+from infer.cli.main import app, main
+
+found = {{}}
+
+def ask(run, *arguments):
+    before = set(sys.modules)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = run(arguments)
+    heavy = [name for name in {HEAVY} if name in sys.modules and name not in before]
+    found[" ".join(arguments)] = (code, len(out.getvalue()), heavy)
+
+def walk(command, *path):
+    ask(main, *path, "--help")
+    for name, inner in getattr(command, "commands", {{}}).items():
+        walk(inner, *path, name)
+
+def train(arguments):
+    from train.cli import main
+    sys.argv = list(arguments)
+    try:
+        main()
+    except SystemExit as end:
+        return end.code
+
+walk(get_command(app))
+ask(main, "models")
+ask(main, "classes")
+for command in ([], ["export"], ["outline"]):
+    ask(train, "train.py", *command, "--help")
+print(json.dumps(found))
+"""
+
+
+def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100
+    )
+
+
+def test_help_and_lists_load_nothing_heavy(root: Path) -> None:
+    result = python("-c", ASK, cwd=root)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert {"edit --help", "catalog build --help", "evaluate translation --help", "train.py export --help"} < set(found)
+    for command, (code, shown, heavy) in found.items():
+        assert code == 0, command
+        assert shown > 100, command
+        assert not heavy, f"{command} loads {', '.join(heavy)}: import it in the function that needs it"
+
+
+@pytest.mark.parametrize("module", ["models.errors", "models.zoo", "models.registry", "infer.projection.presets"])
+def test_light_modules(module: str, root: Path) -> None:
+    code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    assert python("-c", code, cwd=root).stdout.split() == []
+
+
+def test_the_editor_comes_when_it_is_asked_for(root: Path) -> None:
+    code = "import sys, infer.editor; print('torch' in sys.modules); from infer.editor import Editor; print(Editor)"
+    assert python("-c", code, cwd=root).stdout.splitlines() == ["False", "<class 'infer.editor.editor.Editor'>"]
+    with pytest.raises(ImportError):
+        from infer.editor import Nothing  # type: ignore[attr-defined]  # noqa: F401
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_classes_of_the_header_are_the_model_s(name: str) -> None:
+    known, model = read_classes(name), load_model(name)
+    for attribute in vars(known):
+        assert getattr(known, attribute) == getattr(model, attribute)
+
+
+def test_start_is_measured() -> None:
+    assert ("--help",) in MAX_SHARES
+    (seconds, share), *others = measure_startup([("--help",)], repeats=1)
+    assert not others
+    assert 0.01 < seconds < 60
+    assert share < 0.6, "help takes as long as torch does"
+
+
+# ---------------------------------------------------------------------- completion
+
+
+def complete(root: Path, *words: str) -> list[str]:
+    """What bash would propose for the last of the words."""
+    code = "import sys; from infer.cli.main import main; sys.argv = ['photograft']; main()"
+    asked = {"COMP_WORDS": " ".join(["photograft", *words]), "COMP_CWORD": str(len(words))}
+    result = python("-c", code, cwd=root, _PHOTOGRAFT_COMPLETE="complete_bash", **asked)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
+
+
+def test_shells_complete(root: Path, tiny: Path) -> None:
+    assert complete(root, "ed") == ["edit"]
+    assert complete(root, "edit", "x.jpg", "--model", "style") == ["stylegan2-heads-128"]
+    assert complete(root, "edit", "x.jpg", "--to", "golden-r") == ["golden-retriever"]
+    assert complete(root, "edit", "--model", str(tiny), "--to", "b") == ["black-cat", "brown-tabby-cat"]
+    assert complete(root, "edit", "--model", "nothing", "--to", "lion") == []
+
+
+def test_completed_names_are_classes() -> None:
+    model = load_model()
+    for label, name in enumerate(model.class_names):
+        assert model.class_index(name.replace(" ", "-")) == label
+
+
+def test_completion_is_shown(root: Path, tmp_path: Path) -> None:
+    code = "import sys; from infer.cli.main import main; sys.argv[0] = 'photograft'; main()"
+    plain = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "HOME": str(tmp_path)}
+    shown = python("-c", code, "--show-completion", "bash", cwd=root, **plain)
+    assert (shown.returncode, "complete_bash" in shown.stdout) == (0, True), shown.stderr
+    installed = python("-c", code, "--install-completion", "bash", cwd=root, **plain)
+    assert installed.returncode == 0, installed.stderr
+    assert "photograft.sh" in (tmp_path / ".bashrc").read_text()
+
+
+# ---------------------------------------------------------------------- a Python without our packages
+
+
+@pytest.mark.parametrize(("script", "command"), [("infer.py", "photograft"), ("train.py", "photograft-train")])
+def test_a_bare_python_is_told_what_to_start(script: str, command: str, root: Path, tmp_path: Path) -> None:
+    for file in (script, "models/__init__.py", "models/environment.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(root / file, tmp_path / file)
+    bare = ("-S", "-E", script, "edit")
+    result = python(*bare, cwd=tmp_path)
+    start = f"start .venv/bin/python {script} ... or .venv/bin/{command} ...\n"
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"error: this Python has no typer: run make env in ., then {start}"
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    assert python(*bare, cwd=tmp_path).stderr == f"error: this Python has no typer: {start}"
+    elsewhere = python("-S", "-E", f"../{script}", cwd=tmp_path / "models").stderr
+    assert elsewhere.endswith(f"start ../.venv/bin/python ../{script} ... or ../.venv/bin/{command} ...\n")
+
+
+def test_the_same_line_is_for_this_checkout(root: Path) -> None:
+    """The scripts as they are, with all that they import before they look."""
+    result = python("-S", "-E", "infer.py", cwd=root)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
