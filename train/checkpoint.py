@@ -90,6 +90,17 @@ def read_resumable(path: Path) -> Resumable:
     return found
 
 
+def check_classes(checkpoint: Mapping[str, Any], class_names: Sequence[str]) -> None:
+    """Raise PhotograftError for a checkpoint of other classes than the data's."""
+    names = checkpoint.get("classes", {}).get("class_names", [])
+    if list(names) != list(class_names):
+        differ = sorted({*names} ^ {*class_names}) or names
+        raise PhotograftError(
+            f"the checkpoint was trained on {len(names)} classes and the data have {len(class_names)}, or in"
+            f" another order ({short(differ)}): give the same data, or start anew"
+        )
+
+
 def _read(path: Path, schema: type[Checkpoint]) -> Any:
     check_file(path, "checkpoint", LARGEST)
     _check_archive(path)

@@ -7,7 +7,7 @@ import inspect
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
@@ -27,12 +27,35 @@ SHORT = {  # of --model.init_args.X -> help
 }
 
 
+NOISE = (  # lines of the argument parser's messages that tell only how it tries, or repeat all that was given
+    "Does not validate against any of the Union subtypes",
+    "Subtypes: ",
+    "Errors:",
+    "Expected a <class 'NoneType'>",
+    "Given value",
+)
 EXPECTED = (  # Lightning's warnings of what is meant so: GANs are judged by infer.py evaluate, frozen features stay so
     r"You passed in a `val_dataloader` but have no `validation_step`",
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Experiment logs directory .* exists and is not empty",  # a resumed run's
 )
+
+
+class OneLineParser(LightningArgumentParser):
+    """Says in one line what is wrong, instead of all options and everything that was given."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """The argument parser's step where a command line, or a config, is none.
+
+        Raises:
+            PhotograftError: what is wrong, from the outermost key to the innermost.
+        """
+        if not self.exit_on_error:  # one of many readings that are tried
+            super().error(message, ex)
+        lines = (line.strip().removeprefix("- ") for line in message.splitlines())
+        said = " ".join(line for line in lines if line and not line.startswith(NOISE))
+        raise PhotograftError(f"{said:.400} (python train.py fit --help lists the options)") from ex
 
 
 class TrainingCLI(LightningCLI):
@@ -162,6 +185,7 @@ def run(args: list[str] | None = None) -> LightningCLI:
         save_config_callback=_KeepConfig,
         save_config_kwargs={"overwrite": True},
         args=args,
+        parser_class=OneLineParser,
     )
 
 

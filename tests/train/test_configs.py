@@ -69,8 +69,7 @@ def small_gan(model: dict[str, Any], folder: Path) -> dict[str, Any]:
         "model.init_args.generator.config": SMALL_GENERATORS[model["generator"]["family"]],
         "model.init_args.adversaries": model["adversaries"],
         "model.init_args.generator_batch": 4,
-        "model.init_args.init_generator": "null",
-        "model.init_args.init_encoder": "null",
+        "model.init_args.start": {"generator": None, "encoder": None},
     }
     if "stages" in model:  # one step in each
         given["model.init_args.stages"] = [{**stage, "images": 4} for stage in model["stages"]]
@@ -146,8 +145,9 @@ def test_config_is_whole(name: str) -> None:
     assert trainer["logger"]["class_path"] == "train.loggers.CSVLog"
     assert trainer["logger"]["init_args"]["name"] == stem
     assert trainer["default_root_dir"] == f"runs/{stem}"
-    if "decay" in model and ("max_steps" in trainer or "adversaries" not in model):  # a GAN ends there by itself
-        assert math.isclose(model["decay"][1], images_at_the_end(config))
+    decay = model.get("optimizer", model).get("decay")
+    if decay and ("max_steps" in trainer or "adversaries" not in model):  # a GAN ends there by itself
+        assert math.isclose(decay[1], images_at_the_end(config))
 
 
 def images_at_the_end(config: dict[str, Any]) -> float:
@@ -200,6 +200,8 @@ ERRORS = {  # config, arguments -> what the one line says
     ("sngan_heads128.yaml", ("--generator", "sngan-heads-128")): "--generator is not for GAN: leave it out",
     ("encoder_heads128.yaml", ("--data.root", "none")): "none",
     ("encoder_heads128.yaml", ("--model.init_args.network.family", "resnet50")): "unknown encoder 'resnet50'",
+    ("sngan_heads128.yaml", ("--model.init_args.outline_weight", "4.0")): "outline_weight",  # no such option
+    ("sngan_heads128.yaml", ("--model.init_args.terms+={class_path: train.gan.terms.Outlines}",)): "Outlines",
 }
 
 
