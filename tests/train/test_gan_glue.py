@@ -135,7 +135,9 @@ def test_the_average_warms_up_and_then_keeps_its_decay(folders: Path, tmp_path: 
     for keeps, averages, (networks, new_averages) in zip(used, before.averages, before.after, strict=True):
         for name in ("generator", "encoder"):
             old, source, new = (floats(n[name]) for n in (averages, networks, new_averages))
-            assert any(float((source[key] - old[key]).abs().max()) > 1e-5 for key in old)  # there is something to follow
+            assert any(
+                float((source[key] - old[key]).abs().max()) > 1e-5 for key in old
+            )  # there is something to follow
             for key, value in new.items():
                 expected = keeps * old[key] + (1 - keeps) * source[key]
                 torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
