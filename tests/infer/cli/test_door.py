@@ -21,13 +21,13 @@ import contextlib, io, json, sys
 from typer.main import get_command
 from infer.cli.main import app, main
 
-found = {{}}
+found, told = {{}}, set()
 
 def ask(run, *arguments):
-    before = set(sys.modules)
     with contextlib.redirect_stdout(io.StringIO()) as out:
         code = run(arguments)
-    heavy = [name for name in {HEAVY} if name in sys.modules and name not in before]
+    heavy = [name for name in {HEAVY} if name in sys.modules and name not in told]  # of all imports too
+    told.update(heavy)
     found[" ".join(arguments)] = (code, len(out.getvalue()), heavy)
 
 def walk(command, *path):
