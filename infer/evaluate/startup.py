@@ -4,7 +4,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -35,9 +35,7 @@ def processor_seconds(arguments: Sequence[str]) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
-def measure_startup(
-    commands: Sequence[Sequence[str]] = tuple(MAX_SHARES), *, repeats: int = 5
-) -> list[tuple[float, float]]:
+def measure_startup(commands: Iterable[Sequence[str]], *, repeats: int = 5) -> list[tuple[float, float]]:
     """(seconds, share of `import torch`) of each command: medians; torch takes turns with them, so that load hits all.
 
     Args:
@@ -55,7 +53,13 @@ def bench_startup(*, repeats: int = 5, console: Console | None = None) -> None:
     table = Table(title="Starting: processor time of a new process")
     for column in ("command", "measured", "of import torch", "bar"):
         table.add_column(column, justify="left" if column == "command" else "right")
-    for (command, most), (seconds, share) in zip(MAX_SHARES.items(), measure_startup(repeats=repeats), strict=True):
+    for (command, most), (seconds, share) in zip(
+        MAX_SHARES.items(), measure_startup(MAX_SHARES, repeats=repeats), strict=True
+    ):
         met = "met" if share <= most else "missed"
         table.add_row(" ".join(command), f"{seconds:.2f} s", f"{share:.2f} (at most {most:g})", met)
     (console or Console()).print(table)
+
+
+if __name__ == "__main__":
+    bench_startup()
