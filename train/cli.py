@@ -23,7 +23,7 @@ from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.terminal import orderly, reader_gone, robust_streams, visible
-from train.checkpoint import Resumable, read_resumable
+from train.checkpoint import ResumableCheckpoint, read_resumable
 from train.projection.base import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -137,7 +137,7 @@ class TrainingCLI(LightningCLI):
         name = type(self.datamodule).__qualname__
         if isinstance(self.datamodule, ImageDataModule) and name not in (kept.model_extra or {}):
             raise PhotograftError(f"{path} is damaged: it has no position in the data")
-        begun = _Begun(path, kept)
+        begun = _StartWatcher(path, kept)
         self.trainer.callbacks.append(begun)  # type: ignore[attr-defined]
         try:
             self.trainer.fit(**{**arguments, "weights_only": True})
@@ -150,7 +150,7 @@ class TrainingCLI(LightningCLI):
             raise PhotograftError(f"{path} does not fit this training: {reason:.300}") from error
 
 
-class _KeepConfig(SaveConfigCallback):
+class _ConfigKeeper(SaveConfigCallback):
     """Lightning's, but a training that does not begin leaves the config of an earlier one as it was."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -161,10 +161,10 @@ class _KeepConfig(SaveConfigCallback):
         super().setup(trainer, pl_module, "fit")
 
 
-class _Begun(Callback):
+class _StartWatcher(Callback):
     """Looks at what a training has taken from its checkpoint, and knows that it has begun."""
 
-    def __init__(self, path: Path, kept: Resumable) -> None:
+    def __init__(self, path: Path, kept: ResumableCheckpoint) -> None:
         self._path, self._kept, self.begun = path, kept, False
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -188,7 +188,7 @@ def run(args: list[str] | None = None) -> LightningCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
-        save_config_callback=_KeepConfig,
+        save_config_callback=_ConfigKeeper,
         save_config_kwargs={"overwrite": True},
         args=args,
         parser_class=OneLineParser,
