@@ -16,7 +16,7 @@ from models.registry import KINDS
 from models.schema import bounded, short
 from models.tensors import check_finite
 from models.writing import Writer, write_files
-from train.checkpoint import Checkpoint, Described, read_checkpoint
+from train.checkpoint import Checkpoint, NetworkDescription, read_checkpoint
 from train.gan.codes import widen
 from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
@@ -87,7 +87,7 @@ def export(
     return list(jobs)
 
 
-def _filled(described: Described, state: dict[str, Tensor], classes: Info, checkpoint: Path) -> Any:
+def _filled(described: NetworkDescription, state: dict[str, Tensor], classes: Info, checkpoint: Path) -> Any:
     """A network with its weights, which are known to fit it before it takes any memory."""
     if described.kind not in KINDS:
         raise PhotograftError(f"{checkpoint} is damaged: unknown kind of network {short(described.kind)}")

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
-from train.checkpoint import Resumable, read_resumable
+from train.checkpoint import ResumableCheckpoint, read_resumable
 from train.projection.base import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -158,7 +158,7 @@ class _KeepConfig(SaveConfigCallback):
 class _Begun(Callback):
     """Looks at what a training has taken from its checkpoint, and knows that it has begun."""
 
-    def __init__(self, path: Path, kept: Resumable) -> None:
+    def __init__(self, path: Path, kept: ResumableCheckpoint) -> None:
         self._path, self._kept, self.begun = path, kept, False
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -21,7 +21,7 @@ from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.header import read_header
 from train.checkpoint import check_classes
-from train.counters import Counting
+from train.counters import CountingModule
 from train.divergence import check_terms
 from train.gan.adversaries import Adversary, ProjectedAdversary, View
 from train.gan.augment import Augmentation
@@ -37,7 +37,7 @@ from train.networks import Network, build_encoder, build_generator, describe, up
 ADAM, FRESH = OptimizerSettings(), Start()
 
 
-class GAN(Counting):
+class GAN(CountingModule):
     """Adversarial training of a generator, with or without an encoder in the loop.
 
     Args:
