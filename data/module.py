@@ -12,9 +12,9 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from data.classes import ClassChoice
 from data.loaders import EvalLoader, PictureStore, TrainLoader
+from data.pictures import LabelledPictures, open_splits
 from data.report import printable, say_to_stderr
 from data.sampling import ClassBalancedSampler, class_distribution
-from data.sources import LabelledPictures, open_splits
 from models.errors import PhotograftError
 
 __all__ = ["ImageDataModule"]

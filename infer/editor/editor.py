@@ -245,7 +245,7 @@ class Editor(Session):
         latent = samples.latent
         if steps:
             outline = torch.from_numpy(masks.seen(self._segmented(), self.box, photo.pixels.shape))
-            wanted = settling.Wanted.of_edit(outline, int(label), regions, generator.num_classes)
+            wanted = settling.SettlingTarget.of_edit(outline, int(label), regions, generator.num_classes)
             latent = settling.settle(self.model, latent, wanted, show, steps=steps)
         image = to_pixels(show(latent))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]

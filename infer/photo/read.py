@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenPicture:
     """A picture whose header was read: Pillow's image, or the tags of a TIFF that only tifffile reads.
 
     `turned` is the EXIF orientation of a TIFF that Pillow reads: it turns the pixels itself, and forgets how.
@@ -64,7 +64,7 @@ def read_photo(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> P
     return decode_photo(opened, path)
 
 
-def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Opened:
+def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> OpenPicture:
     """Open without decoding: everything that can be told from head and header is refused here."""
     data = read_picture_file(path, max_megapixels)
     if is_heif(data):
@@ -106,7 +106,7 @@ def need_heif(name: str | Path) -> None:
     pillow_heif.register_heif_opener()
 
 
-def _opened(data: bytes) -> Opened:
+def _opened(data: bytes) -> OpenPicture:
     page, lean, profile, formats = None, data, None, list(_READABLE)
     if data.startswith(TIFF_SIGNATURES):
         page = _page(data)
@@ -119,10 +119,10 @@ def _opened(data: bytes) -> Opened:
     except UnidentifiedImageError:
         if page is None:
             raise
-        return Opened(data, None, page)
+        return OpenPicture(data, None, page)
     if profile is not None:
         image.info["icc_profile"] = profile
-    return Opened(data, image, page, getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1))
+    return OpenPicture(data, image, page, getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1))
 
 
 def _page(data: bytes) -> TiffPage | None:
@@ -135,7 +135,7 @@ def _page(data: bytes) -> TiffPage | None:
         return None
 
 
-def _check_scans(opened: Opened) -> None:
+def _check_scans(opened: OpenPicture) -> None:
     """A progressive JPEG may go over all its pixels any number of times."""
     if isinstance(opened.image, JpegImagePlugin.JpegImageFile):
         scans, (width, height) = 0, opened.size
@@ -148,7 +148,7 @@ def _check_scans(opened: Opened) -> None:
             raise PhotograftError(f"the picture is coded in {scans} passes: save it anew as an ordinary JPEG")
 
 
-def decode_photo(opened: Opened, path: Path) -> Photo:
+def decode_photo(opened: OpenPicture, path: Path) -> Photo:
     """Decode to upright 8-bit RGB, with alpha, 16 bits and the metadata that still holds."""
     try:
         with warnings.catch_warnings():
@@ -160,7 +160,7 @@ def decode_photo(opened: Opened, path: Path) -> Photo:
         raise damaged(path, error) from error
 
 
-def read_values(opened: Opened) -> NDArray[Any] | None:  # -> [H,W,C]
+def read_values(opened: OpenPicture) -> NDArray[Any] | None:  # -> [H,W,C]
     """Values of more than 8 bits as they are in the file, white high; None for pictures of 8 bits or fewer.
 
     They are turned where Pillow's pixels of the same file are.
@@ -169,7 +169,7 @@ def read_values(opened: Opened) -> NDArray[Any] | None:  # -> [H,W,C]
     return None if values is None else turn(values, opened.turned)
 
 
-def _stored_values(opened: Opened) -> NDArray[Any] | None:
+def _stored_values(opened: OpenPicture) -> NDArray[Any] | None:
     image, page = opened.image, opened.page
     if page is not None and page.dtype.itemsize == 1 and page.dtype.kind == "i":
         return read_tiff_values(page, opened.data)
@@ -190,7 +190,7 @@ def _stored_values(opened: Opened) -> NDArray[Any] | None:
     return np.asarray(image)[..., None] if image.mode in ("F", "I") else None
 
 
-def _decoded(opened: Opened, path: Path) -> Photo:
+def _decoded(opened: OpenPicture, path: Path) -> Photo:
     image, values = opened.image, read_values(opened)
     if values is not None and values.dtype != np.uint16:
         low, high = np.nanmin(values), np.nanmax(values)
@@ -238,7 +238,7 @@ def _shown(values: Deep) -> Image.Image:
     return Image.fromarray(small[..., 0] if small.shape[2] == 1 else small, {2: "LA"}.get(small.shape[2]))
 
 
-def _reduced(opened: Opened) -> list[str]:
+def _reduced(opened: OpenPicture) -> list[str]:
     """What of the picture's bits and channels was lost in reading."""
     data, image, page = opened.data, opened.image, opened.page
     remarks, bits = [], 8
@@ -270,7 +270,7 @@ def _reduced(opened: Opened) -> list[str]:
     return remarks
 
 
-def orientation_of(opened: Opened) -> int:
+def orientation_of(opened: OpenPicture) -> int:
     """How a picture's pixels and values are turned by its EXIF, 1..8; 1 for upright ones."""
     if opened.image is None:
         return tiff_metadata(opened.data)[1]

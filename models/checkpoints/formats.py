@@ -20,10 +20,10 @@ from models.checkpoints import (
 )
 from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.contents import read_content
+from models.checkpoints.conversion import Description, describe_network, write_networks
 from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, resemblance
 from models.checkpoints.told import told
 from models.checkpoints.wrappers import View, views
-from models.checkpoints.writing import Description, describe_network, write_networks
 from models.errors import PhotograftError
 from models.reading import read_metadata
 

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 
 from data import images_to_float
-from data.sources import open_pictures
+from data.pictures import open_pictures
 from models.errors import PhotograftError
 from models.files import sha256
 from models.header import read_header

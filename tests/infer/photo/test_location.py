@@ -9,7 +9,7 @@ from skimage import data
 
 from infer.photo import location
 from infer.photo.box import Box, crop_square
-from infer.photo.location import Located, locate
+from infer.photo.location import Location, locate
 from models.perception.locator import Head, HeadLocator
 from models.perception.segmentation import create_segmenter
 
@@ -86,7 +86,7 @@ def test_a_head_is_grown_by_a_fifth_and_moved_down() -> None:
     photo = np.zeros((600, 800, 3), np.uint8)
     # of 90x160 px around (300, 250): a square of 1.2 * 120 px, 0.02 of that lower
     found = locate(photo, locator=cast(HeadLocator, Heads(Head(255, 170, 90, 160, 0.9))))
-    assert found == Located(Box(300 - 72, 253 - 72, 144, 144), "head")
+    assert found == Location(Box(300 - 72, 253 - 72, 144, 144), "head")
 
 
 def test_a_face_is_grown_by_a_third_and_moved_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_without_an_animal_the_centre() -> None:
     photo = np.zeros((100, 160, 3), np.uint8)
     speck = _mask(100, 160, Box(3, 3, 5, 5))
     for mask in (np.zeros((100, 160), np.float32), speck):
-        assert locate(photo, mask=mask, locator=NOTHING) == Located(Box(30, 0, 100, 100), "centre")
+        assert locate(photo, mask=mask, locator=NOTHING) == Location(Box(30, 0, 100, 100), "centre")
 
 
 def test_a_given_segmenter_is_used() -> None:
