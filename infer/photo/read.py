@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
+from data.values import DARK_16_BIT, to_8_bit
 from infer.photo.box import MIN_SIDE
-from infer.photo.deep import Deep, TiffPage, read_png16, read_tiff_values, tiff_page, to_8_bit
+from infer.photo.deep import Deep, TiffPage, read_png16, read_tiff_values, tiff_page, turn
 from infer.photo.metadata import Metadata, read_metadata, tiff_metadata, without_texts
 from infer.photo.photo import MAX_MEGAPIXELS, JpegCoding, Photo
 from infer.photo.picture_file import PNG_SIGNATURE, TIFF_SIGNATURES, is_heif, read_picture_file
@@ -24,7 +25,8 @@ from models.errors import PhotograftError
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _SCANS_PER_PICTURE = 4000  # of a progressive JPEG, times megapixels: some 20 seconds
 _JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
-_DARK = 4096  # 16-bit values that end below this are often 12-bit ones
+# Of colours: magic, width, height and highest value, with comments of any length between.
+_PNM_HEADER = re.compile(rb"P[36](?:(?:\s|#[^\r\n]*[\r\n])+\d{1,9}){2}(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})")
 _log = logging.getLogger(__name__)
 
 
@@ -214,7 +216,7 @@ def _decoded(opened: OpenPicture, path: Path) -> Photo:
             bool(image.info.get("progressive")),
         )
     if values is not None:
-        if values.max() < _DARK:
+        if values.max() <= DARK_16_BIT:
             remarks.append(f"its 16-bit values end at {values.max()} of 65535: scale them if they mean fewer bits")
         image = _shown(values)
     assert image is not None
@@ -261,8 +263,8 @@ def _reduced(opened: OpenPicture) -> list[str]:
         at = data.find(b"\xff\x4f\xff\x51")  # start of the codestream, then sizes
         bits = (data[at + 42] & 0x7F) + 1 if at >= 0 and len(data) > at + 42 else 8
     elif image.format == "PPM":
-        words = re.sub(rb"#[^\n]*", b"", data[:256]).split()  # magic, width, height, highest value
-        bits = int(words[3]).bit_length() if data[:2] in (b"P3", b"P6") else 8
+        header = _PNM_HEADER.match(data)
+        bits = int(header[1]).bit_length() if header is not None else 8
     remarks += [f"its {bits} bits per channel become 8"] if bits > 8 else []
     nclx = image.info.get("nclx_profile") or {}
     if nclx.get("transfer_characteristics") in (16, 18):  # PQ, HLG
@@ -275,17 +277,6 @@ def orientation_of(opened: OpenPicture) -> int:
     if opened.image is None:
         return tiff_metadata(opened.data)[1]
     return read_metadata(opened.image, opened.data)[1]
-
-
-def turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Apply an EXIF orientation (1..8) to [H,W] or [H,W,C]."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _to_srgb_if_not_rgb(image: Image.Image, metadata: Metadata, remarks: list[str]) -> tuple[Image.Image, Metadata]:

@@ -18,7 +18,7 @@ from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.prepared import prepare_once
 from models.projection.objective import FeatureExtractor
-from models.schema import Flag, Steps, check, short
+from models.schema import Steps, check, short
 from models.zoo import Model
 
 SHORTLIST = 3  # classes of a photo that are projected when a classifier drew up the list
@@ -66,7 +66,8 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     elif bounded:
         options["learning_rate"] = 0.3  # in the ball; docs/experiments
     options |= given
-    return options | {"tuning": int(check(Flag | Steps, options["tuning"], "tuning"))}
+    updates = options["tuning"]
+    return options | {"tuning": int(updates) if isinstance(updates, bool) else check(Steps, updates, "tuning")}
 
 
 def project_pictures(

@@ -15,8 +15,12 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from data import open_splits
+from data.module import ImageDataModule
 from data.transforms import UnreadablePicture, decode_picture
+from infer.photo.deep import turn
+from infer.photo.read import read_photo
 from models.errors import PhotograftError
+from tests.corpus.picture_files import tiff
 from tests.refusals import snapshot
 
 Members = list[tuple[str, bytes]]
@@ -121,6 +125,7 @@ def test_a_folders_name_is_no_position(numbered: Path, choice: Any, names: list[
         ([1.5], "put names in quotes"),
         ([None], "put names in quotes"),
         ([["001"]], "put names in quotes"),
+        (b"001", "give a name or a list of names"),
         ("²", "unknown class"),
         ("\x1b[31m", "unknown class"),
         ("x" * 9000, "unknown class"),
@@ -674,9 +679,43 @@ def test_values_of_an_unknown_range_are_refused(tmp_path: Path, case: str) -> No
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("value_range", [(0,), (0, 0), (0, float("nan")), (0, 1, 2), ("0", "1"), (0, float("inf"))])
+@pytest.mark.parametrize(
+    "value_range", [(0,), (0, 0), (0, float("nan")), (0, 1, 2), ("0", "1"), (0, float("inf")), 5, "01", b"01", {0: 1}]
+)
 def test_a_range_is_two_numbers(tmp_path: Path, value_range: Any) -> None:
     assert "value_range is" in refusal(tree(tmp_path / "data", "cat/a.png"), value_range=value_range)
+
+
+@pytest.mark.parametrize("name", ["val_fraction", "min_images"])
+@pytest.mark.parametrize("value", ["x", None, [1], True])
+def test_numbers_are_numbers(tmp_path: Path, name: str, value: Any) -> None:
+    assert f"{name} is {value!r}" in refusal(tree(tmp_path / "data", "cat/a.png"), **{name: value})
+
+
+@pytest.mark.parametrize("value", ["x", None, [1], True, float("nan")])
+def test_a_balance_is_a_number(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(PhotograftError, match="balance is"):
+        ImageDataModule(tmp_path, resolution=8, batch_size=2, balance=value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bits_are_rounded_as_those_of_photos(tmp_path: Path, suffix: str, channels: int) -> None:
+    levels = np.repeat(np.arange(65536, dtype=np.uint16).reshape(256, 256, 1), channels, 2)
+    content = encoded(levels, suffix)
+    path = tmp_path / f"photo{suffix}"
+    path.write_bytes(content)
+    pixels = np.asarray(decode_picture(content))
+    assert (pixels[..., 0] == np.rint(levels[..., 0] / 257)).all()
+    assert (pixels == read_photo(path).pixels).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_16_bit_tiffs(orientation: int) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (5, 9, 3)).astype(np.uint16)
+    extra = [(274, "H", 1, orientation, True)]
+    content = tiff(levels, photometric="rgb", planarconfig="contig", metadata=None, extratags=extra)
+    assert (np.asarray(decode_picture(content)) == turn(np.rint(levels / 257).astype(np.uint8), orientation)).all()
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz", "a.7z", "a.parquet", "a.png", "a"])

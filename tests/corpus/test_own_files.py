@@ -594,6 +594,7 @@ OPTIONS: list[tuple[str, Any]] = [
     ("dtype", torch.int32),
     ("dtype", "float32"),
     ("keep", 5),
+    ("keep", "x"),
     ("batch_size", 0),
     ("noise", "yes"),
     ("channels_last", 1),
@@ -606,10 +607,12 @@ OPTIONS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), OPTIONS, ids=[f"{name}={value}" for name, value in OPTIONS])
 def test_options_of_projection(tiny: Path, preset: str, name: str, value: Any) -> None:
     editor = new_editor(tiny)
-    if name == "keep" and preset == "fast":
-        pytest.skip("text that nobody looks at")
     refuses(lambda: editor.project("lion", preset=preset, **{name: value}), name)
     assert editor.projection is None
+
+
+def test_tuning_is_said_to_be_a_number(tiny: Path) -> None:
+    refuses(lambda: new_editor(tiny).project("lion", tuning=-1), "tuning is -1: must be greater than or equal to 0")
 
 
 @pytest.mark.parametrize("preset", ["slow", 5, None, [], "x" * 10**6])

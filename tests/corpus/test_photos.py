@@ -16,8 +16,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from infer.photo.deep import turn
 from infer.photo.metadata import Metadata
-from infer.photo.read import read_photo, turn
+from infer.photo.read import read_photo
 from infer.photo.write import photo_writer, unkept, write_photo, written_as
 from models.errors import PhotograftError
 from tests.corpus.picture_files import (
@@ -585,6 +586,17 @@ def test_turned_tiffs(tmp_path: Path, kind: str, orientation: int) -> None:
         np.testing.assert_array_equal(photo.deep, turn(samples, orientation))
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
+def test_turned_tiffs_that_opencv_unpacks(tmp_path: Path, orientation: int) -> None:
+    content = tiff_lzw(DEEP)
+    entry = struct.pack("<HHIHH", 284, 3, 1, 1, 0)  # PlanarConfiguration, of which this is the default
+    turned = struct.pack("<HHIHH", 274, 3, 1, orientation, 0)
+    assert content.count(entry) == 1
+    photo = read_photo(written(tmp_path, "photo.tif", content.replace(entry, turned)))
+    assert photo.deep is not None
+    np.testing.assert_array_equal(photo.deep, turn(DEEP, orientation))
+
+
 def test_a_deep_tiff_of_further_channels_is_refused(tmp_path: Path) -> None:
     content = tiff(np.dstack([DEEP, DEEP[..., :2]]), photometric="rgb")
     with pytest.raises(PhotograftError, match="a kind of TIFF that is not read"):
@@ -617,3 +629,16 @@ def test_unclosed_xmp_costs_no_time(tmp_path: Path) -> None:
     )
     assert time.process_time() - start < SECONDS
     assert photo.metadata.xmp == b"xy" + open_ones
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_header_with_long_comments(tmp_path: Path, bits: int) -> None:
+    """Of a PPM: comments stand anywhere between its numbers."""
+    samples = CAT if bits == 8 else DEEP
+    height, width = CAT.shape[:2]
+    comment = b"#" + b"x" * 500 + b"\n"
+    head = b"P6\n" + comment + b"%d " % width + comment + b"%d\n" % height + comment + b"%d\n" % (2**bits - 1)
+    body = samples.astype(">u2" if bits == 16 else np.uint8).tobytes()
+    photo = read_photo(written(tmp_path, "photo.ppm", head + body))
+    np.testing.assert_array_equal(photo.pixels, CAT if bits == 8 else photo.pixels)
+    assert photo.remarks == (("its 16 bits per channel become 8",) if bits == 16 else ())
