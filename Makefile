@@ -44,8 +44,9 @@ format: $(STAMP) ## rewrite the code in the project's format
 	@$(PY) -m ruff format .
 
 # Nothing is fetched: the pages hold their fonts, scripts and pictures, the API's come from docstrings that are only read.
-docs: $(DOCS_STAMP) ## build the pages of docs/ into build/docs; a warning is an error
-	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict $(ARGS)
+# PATH: signatures are formatted by ruff, which is called by its name.
+docs: $(DOCS_STAMP) ## build the pages of docs/ into build/docs; a warning is an error (--quiet would hide it)
+	@PATH="$(abspath $(VENV))/bin:$$PATH" NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
 	@echo "build/docs/index.html (search needs a server: $(PY) -m http.server -d build/docs)"
 
 train: $(STAMP) ## train: make train ARGS='fit --config configs/train/NAME.yaml'
