@@ -14,7 +14,7 @@ from models.errors import PhotograftError
 from models.files import read_tensors
 from models.schema import short
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 class FeatureNetwork(nn.Module, ABC):
