@@ -110,8 +110,7 @@ class Job:
         made = {one: self._point(one) for one in dict.fromkeys(references)}  # a photo is projected once
         every = [*kept, *map(referring, steps, (made[one] for one in references))]
         edit = editor.edit(every, method=self.how.method_of(every, self.known), settle=self.how.settle)
-        photos = [one.photo for one in references if one.photo is not None]
-        results = ResultFolder(self.out, [*self.read, *photos, *model_inputs(self.how.model)])
+        results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
         for file in write_edit(editor, edit, results, lossless=self.how.lossless):
             say(file)
 

@@ -36,6 +36,8 @@ from infer.editor.steps import (
     passed,
     referring,
 )
+from infer.edits.feature_blending import Shift
+from infer.edits.query_transfer import RHO, Mode
 from infer.photo import masks
 from infer.photo.box import crop_square, uncrop
 from infer.photo.compositing import DEFAULT_METHOD, Method, composite
@@ -82,7 +84,7 @@ class Editor(Opening):
         method: Method | None = None,
         settle: Settling | None = None,
     ) -> Edit:
-        """Do steps in one pass of the generator, and blend the result into the photo.
+        """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
         Args:
             to: class name for one region, or several steps; later ones lie over earlier ones.
@@ -124,27 +126,43 @@ class Editor(Opening):
         *,
         region: RegionMask | None = None,
         part: str | None = None,
+        move: Shift = (0.0, 0.0),
+        strength: float = 1.0,
+        layers: Sequence[int] | None = None,
+        invert: bool = False,
         method: Method | None = None,
-        **how: Any,
     ) -> Edit:
-        """Carry a region or a part of a reference over; how: the rest of `infer.editor.steps.Blend`."""
-        return self.edit([Blend(reference, region, part, **how)], method=method)
+        """Carry a region, or a part of the catalog, of a reference over: see `infer.editor.steps.Blend` and `edit`."""
+        return self.edit([Blend(reference, region, part, move, strength, layers, invert)], method=method)
 
-    def transfer(self, reference: Reference, part: str, *, method: Method | None = None, **how: Any) -> Edit:
-        """Give a part the look of a reference's; how: the rest of `infer.editor.steps.Transfer`."""
-        return self.edit([Transfer(reference, part, **how)], method=method)
+    def transfer(
+        self,
+        reference: Reference,
+        part: str,
+        *,
+        mode: Mode = "sequential",
+        epsilon: float | None = None,
+        rho: float = RHO,
+        lam: float = 1.0,
+        per_layer: bool = False,
+        released: bool = False,
+        shift: bool = False,
+        method: Method | None = None,
+    ) -> Edit:
+        """Give a part of the catalog the look of a reference's: see `infer.editor.steps.Transfer` and `edit`."""
+        step = Transfer(reference, part, mode, epsilon, rho, lam, per_layer, released, shift)
+        return self.edit([step], method=method)
 
     def resolve(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Check steps before any work, as `edit` does; see `infer.editor.regions.resolve`."""
         return resolve(self, steps)
 
-    def refer(self, reference: Reference, source: str | None = None, **options: Any) -> Point:
+    def refer(self, reference: Reference) -> Point:
         """What a step's reference is to the generator; the same one twice is looked for once.
 
         Args:
-            reference: see `infer.editor.steps.Blend`. A photo's head is found, and projected.
-            source: class of what is in the photo, found if it is None.
-            options: of `project`; those of this picture's own projection if there are none.
+            reference: see `infer.editor.steps.Blend`. A photo's head is found, and projected with the options of this
+                picture's own projection, but for the class.
 
         Raises:
             PhotograftError: an unreadable photo, an unknown class, or a number that no recipe gave.
@@ -156,21 +174,20 @@ class Editor(Opening):
                 raise PhotograftError(f"there is no reference {reference}: the recipe has {len(self.references)}")
             return self.references[reference]
         if isinstance(reference, str | Path | Photo | Sample):
-            key = (id(reference) if isinstance(reference, Photo) else reference, source)
+            key = id(reference) if isinstance(reference, Photo) else reference
             if key not in self._known:
-                self._known[key] = reference, self._found(reference, source, options or self._options)
+                self._known[key] = reference, self._found(reference)
             return self._known[key][1]
         if reference.model.fingerprint != self.model.fingerprint:
             raise PhotograftError("the reference is another model's: set and project it with this one")
         return reference.point()
 
-    def _found(self, reference: str | Path | Photo | Sample, source: str | None, options: dict[str, Any]) -> Point:
+    def _found(self, reference: str | Path | Photo | Sample) -> Point:
         if isinstance(reference, Sample):
             return sample_point(self.model, reference)
         other = type(self)(self.model, self.segmenter, self.say).set_photo(reference)
-        self.inputs += other.inputs
         with torch.enable_grad():  # which edits go without
-            return other.project(source, **options).point()
+            return other.project(**self._options).point()
 
     def _settled(
         self, samples: Samples, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None

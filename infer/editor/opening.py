@@ -80,7 +80,7 @@ class Opening(Session):
         """Another picture: what was known of the one before is forgotten."""
         self.photo, self.sample, self.box, self.located, self._told = photo, sample, box, how, set()
         self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
-        self.references, self._known = (), {}
+        self.references, self._known, self._options = (), {}, {}
         self.inputs = [] if photo is None or photo.path is None else [photo.path]
 
     def set_catalog(self, path: str | Path) -> Self:

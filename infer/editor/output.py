@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infer.editor.points import Point
+from infer.editor.points import Point, Projected
 from infer.editor.recipe import Recipe
 from infer.editor.results import ResultFolder
 from infer.editor.session import Edit, Session
@@ -153,7 +153,8 @@ def write_edit(
     done: Callable[[list[Path]], object] = lambda paths: None,
 ) -> list[Path]:
     """Write one edit as `write_edits` does; `done` is told its files, the picture first, as soon as they are there."""
-    for path in session.read_files():
+    known = [point.said.photo for point in referred(edit.steps) if isinstance(point.said, Projected)]
+    for path in [*session.read_files(), *(photo for photo in known if photo is not None)]:
         results.protect(path)
     make = partial(edit_files, session, edit, lossless=lossless)
     photo = None if session.photo is None else session.photo.path

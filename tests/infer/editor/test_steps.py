@@ -326,6 +326,36 @@ def test_a_reference_is_projected_once_and_as_the_picture_was(tiny: Path, cat: P
     assert edit.steps[0].reference.said.settings["preset"] == "fast", "an editor is taken as it is"
 
 
+def test_names_in_recipes_make_no_paths(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a" / "out"
+    blend = ["blend", "--mask", "box", "--model", str(tiny), "--out", str(tmp_path / "first")]
+    assert main(blend) == 0
+    (recipe,) = (tmp_path / "first").glob("*.json")
+    content = json.loads(recipe.read_text())
+    content["edit"]["steps"][0]["name"] = "../../x/y"
+    recipe.write_text(json.dumps(content))
+    before = set(tmp_path.rglob("*"))
+    assert main(["edit", "--recipe", str(recipe), "--out", str(out)]) == 0
+    assert {path.parent for path in set(tmp_path.rglob("*")) - before if path.is_file()} == {out}
+
+
+def test_photos_of_references_are_never_replaced(tiny: Path, tmp_path: Path) -> None:
+    """Nor is the mask; the result gets another name."""
+    editor = Editor(load_model(str(tiny)), ellipse).set_photo(CAT, BOX).project("lion", preset="fast")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("photo_blend_box.png", "photo_blend_box.panel.png"):
+        Image.fromarray(np.ascontiguousarray(CAT[:, ::-1])).save(out / name)
+    before = [(out / name).read_bytes() for name in ("photo_blend_box.png", "photo_blend_box.panel.png")]
+    other = Editor(editor.model, ellipse).set_photo(out / "photo_blend_box.panel.png", BOX).project(preset="fast")
+    for reference in (out / "photo_blend_box.png", other):
+        editor.edits.clear()
+        editor.blend(reference, region="box")
+        (written,) = editor.save(out)
+        assert written.name == "photo_blend_box_2.png"
+    assert before == [(out / name).read_bytes() for name in ("photo_blend_box.png", "photo_blend_box.panel.png")]
+
+
 # ---------------------------------------------------------------------- refusals
 
 
