@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from infer.editor.picture_file import ModelSaid, PhotoSaid, PictureSaid, ProjectionSaid, read_picture
+from infer.editor.point_file import ModelSaid, PhotoSaid, PictureSaid, ProjectionSaid, read_picture
 from infer.editor.points import Projected, Sample
 from infer.editor.recipe import KnownCatalog, Recipe
 from infer.editor.steps import Blend, ChangeClass, Transfer

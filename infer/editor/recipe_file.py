@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from infer.editor import recipe_before
-from infer.editor.picture_file import ModelSaid, PictureSaid, read_picture
+from infer.editor.point_file import ModelSaid, PictureSaid, read_picture
 from infer.editor.recipe import RECIPE_VERSION, KnownCatalog, Recipe
 from infer.editor.step_file import StepSaid, read_step
 from infer.editor.steps import Blend, Transfer
