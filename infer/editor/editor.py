@@ -23,7 +23,7 @@ from infer.editor.output import write_edits
 from infer.editor.recipe import Recipe, pixels_hash
 from infer.editor.results import ResultFolder
 from infer.editor.session import Edit, Session
-from infer.editor.targets import Target, resolve
+from infer.editor.targets import Target, check_paste, resolve
 from infer.edits.scbn import Region, class_modulations, region_maps
 from infer.photo import masks
 from infer.photo.box import MIN_SIDE, Box, crop_square, uncrop
@@ -44,7 +44,6 @@ from models.errors import PhotograftError, UnsupportedEdit
 from models.layers.resampling import resize_pixels
 from models.schema import Index, Settling, Steps, Whole, bounded, check, short
 
-_ROUNDING = 1e-3  # beyond 0..1, of an area that was resized
 _FOUND = {
     "head": "a head is found at {}",
     "cat face": "a cat's face is found at {}",
@@ -285,7 +284,7 @@ class Editor(Session):
             PhotograftError: a picture of another size or an area of another kind, or numbers that are not finite.
         """
         photo = self._need_photo()
-        self._check_paste(image, area)
+        check_paste(image, area, self.model.generator.resolution)
         shape, patch = photo.pixels.shape, to_pixels(image)
         if change:
             difference = patch.astype(np.float32) - self.reconstruction()
@@ -297,23 +296,6 @@ class Editor(Session):
         mask = uncrop(area, self.box, shape)[0].clip(0, 1)
         mask *= masks.fade_to_border(self.box, shape)
         return composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method), mask
-
-    def _check_paste(self, image: object, area: object) -> None:
-        r = self.model.generator.resolution
-        one = image if isinstance(image, Tensor) and tuple(image.shape) == (1, 3, r, r) else None
-        if one is None or not one.is_floating_point() or not bool(torch.isfinite(one).all()):
-            found = list(image.shape) if isinstance(image, Tensor) else short(image)
-            raise PhotograftError(f"the picture must be finite and [1,3,{r},{r}] in [-1,1], not {found}")
-        if (
-            not isinstance(area, np.ndarray)
-            or area.dtype.kind != "f"
-            or area.shape != (len(area),) * 2
-            or not area.size
-        ):
-            found = list(area.shape) if isinstance(area, np.ndarray) else short(area)
-            raise PhotograftError(f"the area must be [r,r] in floats, not {found}")
-        if not (area.min() >= -_ROUNDING and area.max() <= 1 + _ROUNDING):  # also false for NaN
-            raise PhotograftError("the area's values must lie in 0..1")
 
     def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """Check targets before any work, as `edit` does; see `infer.editor.targets.resolve`."""

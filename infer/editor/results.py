@@ -122,7 +122,8 @@ class ResultFolder:
         if recipe not in files:
             return True
         if not os.path.lexists(self.folder / recipe):  # a file of these names is somebody else's
-            return not any(path.is_symlink() or path.is_file() for path in map(self.folder.joinpath, files))
+            paths = (self.folder / file for file in files)
+            return not any(os.path.lexists(path) and not os.path.isdir(path) for path in paths)
         return _is_of(self.folder / recipe, photo)
 
 

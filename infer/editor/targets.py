@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from infer.photo import masks
 from infer.photo.box import Box
@@ -17,6 +19,7 @@ from models.schema import short
 from models.terminal import Say
 from models.zoo import Model
 
+_ROUNDING = 1e-3  # beyond 0..1, of an area that was resized
 WHOLE_MASKS = ("auto", "box")  # what a mask can be besides a file or an array
 
 
@@ -102,3 +105,18 @@ def given_mask(
         what = "the mask" if isinstance(mask, np.ndarray) else f"mask {mask}"
         raise PhotograftError(f"{what} lies outside the edited square {box}: choose that with --box x,y,w,h")
     return whole
+
+
+def check_paste(image: object, area: object, resolution: int) -> None:
+    """Raise PhotograftError unless these are one picture of the resolution and a square area, see `Editor.paste`."""
+    wanted = (1, 3, resolution, resolution)
+    one = image if isinstance(image, Tensor) and tuple(image.shape) == wanted else None
+    if one is None or not one.is_floating_point() or not bool(torch.isfinite(one).all()):
+        found = list(image.shape) if isinstance(image, Tensor) else short(image)
+        raise PhotograftError(f"the picture must be finite and {list(wanted)} in [-1,1], not {found}")
+    square = isinstance(area, np.ndarray) and area.size > 0 and area.shape == (len(area),) * 2
+    if not isinstance(area, np.ndarray) or not square or area.dtype.kind != "f":
+        found = list(area.shape) if isinstance(area, np.ndarray) else short(area)
+        raise PhotograftError(f"the area must be [r,r] in floats, not {found}")
+    if not (area.min() >= -_ROUNDING and area.max() <= 1 + _ROUNDING):  # also false for NaN
+        raise PhotograftError("the area's values must lie in 0..1")
