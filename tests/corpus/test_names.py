@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from infer.catalog.catalog import Catalog, Settings, save_catalog
+from infer.catalog.catalog import Catalog, Settings
 from infer.cli.main import main
 from models.errors import PhotograftError
 from models.terminal import visible
@@ -18,6 +18,7 @@ from models.writing import file_name, write_file
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT, HEAD, cat, edit, tiny  # noqa: F401
 from tests.infer.tiny_model import write_tiny_model
+from tests.infer.tiny_styles import write_catalog
 from tests.refusals import refused, snapshot
 
 Capture = pytest.CaptureFixture[str]
@@ -153,7 +154,7 @@ def catalog_with(part: str, model: Model, folder: Path) -> Path:
         settings, torch.eye(2, features), torch.zeros(features), torch.ones(features), contributions, maps, {part: (0,)}
     )
     path = folder / "tiny.catalog.safetensors"
-    save_catalog(made, path)
+    write_catalog(made, path)
     return path
 
 

@@ -18,7 +18,7 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from infer.catalog.catalog import build_catalog, load_catalog, save_catalog
+from infer.catalog.catalog import build_catalog, load_catalog
 from infer.cli.main import main
 from infer.editor.editor import Editor
 from infer.editor.recipe_file import read_recipe
@@ -31,7 +31,7 @@ from models.generators.sngan import SNGANGenerator
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT, ellipse
 from tests.infer.tiny_model import LATENTS, write_tiny_model
-from tests.infer.tiny_styles import write_style_model
+from tests.infer.tiny_styles import write_catalog, write_style_model
 from tests.refusals import refused
 
 Json = dict[str, Any]
@@ -538,7 +538,7 @@ def styles(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture(scope="module")
 def catalog(styles: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("catalog") / "style.catalog.safetensors"
-    save_catalog(build_catalog(styles, clusters=3, samples=4, restarts=1), path)
+    write_catalog(build_catalog(styles, clusters=3, samples=4, restarts=1), path)
     return path
 
 

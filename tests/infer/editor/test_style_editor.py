@@ -212,7 +212,7 @@ def test_edit_and_project_commands(
     assert projection["settings"]["noise"] is False
     assert projection["w+"] == [projection["w+"][0]] * NUM_WS
     assert not (out / "cat_to_pug.delta.safetensors").exists()
-    monkeypatch.setattr("infer.projection.model.STEPS", 3)
+    monkeypatch.setattr("infer.projection.model.TUNING", 3)
     assert run("project", conditional, out, cat, *where, "--tune") == 0
     start = json.loads((out / "cat.projection.json").read_text())
     assert start["source"]["projection"]["settings"]["tuning"] == 3
