@@ -16,8 +16,9 @@ WORKERS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.photograft-installed
+DOCS_STAMP := $(VENV)/.photograft-docs-installed
 
-.PHONY: help env demo test lint bench format constraints train clean
+.PHONY: help env demo test lint bench format docs constraints train clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,16 +43,22 @@ format: $(STAMP) ## rewrite the code in the project's format
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
 
+# Nothing is fetched: the pages hold their fonts, scripts and pictures, the API's come from docstrings that are only read.
+# PATH: signatures are formatted by ruff, which is called by its name.
+docs: $(DOCS_STAMP) ## build the pages of docs/ into build/docs; a warning is an error (--quiet would hide it)
+	@PATH="$(abspath $(VENV))/bin:$$PATH" NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
+	@echo "build/docs/index.html (search needs a server: $(PY) -m http.server -d build/docs)"
+
 train: $(STAMP) ## train: make train ARGS='fit --config configs/train/NAME.yaml'
 	@$(PY) train.py $(or $(ARGS),--help)
 
 # Pins what .venv holds now: raise a version there first (.venv/bin/python -m pip install -U NAME), then run this.
-constraints: $(STAMP) ## write the installed versions to constraints.txt
+constraints: $(DOCS_STAMP) ## write the installed versions to constraints.txt
 	@{ echo "# Exact versions of everything that the tests ran with. Regenerate with: make constraints"; \
 	   $(PY) -m pip list --local --exclude-editable --format=freeze --disable-pip-version-check \
 	     | sed -E -e 's/\+[A-Za-z0-9.]+$$//' -e '/^(photograft|pip|setuptools|wheel)==/d' | LC_ALL=C sort -f; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt
-	@touch $(STAMP)
+	@touch $(STAMP) $(DOCS_STAMP)
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
 clean: ## remove caches and build products (not .venv, runs/ or out/)
@@ -81,3 +88,9 @@ $(STAMP): pyproject.toml constraints.txt
 	           if (size + 0 >= 20) { n = split($$2, part, "/"); print "  " part[n], $$(NF - 1), $$NF } } \
 	         /^Installing collected/ { print "  unpacking " NF - 3 " packages" } { fflush() }'
 	@touch $(STAMP)
+
+$(DOCS_STAMP): $(STAMP)
+	@echo "Installing what builds the pages into $(VENV)"
+	@$(PY) -m pip install --disable-pip-version-check --progress-bar off --quiet -c constraints.txt -e '.[docs]' \
+	  2> >(grep -v '^WARNING: Location .* is ignored' >&2)
+	@touch $(DOCS_STAMP)

@@ -1,4 +1,4 @@
-"""The source as the tests of its rules read it, importing nothing of it; and a small tree to plant faults in."""
+"""The project's source as the tests of its rules read it, importing nothing; and a small tree to plant faults in."""
 
 import ast
 from collections.abc import Callable, Iterator

@@ -93,6 +93,20 @@ def test_wheel_target_names_existing_packages(root: Path) -> None:
     assert project["project"]["scripts"] == SCRIPTS
 
 
+def test_every_package_says_that_it_is_typed(root: Path) -> None:
+    assert [name for name in PACKAGES if not (root / name / "py.typed").is_file()] == []
+
+
+def test_wheel_ships_types_configs_and_weights(root: Path) -> None:
+    wheel = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed: run `make env`")
+    shipped = {file.distribution_path for file in wheel.WheelBuilder(str(root)).recurse_included_files()}
+    for folder, pattern in [("configs", "**/*.yaml"), ("models/weights", "*.*"), *((p, "py.typed") for p in PACKAGES)]:
+        wanted = {path.relative_to(root).as_posix() for path in (root / folder).glob(pattern)}
+        assert wanted, f"nothing in {folder} is {pattern}"
+        assert wanted <= shipped, f"the wheel leaves out {wanted - shipped}"
+    assert {path.split("/")[0] for path in shipped} == {*PACKAGES, "configs"}
+
+
 def test_embedded_weights_are_small_and_described(root: Path) -> None:
     weights = sorted((root / "models" / "weights").glob("*.safetensors"))
     total = sum(path.stat().st_size for path in weights)

@@ -19,7 +19,7 @@ from infer.evaluate.report_files import Row, csv_table, figure_png, write_report
 from infer.evaluate.translation import References, Translator
 from infer.progress import Progress, untold
 from models.errors import PhotograftError
-from models.files import read_header
+from models.header import read_header
 from models.perception.judges import frechet
 from models.perception.segmentation import create_segmenter
 from models.writing import file_name

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infer.evaluate.cache import ResultCache, Results, digest, digests
+from infer.evaluate.choices import REAL, SETTLING
 from infer.evaluate.curves import Photos, evenly, validation_photos
 from infer.evaluate.generator import INDEPENDENT
 from infer.evaluate.judging import Probe, judge_features, real_pictures, share
 from infer.evaluate.reconstruction import BATCH, find_codes
 from infer.progress import Progress, untold
 from infer.projection.model import check_projects
-from infer.projection.presets import PRESETS
 from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, SettlingTarget, settle, settles
 from models.errors import PhotograftError
 from models.perception.judges import JUDGES, frechet, to_uint8
@@ -36,8 +36,6 @@ Show = Callable[[Tensor], Tensor]
 """Pictures [n,3,R,R] of latents [n,D]."""
 
 SHEET_PHOTOS, SHEET_TARGETS = 16, 5
-SETTLING = PRESETS["balanced"].settling
-REAL = 4000  # pictures: a probe fitted to fewer errs more, on translations and on real ones
 SETTLED = 32  # translations that are settled at once
 FORMAT = 1  # of kept latents
 

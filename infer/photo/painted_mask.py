@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infer.photo.deep import to_8_bit
+from data.values import to_8_bit
+from infer.photo.deep import turn
 from infer.photo.photo import Mask, Pixels
-from infer.photo.read import OpenPicture, damaged, open_picture, orientation_of, read_values, turn
+from infer.photo.read import OpenPicture, damaged, open_picture, orientation_of, read_values
 from models.errors import PhotograftError
 from models.terminal import Say
 

@@ -25,7 +25,7 @@ from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, r
 from models.checkpoints.told import told
 from models.checkpoints.wrappers import View, views
 from models.errors import PhotograftError
-from models.reading import open_tensors
+from models.reading import read_metadata
 
 
 def _nothing(_: Any) -> list[str]:
@@ -127,7 +127,7 @@ def read(path: Path) -> Reading:
 
 def is_foreign(path: Path) -> bool:
     """Whether a file is a safetensors file of somebody else."""
-    return path.is_file() and "photograft" not in open_tensors(path).metadata
+    return path.is_file() and "photograft" not in read_metadata(path)
 
 
 def describe(path: Path) -> list[Description]:
