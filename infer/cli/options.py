@@ -151,8 +151,12 @@ LayersOption = Annotated[
     ),
 ]
 MethodOption = Annotated[
-    Method,
-    typer.Option(help="How the edit is blended in; limited: Poisson without burning out.", rich_help_panel=_RESULT),
+    Method | None,
+    typer.Option(
+        help="How the edit is blended in; limited: Poisson without burning out. Default: limited; paste for transfers.",
+        show_default=False,
+        rich_help_panel=_RESULT,
+    ),
 ]
 RecipeOption = Annotated[
     Path | None,
@@ -205,7 +209,8 @@ SourceClassOption = Annotated[
     ),
 ]
 PartOption = Annotated[
-    list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")
+    list[str] | None,
+    typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it."),
 ]
 ModeOption = Annotated[Mode, typer.Option(help="How channels are chosen: Eq. 5, 4 or 2 of the paper.")]
 EpsilonOption = Annotated[

@@ -121,7 +121,7 @@ def test_photos_of_any_name(
     assert all(path.is_file() for path in paths), "printed paths can be used"
     assert all(("lion" in path.name) == (command == "edit") for path in paths if "contact" not in path.name)
     recipes = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
-    assert {recipe["photo"]["path"] for recipe in recipes} == {str(file), str(other)}
+    assert {recipe["source"]["photo"]["path"] for recipe in recipes} == {str(file), str(other)}
     for recipe in recipes:
         assert all((tmp_path / "out" / name).is_file() for name in recipe["files"].values())
 

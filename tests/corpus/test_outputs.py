@@ -127,8 +127,8 @@ def test_another_photos_results_are_kept_and_ones_own_replaced(edit: Edit, tmp_p
         assert edit(other, "--to", "lion") == 0
         assert names(tmp_path / "out") == of("cat_to_lion", "cat_to_lion_2")
     recipe = json.loads((tmp_path / "out" / "cat_to_lion_2.json").read_text())
-    assert recipe["photo"]["path"] == str(other)
-    assert recipe["files"]["photo"] == "cat_to_lion_2.png"
+    assert recipe["source"]["photo"]["path"] == str(other)
+    assert recipe["files"]["result"] == "cat_to_lion_2.png"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"photo": 3}', b"[" * 50_000, b"1" * 9_000, b"\xff"], ids=len)
