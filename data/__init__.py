@@ -3,8 +3,8 @@
 `data.module.ImageDataModule` is not imported here: it needs PyTorch Lightning, which `infer` does without.
 """
 
+from data.pictures import LabelledPictures, open_pictures, open_splits
 from data.sampling import ClassBalancedSampler, class_distribution
-from data.sources import LabelledPictures, open_pictures, open_splits
 from data.transforms import Batch, images_to_float, to_float
 
 __all__ = [

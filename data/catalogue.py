@@ -173,6 +173,8 @@ def _listed(folder: Folder, labels: str, tally: Tally) -> list[tuple[Record, Lab
             tally.add(f"pictures that {os.path.basename(labels)} does not list", name)
         else:
             found.append((Record(folder.path, name, 0), number))
+    for suffix, count in folder.unread.items():
+        tally.add("pictures in formats that are not read: convert them", suffix, kind=suffix, count=count)
     for name in known:
         tally.add(f"pictures that {os.path.basename(labels)} lists and that are not there", name)
     return found

@@ -75,7 +75,7 @@ class _Chooser:
     def entries(self, choice: ClassChoice) -> list[str]:
         """The single entries of a choice: commas divide what is no name as a whole."""
         entries: list[str] = []
-        if not isinstance(choice, Sequence | int):
+        if isinstance(choice, bytes) or not isinstance(choice, Sequence | int):
             raise PhotograftError(f"classes is {printable(repr(choice), 60)}: give a name or a list of names")
         for entry in [choice] if isinstance(choice, str | int) else choice:
             if isinstance(entry, bool) or not isinstance(entry, str | int):

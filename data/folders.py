@@ -15,11 +15,17 @@ PICTURES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".jpx", ".j2k", ".png", ".apng", ".webp", ".avif", ".gif", ".bmp",
      ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga")
 )  # fmt: skip
+FORMATS = ("JPEG", "JPEG2000", "PNG", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA")
+"""What these may hold, by Pillow's names: others, which may start programs (EPS), are not tried."""
 UNREAD = frozenset(
     (".heic", ".heif", ".hif", ".jxl", ".psd", ".svg", ".eps", ".exr", ".hdr", ".xcf", ".dcm", ".dng", ".cr2", ".cr3",
      ".nef", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw", ".raw", ".ico", ".pcx", ".qoi", ".npy", ".npz")
 )  # fmt: skip
 """Suffixes of pictures in formats that are not read."""
+
+TRAIN = ("train", "training")
+VAL = ("val", "valid", "validation", "test", "testing")
+"""What splits are called, of folders and shards; in the order of choice."""
 
 _SYSTEM = frozenset(
     ("__macosx", "__pycache__", "$recycle.bin", "recycler", "recycled", "system volume information", "lost+found",

@@ -11,13 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from data.folders import Folder
+from data.folders import TRAIN, VAL, Folder
 from data.report import Tally, printable
 from models.errors import PhotograftError
 
-_TRAIN = ("train", "training")
-_VAL = ("val", "valid", "validation", "test", "testing")  # in the order of choice
-_WORD = re.compile(rf"(?:.*[ _.-])?({'|'.join(_TRAIN + _VAL)})(?:set)?\d*(?:[ _.-].*)?")
+_WORD = re.compile(rf"(?:.*[ _.-])?({'|'.join(TRAIN + VAL)})(?:set)?\d*(?:[ _.-].*)?")
 _CONTAINERS = (
     "data",
     "dataset",
@@ -100,7 +98,7 @@ def _descend(top: Folder) -> Folder:
             continue
         end = _end(only)
         inner = {name.lower() for name in end.holding()}
-        return end if inner & set(_TRAIN) and inner & set(_VAL) else top
+        return end if inner & set(TRAIN) and inner & set(VAL) else top
 
 
 def _end(folder: Folder) -> Folder:
@@ -117,7 +115,7 @@ def _word(folder: Folder) -> str:
 
 
 def _plain(folder: Folder) -> bool:
-    return folder.name.lower() in _TRAIN + _VAL
+    return folder.name.lower() in TRAIN + VAL
 
 
 def _class_names(folder: Folder) -> set[str]:
@@ -129,8 +127,8 @@ def _outer_split(top: Folder) -> tuple[Folder, list[Folder]] | None:
     holding = list(top.holding().values())
     plain = [folder for folder in holding if _plain(folder)]
     named = plain or [folder for folder in holding if _word(folder)]
-    trains = [folder for folder in named if _word(folder) in _TRAIN]
-    held = sorted((f for f in named if f not in trains), key=lambda folder: _VAL.index(_word(folder)))
+    trains = [folder for folder in named if _word(folder) in TRAIN]
+    held = sorted((f for f in named if f not in trains), key=lambda folder: VAL.index(_word(folder)))
     others = [folder for folder in holding if folder not in named]
     if plain and not others and len(trains) != 1:
         what = f"{_listed(trains)}: which is the training set?" if trains else f"{_listed(held)} without train."
@@ -156,10 +154,10 @@ def _outer_split(top: Folder) -> tuple[Folder, list[Folder]] | None:
 def _val_beside_classes(top: Folder) -> list[Folder]:
     """Folders such as `val` that hold the classes that lie beside them, the best first."""
     holding = top.holding()
-    named = [folder for folder in holding.values() if folder.name.lower() in _VAL and not folder.pictures]
+    named = [folder for folder in holding.values() if folder.name.lower() in VAL and not folder.pictures]
     classes = set(holding) - {folder.name for folder in named}
     held = [folder for folder in named if classes & set(folder.holding())]
-    return sorted(held, key=lambda folder: _VAL.index(folder.name.lower()))
+    return sorted(held, key=lambda folder: VAL.index(folder.name.lower()))
 
 
 def _inner_split(top: Folder) -> bool:
@@ -168,8 +166,8 @@ def _inner_split(top: Folder) -> bool:
         name: {inner.lower() for inner in folder.holding()} if not folder.pictures else set()
         for name, folder in top.holding().items()
     }
-    divided = [name for name, found in words.items() if found & set(_TRAIN)]
-    if not any(words[name] & set(_VAL) for name in divided):
+    divided = [name for name, found in words.items() if found & set(TRAIN)]
+    if not any(words[name] & set(VAL) for name in divided):
         return False
     whole = [name for name in words if name not in divided]
     if whole:
@@ -184,11 +182,13 @@ def _inner_layout(top: Folder, tally: Tally) -> Layout:
     layout = Layout({}, held=True)
     for name, folder in top.folders.items():
         parts = {inner.lower(): part for inner, part in folder.holding().items()}
-        used = [next((parts[word] for word in words if word in parts), None) for words in (_TRAIN, _VAL)]
+        used = [next((parts[word] for word in words if word in parts), None) for words in (TRAIN, VAL)]
         for target, part in zip((layout.train, layout.val), used, strict=True):
             target[name] = ClassPictures(folder.path, [] if part is None else list(part.names(f"{part.name}/")))
         _leave_out(folder, [part for part in used if part is not None], [], tally)
         _tell_unread(name, folder, tally)
+    _tell_of_loose(top, list(top.holding().values()), tally)
+    _tell_of_empty(top, tally)
     tally.tell(f"{_shown(top)}: each class is divided into training and validation pictures by the folders in it")
     return layout
 
@@ -204,21 +204,11 @@ def _classes(
     if not holding:
         _tell_unread(top.name, top, tally)
         return {flat_name or top.name: ClassPictures(top.path, top.pictures)}
-    inside = sum(folder.found for folder in holding)
-    if top.pictures and (len(holding) == 1 or len(top.pictures) > _STRAY * inside):
-        raise PhotograftError(
-            f"{_shown(top)} holds {len(top.pictures):,} loose pictures beside {_listed(holding)} with {inside:,}: move"
-            " away what is not meant, and sort the rest into a folder for each class"
-        )
-    if top.pictures:
-        first = f"{top.name}/{top.pictures[0]}"
-        tally.add("loose pictures beside the class folders", first, count=len(top.pictures))
+    _tell_of_loose(top, holding, tally)
     _tell_of_common(holding, tally)
     for folder in holding:
         _tell_of_class(folder, len(holding), tally)
-    for name, folder in top.folders.items():
-        if not folder.found:
-            tally.add("class folders without pictures", name)
+    _tell_of_empty(top, tally)
     folders = {name: folder for name, folder in top.folders.items() if folder not in without}
     return {name: ClassPictures(folder.path, list(folder.names())) for name, folder in folders.items()}
 
@@ -248,6 +238,25 @@ def _matching(train: dict[str, ClassPictures], held: Folder, tally: Tally) -> di
 
 
 # --- what is told ---
+
+
+def _tell_of_loose(top: Folder, holding: Sequence[Folder], tally: Tally) -> None:
+    """Count pictures beside the class folders. Raises PhotograftError if they are many: they may be what is meant."""
+    inside = sum(folder.found for folder in holding)
+    if top.pictures and (len(holding) == 1 or len(top.pictures) > _STRAY * inside):
+        raise PhotograftError(
+            f"{_shown(top)} holds {len(top.pictures):,} loose pictures beside {_listed(holding)} with {inside:,}: move"
+            " away what is not meant, and sort the rest into a folder for each class"
+        )
+    if top.pictures:
+        first = f"{top.name}/{top.pictures[0]}"
+        tally.add("loose pictures beside the class folders", first, count=len(top.pictures))
+
+
+def _tell_of_empty(top: Folder, tally: Tally) -> None:
+    for name, folder in top.folders.items():
+        if not folder.found:
+            tally.add("class folders without pictures", name)
 
 
 def _tell_of_class(folder: Folder, classes: int, tally: Tally) -> None:

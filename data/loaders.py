@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from data.pictures import LabelledPictures, Prepared
 from data.sampling import ClassBalancedSampler
-from data.sources import LabelledPictures, Prepared
 from data.transforms import Batch, augment, central, stored_size
 from models.errors import PhotograftError
 

@@ -12,9 +12,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from data.classes import ClassChoice
 from data.loaders import EvalLoader, PictureStore, TrainLoader
+from data.pictures import LabelledPictures, open_splits
 from data.report import printable, say_to_stderr
 from data.sampling import ClassBalancedSampler, class_distribution
-from data.sources import LabelledPictures, open_splits
+from data.values import is_number
 from models.errors import PhotograftError
 
 __all__ = ["ImageDataModule"]
@@ -90,8 +91,10 @@ class ImageDataModule(pl.LightningDataModule):
         for name, value in (("steps_per_epoch", steps_per_epoch), ("images_per_epoch", images_per_epoch)):
             if value is not None:
                 _check_number(name, value, 1)
-        if not 0.0 <= balance <= 1.0:
-            raise PhotograftError(f"balance is {balance}: give a number from 0 (natural) to 1 (all classes alike)")
+        if not is_number(balance) or not 0.0 <= balance <= 1.0:
+            raise PhotograftError(
+                f"balance is {balance!r:.60}: give a number from 0 (natural) to 1 (all classes alike)"
+            )
         if cache not in ("auto", "memory", "device", "none"):
             raise PhotograftError(f"cache is {cache!r}: give auto, memory, device or none")
         if crop not in ("center", "random"):

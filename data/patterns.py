@@ -8,13 +8,11 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from data.folders import is_hidden, scan
+from data.folders import TRAIN, VAL, is_hidden, scan
 from data.report import Tally, printable
 from models.errors import PhotograftError
 
 MAX_SHARDS = 100_000
-_TRAIN = ("train", "training")
-_VAL = ("val", "valid", "validation", "test", "testing")
 
 
 def find_shards(root: str, tally: Tally) -> tuple[list[str], list[str]]:
@@ -32,7 +30,7 @@ def find_shards(root: str, tally: Tally) -> tuple[list[str], list[str]]:
         if val_pattern != root:
             return train, expand(re.sub(r"\{[^{}]*\}", "*", val_pattern))
         kinds = set(map(_word, train))
-        return _divided(train, tally) if kinds & set(_TRAIN) and kinds & set(_VAL) else (train, [])
+        return _divided(train, tally) if kinds & set(TRAIN) and kinds & set(VAL) else (train, [])
     return [], []
 
 
@@ -41,8 +39,8 @@ def _in_folder(root: str, tally: Tally) -> tuple[list[str], list[str]]:
     if not tars:
         with os.scandir(root) as entries:
             folders = {entry.name.lower(): entry.path for entry in entries if entry.is_dir()}
-        found = {word: _tars(folders[word]) for word in (*_TRAIN, *_VAL) if word in folders}
-        train, val = _first(found, _TRAIN), _first(found, _VAL)
+        found = {word: _tars(folders[word]) for word in (*TRAIN, *VAL) if word in folders}
+        train, val = _first(found, TRAIN), _first(found, VAL)
         for path in train[:1] + val[:1]:
             _count_beside(os.path.dirname(path), tally)
         return train, val
@@ -72,7 +70,7 @@ def _divided(tars: Sequence[str], tally: Tally) -> tuple[list[str], list[str]]:
     kinds: dict[str, list[str]] = {}
     for path in tars:
         kinds.setdefault(_word(path), []).append(path)
-    train, val = _first(kinds, (*_TRAIN, "")), _first(kinds, _VAL)
+    train, val = _first(kinds, (*TRAIN, "")), _first(kinds, VAL)
     used = {*train, *val}
     for path in tars:
         if path not in used:
@@ -82,7 +80,7 @@ def _divided(tars: Sequence[str], tally: Tally) -> tuple[list[str], list[str]]:
 
 def _word(path: str) -> str:
     parts = re.split(r"[-_. ]|(?<=[a-z])(?=\d)", os.path.basename(path).lower())
-    return next((word for word in (*_TRAIN, *_VAL) if word in parts), "")
+    return next((word for word in (*TRAIN, *VAL) if word in parts), "")
 
 
 def _tars(folder: str) -> list[str]:

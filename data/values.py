@@ -17,13 +17,13 @@ ValueRange = Sequence[float]
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF's tags
 _ORIENTATION = 0x0112
-_DARK_16_BIT = (
-    4095  # 16-bit values up to here are as likely 10 or 12 bits in 16: without a range they would be near black
-)
+# 16-bit values up to here are as likely 10 or 12 bits in 16: without a range they would be near black.
+DARK_16_BIT = 4095
+_TO_8_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 _HOW = "state the values of black and white, value_range: [0, {}]"
 
 
-def check_range(value_range: ValueRange | None) -> tuple[float, float] | None:
+def check_range(value_range: object) -> tuple[float, float] | None:
     """(black, white) of a stated range.
 
     Raises:
@@ -31,10 +31,17 @@ def check_range(value_range: ValueRange | None) -> tuple[float, float] | None:
     """
     if value_range is None:
         return None
-    numbers = [x for x in value_range if type(x) in (int, float) and math.isfinite(x)]
+    if isinstance(value_range, str | bytes) or not isinstance(value_range, Sequence):
+        raise PhotograftError(f"value_range is {value_range!r:.60}: give two numbers, such as [0, 4095]")
+    numbers = [x for x in value_range if is_number(x) and math.isfinite(x)]
     if len(value_range) != 2 or len(numbers) != 2 or numbers[0] == numbers[1]:
         raise PhotograftError(f"value_range is {value_range!r}: give the values of black and white, such as [0, 4095]")
     return float(numbers[0]), float(numbers[1])
+
+
+def is_number(value: object) -> bool:
+    """Whether it is an int or a float, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def to_8_bits(image: Image.Image, data: bytes, value_range: ValueRange | None) -> Image.Image:
@@ -57,13 +64,13 @@ def to_8_bits(image: Image.Image, data: bytes, value_range: ValueRange | None) -
         levels = np.asarray(image)
         if image.mode == "I" and unsigned:
             levels = levels.view(np.uint32)
-    elif deep_colours and (value_range is not None or np.asarray(image)[..., :3].max() <= _DARK_16_BIT // 256):
+    elif deep_colours and not image.has_transparency_data:
         levels = _deep_colours(data)
     else:
         return ImageOps.exif_transpose(image)
     if not np.isfinite(levels).all():
         raise PhotograftError("values that are not finite (NaN or infinite): mend the picture, or leave it out")
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    orientation = image.getexif().get(_ORIENTATION, 1)  # 1 for a TIFF, which both libraries have turned
     image = Image.fromarray(_scaled(levels, value_range or stated or _usual_range(levels)))
     image.getexif()[_ORIENTATION] = orientation
     return ImageOps.exif_transpose(image)
@@ -94,23 +101,28 @@ def _usual_range(levels: NDArray[np.generic]) -> tuple[float, float]:
         raise PhotograftError(
             f"32-bit or signed integers from {low:g} to {high:g}: {_HOW.format('65535')} for instance"
         )
-    if 0 < high <= _DARK_16_BIT:
+    if 0 < high <= DARK_16_BIT:
         raise PhotograftError(
             f"16-bit values that end at {high:g}: {_HOW.format('4095')} for 12 bits, [0, 65535] if it is that dark"
         )
     return 0.0, 65535.0
 
 
+def to_8_bit(levels: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """16-bit values over 257, rounded: any shape."""
+    return np.asarray(np.take(_TO_8_BIT, levels))
+
+
 def _scaled(levels: NDArray[np.generic], value_range: ValueRange) -> NDArray[np.uint8]:
     """Values to 0..255; an alpha channel is not part of the range."""
     black, white = value_range
+    if levels.dtype == np.uint16 and (black, white) == (0, 65535):
+        return to_8_bit(levels)  # type: ignore[arg-type]
     values = levels.astype(np.float64)
     scaled = (values - black) * (255.0 / (white - black))
     if values.ndim == 3 and values.shape[2] == 4:
         scaled[..., 3] = values[..., 3] / 257.0
-    # floats are rounded; of 16 bits the upper 8 count, as everywhere
-    scaled = np.rint(scaled) if levels.dtype.kind == "f" else np.floor(scaled + 1e-6)
-    return scaled.clip(0, 255).astype(np.uint8)
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
 def _deep_colours(data: bytes) -> NDArray[np.generic]:

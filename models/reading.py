@@ -2,22 +2,17 @@
 
 import contextlib
 import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from models.errors import PhotograftError
 
 MEBI = 2**20
 TEXT, TENSORS = 16 * MEBI, 4096 * MEBI  # the largest file of each
-FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
-INTEGERS = {"BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32}
 _STARTS = (
     yaml.FlowSequenceStartToken,
     yaml.FlowMappingStartToken,
@@ -25,7 +20,6 @@ _STARTS = (
     yaml.BlockMappingStartToken,
 )
 _ENDS = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
-DTYPES = FLOATS | INTEGERS | {"I64": torch.int64}
 
 
 def check_file(path: Path, what: str, most: int) -> None:
@@ -56,7 +50,7 @@ def read_text(path: Path, what: str, most: int = TEXT) -> str:
 
 
 def read_yaml(path: Path, what: str) -> Any:
-    """The content of a short YAML file of ours: plain values, each key once, without anchors or deep nesting.
+    """The content of a short YAML file of ours: plain values, each key once, without anchors, tags or deep nesting.
 
     Raises:
         PhotograftError: another one.
@@ -67,6 +61,8 @@ def read_yaml(path: Path, what: str) -> Any:
             depth += isinstance(token, _STARTS) - isinstance(token, _ENDS)
             if depth > 20 or isinstance(token, yaml.AliasToken):
                 raise PhotograftError(f"{what} {path} is nested or repeats parts by anchors: write a plain list")
+            if isinstance(token, yaml.TagToken):  # whose values the library takes unchecked
+                raise PhotograftError(f"{what} {path} says types by tags (!!int): write plain values")
         return yaml.load(text, _EachOnce)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         raise PhotograftError(f"{what} {path} is not YAML: {' '.join(str(error).split()):.200}") from error
@@ -83,71 +79,30 @@ class _EachOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-@dataclass(frozen=True)
-class TensorFile:
-    """A safetensors file, of which only the header is read yet.
-
-    Attributes:
-        path: of the file.
-        metadata: its texts.
-        described: name of each tensor -> an empty one of its shape and dtype, on the "meta" device.
-    """
-
-    path: Path
-    metadata: Mapping[str, str]
-    described: Mapping[str, Tensor]
-
-    def read(self, *, single: bool = True) -> dict[str, Tensor]:
-        """The tensors; floats as float32 unless `single` is False.
-
-        Raises:
-            PhotograftError: a file that changed since, NaN or infinite values.
-        """
-        with _opened(self.path) as file:
-            tensors = {name: file.get_tensor(name) for name in self.described}
-        if single:
-            tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        check_finite(tensors, self.path)
-        return tensors
-
-
-def open_tensors(path: Path, what: str = "weights file") -> TensorFile:
-    """The header of a safetensors file.
+def read_metadata(path: Path, what: str = "weights file") -> dict[str, str]:
+    """The texts in the header of a safetensors file, of which nothing else is read.
 
     Args:
         path: of the file.
         what: it is called in errors.
 
     Raises:
-        PhotograftError: no file, a damaged one, or tensors of types that no network here has.
+        PhotograftError: no file, or a damaged one.
     """
-    check_file(path, what, TENSORS)
-    with _opened(path) as file:
-        described = {}
-        for name in file.keys():  # noqa: SIM118 (not a dict)
-            part = file.get_slice(name)
-            dtype = part.get_dtype()
-            if dtype not in DTYPES:
-                raise PhotograftError(
-                    f"{path}: tensor {name!r:.80} is of type {dtype}: convert it to float32 or float16"
-                )
-            described[name] = torch.empty(part.get_shape(), dtype=DTYPES[dtype], device="meta")
-        return TensorFile(path, file.metadata() or {}, described)
-
-
-def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Raise PhotograftError, naming the tensor, if any weight is NaN or infinite, or a variance negative."""
-    for key, tensor in tensors.items():
-        if key.endswith("running_var") and bool((tensor < 0).any()):
-            raise PhotograftError(f"{path}: {key!r:.80} holds negative variances: the file is unusable")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise PhotograftError(f"{path}: weights {key!r:.80} hold NaN or infinite values: the file is unusable")
+    with opened(path, what, "np") as file:
+        return file.metadata() or {}
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path, what: str, framework: str) -> Iterator[Any]:
+    """A safetensors file for a framework of that library's ("pt", "np"), in whose block its errors are ours.
+
+    Raises:
+        PhotograftError: no file, or a damaged one.
+    """
+    check_file(path, what, TENSORS)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework=framework) as file:
             yield file
     except (OSError, SafetensorError) as error:
         raise PhotograftError(f"{path} is not a safetensors file or is damaged: {error}") from error

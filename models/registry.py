@@ -1,30 +1,52 @@
-"""Names of network families -> classes, so that files and configs can say which network they hold."""
+"""Names of network families -> classes, so that files and configs can say which network they hold.
+
+The families' modules are imported when one is asked for: who only names a network does not wait for torch.
+"""
+
+from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from models.base import Configurable, Generator
 from models.errors import PhotograftError
 from models.schema import check_arguments, short
 
-T = TypeVar("T", bound=Configurable)
+if TYPE_CHECKING:
+    from models.base import Configurable, Generator
+
+T = TypeVar("T", bound="Configurable")
 
 
 class Registry(Generic[T]):
-    """Families of one kind of network, by name."""
+    """Families of one kind of network, by name.
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._classes: dict[str, type[T]] = {}
+    Args:
+        kind: of network, for errors.
+        home: the module that holds them, or the package in each of whose modules there may be some.
+    """
+
+    def __init__(self, kind: str, home: str) -> None:
+        self.kind, self.home = kind, home
+        self._registered: dict[str, type[T]] = {}
+
+    @property
+    def _classes(self) -> dict[str, type[T]]:
+        """All of them: their modules register them when they are imported."""
+        home = importlib.import_module(self.home)
+        for module in pkgutil.iter_modules(getattr(home, "__path__", ()), f"{self.home}."):
+            importlib.import_module(module.name)
+        return self._registered
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator: make the class known under this name."""
 
         def decorate(cls: type[T]) -> type[T]:
-            if name in self._classes:
+            if name in self._registered:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
-            self._classes[name] = cls
+            self._registered[name] = cls
             return cls
 
         return decorate
@@ -35,10 +57,11 @@ class Registry(Generic[T]):
         Raises:
             PhotograftError: an unknown name, or a config that is not as the class's annotations say.
         """
-        if name not in self._classes:
-            raise PhotograftError(f"unknown {self.kind} {short(name)}{suggest(name, self._classes)}")
-        check_arguments(self._classes[name], config, f"config does not fit {self.kind} {name!r}")
-        return self._classes[name](**config)
+        classes = self._classes
+        if name not in classes:
+            raise PhotograftError(f"unknown {self.kind} {short(name)}{suggest(name, classes)}")
+        check_arguments(classes[name], config, f"config does not fit {self.kind} {name!r}")
+        return classes[name](**config)
 
     def name_of(self, network: Configurable) -> str:
         """The name under which a network's class is registered."""
@@ -63,11 +86,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f": choose from {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
 
 
-generators: Registry[Generator] = Registry("generator")
-discriminators: Registry[Configurable] = Registry("discriminator")
-encoders: Registry[Configurable] = Registry("encoder")
-auxiliaries: Registry[Configurable] = Registry("auxiliary network")
-locators: Registry[Configurable] = Registry("locator")
+generators: Registry[Generator] = Registry("generator", "models.generators")
+discriminators: Registry[Configurable] = Registry("discriminator", "models.discriminators")
+encoders: Registry[Configurable] = Registry("encoder", "models.encoder")
+auxiliaries: Registry[Configurable] = Registry("auxiliary network", "models.auxiliary")
+locators: Registry[Configurable] = Registry("locator", "models.perception.locator")
 
 KINDS: dict[str, Registry[Any]] = {
     "generator": generators,

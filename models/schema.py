@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
-import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from models.errors import PhotograftError
@@ -57,7 +56,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 Real = Annotated[float, Field(ge=-1e30, le=1e30)]  # float32 holds it
-Floating = Annotated[torch.dtype, AfterValidator(lambda dtype: _floating(dtype))]
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 PathText = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
@@ -69,13 +67,6 @@ def _beside(name: str) -> str:
     if name in (".", ".."):
         raise ValueError("Name should be that of a file beside this one")
     return name
-
-
-def _floating(dtype: torch.dtype) -> torch.dtype:
-    """A type that networks can compute in."""
-    if dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-        raise ValueError("Type should be float32, bfloat16, float16 or float64 of torch")
-    return dtype
 
 
 class Schema(BaseModel):

@@ -41,7 +41,8 @@ class Signals:
     """What ended a command; see `orderly`."""
 
     received: int | None = None
-    held: bool = False
+    held: int = 0  # blocks of `unbroken` around what runs, less one of `breakable`
+    guarded: bool = False  # in `breakable`
     waits: bool = False
 
     @property
@@ -70,6 +71,7 @@ def orderly() -> Iterator[Signals]:
         if signals.held:
             signals.waits = True
         else:
+            signals.held = int(signals.guarded)  # at once: two signals can come together
             raise KeyboardInterrupt
 
     before = {}
@@ -90,14 +92,34 @@ def orderly() -> Iterator[Signals]:
 def unbroken() -> Iterator[None]:
     """A signal that comes in the block ends an `orderly` command after it: for short steps that belong together."""
     signals = _signals
-    outer, signals.held = signals.held, True
+    outer, guarded = signals.held, signals.guarded
+    signals.held = outer + 1
     try:
         yield
     finally:
-        signals.held = outer
+        signals.guarded, signals.held = guarded, outer
         if signals.waits and not outer:
             signals.waits = False
             raise KeyboardInterrupt
+
+
+class breakable:  # noqa: N801 (as the functions beside it)
+    """In an `unbroken` block: a signal ends this part at once, and a second one waits for the end of that block.
+
+    (A class, as a signal may come when a generator's block has ended and its `finally` has not begun.)
+    """
+
+    def __enter__(self) -> None:
+        if _signals.held == 1:
+            _signals.guarded, _signals.held = True, 0
+            if _signals.waits:
+                _signals.waits, _signals.held = False, 1
+                raise KeyboardInterrupt
+
+    def __exit__(self, *error: object) -> None:
+        if _signals.guarded:
+            _signals.held = 1
+            _signals.guarded = False
 
 
 def robust_streams() -> None:

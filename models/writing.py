@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from models.errors import PhotograftError
-from models.terminal import steers, unbroken
+from models.terminal import breakable, steers, unbroken
 
 if sys.platform != "win32":
     import fcntl
@@ -138,40 +138,53 @@ def written_beside(path: Path) -> Iterator[Path]:
         PhotograftError: the file system refuses.
     """
     temporary = _beside(path)
-    try:
-        with _telling(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.touch()  # not every library says that a folder is not writable
-            temporary.unlink()
-            yield temporary
-            os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with unbroken():
+        try:
+            with breakable(), _telling(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.touch()  # not every library says that a folder is not writable
+                temporary.unlink()
+                yield temporary
+            with _telling(path):
+                os.replace(temporary, path)
+        finally:
+            _remove(temporary)
 
 
 def _write_all(jobs: Mapping[Path, Writer], done: Callable[[], object] = lambda: None) -> None:
+    """A signal ends the writing at once, but neither the renaming nor what takes half a set away again."""
     fresh = {path: _beside(path) for path in jobs}
     earlier: dict[Path, Path] = {}
-    placed: list[Path] = []
-    several = len(jobs) > 1
-    try:
-        for path, writer in jobs.items():
-            with _telling(path):
-                _write(fresh[path], path, writer)
-        for path in jobs if several else ():
-            with _telling(path):
-                if os.path.lexists(path):
-                    earlier[path] = _beside(path)
-                    _copy(path, earlier[path])
-        with unbroken():
-            for path in jobs:
-                with _telling(path):
-                    if several:
-                        placed.append(path)  # before it is: a signal may come between
-                    os.replace(fresh[path], path)
-            placed.clear()  # what is whole stays
+    with unbroken():
+        try:
+            with breakable():
+                _write_beside(jobs, fresh, earlier)
+            _place(fresh, earlier)
             done()
+        finally:
+            _remove(*fresh.values(), *earlier.values())
+
+
+def _write_beside(jobs: Mapping[Path, Writer], fresh: Mapping[Path, Path], earlier: dict[Path, Path]) -> None:
+    """Write all files, and keep those whose names they will take."""
+    for path, writer in jobs.items():
+        with _telling(path):
+            _write(fresh[path], path, writer)
+    for path in jobs if len(jobs) > 1 else ():
+        with _telling(path):
+            if os.path.lexists(path):
+                earlier[path] = _beside(path)
+                _copy(path, earlier[path])
+
+
+def _place(fresh: Mapping[Path, Path], earlier: Mapping[Path, Path]) -> None:
+    """Rename all files, or none."""
+    placed: list[Path] = []
+    try:
+        for path, temporary in fresh.items():
+            with _telling(path):
+                placed.append(path)  # before it is: where signals are not held, one may come between
+                os.replace(temporary, path)
     except BaseException:
         for path in placed:
             with contextlib.suppress(OSError):
@@ -180,10 +193,12 @@ def _write_all(jobs: Mapping[Path, Writer], done: Callable[[], object] = lambda:
                 elif not fresh[path].exists():
                     path.unlink()
         raise
-    finally:
-        for temporary in (*fresh.values(), *earlier.values()):
-            with contextlib.suppress(OSError):  # a parent that is no folder: the first error says so
-                temporary.unlink(missing_ok=True)
+
+
+def _remove(*temporaries: Path) -> None:
+    for temporary in temporaries:
+        with contextlib.suppress(OSError):  # a parent that is no folder: the first error says so
+            temporary.unlink(missing_ok=True)
 
 
 def _write(temporary: Path, path: Path, writer: Writer) -> None:

@@ -2,26 +2,31 @@
 
 A model is a generator with the networks that projection needs. It is found by its name here, or as the stem of files on
 disk (`folder/my-model` for `folder/my-model.generator.safetensors` and its neighbours, which `train.py export` writes).
+Names, files and classes are known without torch, which is imported with the first network that is loaded.
 """
+
+from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
 from os.path import isdir, isfile  # False where pathlib raises: names that are too long
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.auxiliary import AuxiliaryNetworks
-from models.base import Generator
-from models.discriminators.projected import ProjectedDiscriminator
-from models.discriminators.sn_projection import SNProjectionDiscriminator
-from models.encoder import Encoder
 from models.errors import PhotograftError
-from models.files import NetworkFile, load_network, sha256
-from models.perception.features import WEIGHTS
+from models.header import NetworkFile, read_header
 from models.registry import suggest
-from models.schema import PathText, check, short
+from models.schema import Classes, PathText, check, short
+
+if TYPE_CHECKING:
+    from models.auxiliary import AuxiliaryNetworks
+    from models.base import Generator
+    from models.discriminators.projected import ProjectedDiscriminator
+    from models.discriminators.sn_projection import SNProjectionDiscriminator
+    from models.encoder import Encoder
 
 DEFAULT = "sngan-heads-128"
+WEIGHTS = Path(__file__).parent / "weights"
 _NUMBER = re.compile(r"[0-9]{1,9}")
 PARTS = {  # of the files' names -> kind of network
     "generator": "generator",
@@ -54,6 +59,16 @@ ZOO: dict[str, ZooEntry] = {
         NON_COMMERCIAL,
     ),
 }
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """The classes of a generator; attributes as of `Model`."""
+
+    class_names: list[str]
+    groups: list[int]
+    group_names: list[str]
+    distribution: list[float]
 
 
 @dataclass(frozen=True)
@@ -178,14 +193,10 @@ def load_model(name: str = DEFAULT) -> Model:
     Raises:
         PhotograftError: unknown name, or files that are missing, damaged or do not fit together.
     """
+    from models.files import load_network, sha256
+
     stem = model_stem(name)
-    paths = model_files(stem)
-    if "generator" not in paths:
-        file = stem.with_name(f"{stem.name}.generator.safetensors")
-        raise PhotograftError(
-            f"the weights of model {name!r} are missing ({file}): install the package again,"
-            " export a training there (train.py export), or choose other weights with --model FILE"
-        )
+    paths = _installed(name, stem)
     generator, header = load_network(paths["generator"], "generator")
     loaded = {part: load_network(path, PARTS[part]) for part, path in list(paths.items())[1:]}
     others: dict[str, Any] = {part: network for part, (network, _) in loaded.items()}
@@ -194,10 +205,36 @@ def load_model(name: str = DEFAULT) -> Model:
         name if name in ZOO else str(stem.absolute()),
         generator,
         **others,
-        **_classes(header, generator.num_classes),
+        **vars(_classes(header, generator.num_classes)),
         hashes={path.name: sha256(path) for path in paths.values()},
         projection_learning_rate=loaded["auxiliary"][1].known.learning_rate if "auxiliary" in loaded else None,
     )
+
+
+def read_classes(name: str = DEFAULT) -> ClassTable:
+    """The classes of a model, from its generator's header alone.
+
+    Raises:
+        PhotograftError: unknown name, or a file that is missing, damaged or no generator's.
+    """
+    path = _installed(name, model_stem(name))["generator"]
+    header = read_header(path)
+    if header.kind != "generator":
+        raise PhotograftError(f"{path} holds a {header.kind}, not a generator")
+    count = check(Classes, header.config.get("num_classes", 0), f"{path} is damaged: num_classes")
+    return _classes(header, count)
+
+
+def _installed(name: str, stem: Path) -> dict[str, Path]:
+    """The files of a model. Raises PhotograftError if the generator's is not there."""
+    paths = model_files(stem)
+    if "generator" not in paths:
+        file = stem.with_name(f"{stem.name}.generator.safetensors")
+        raise PhotograftError(
+            f"the weights of model {name!r} are missing ({file}): install the package again,"
+            " export a training there (train.py export), or choose other weights with --model FILE"
+        )
+    return paths
 
 
 def with_encoder(model: Model, path: Path) -> Model:
@@ -206,6 +243,8 @@ def with_encoder(model: Model, path: Path) -> Model:
     Raises:
         PhotograftError: a file that is missing, damaged, or of an encoder that does not fit.
     """
+    from models.files import load_network, sha256
+
     encoder, _ = load_network(path, "encoder")
     _check_fit(model.generator, {"encoder": encoder}, {"encoder": path})
     hashes = {file: value for file, value in model.hashes.items() if not file.endswith(".encoder.safetensors")}
@@ -214,6 +253,8 @@ def with_encoder(model: Model, path: Path) -> Model:
 
 def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Path]) -> None:
     """Raise PhotograftError unless the networks have one z and one list of classes, and lie under their own names."""
+    from models.discriminators.projected import ProjectedDiscriminator
+
     for kind, network in others.items():
         if isinstance(network, ProjectedDiscriminator) != (kind == "projected"):
             raise PhotograftError(f"{paths[kind]} holds a {type(network).__name__}: rename the file")
@@ -225,13 +266,13 @@ def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Pa
             raise PhotograftError(f"{paths[kind]} has {classes} classes, the generator {generator.num_classes}")
 
 
-def _classes(header: NetworkFile, count: int) -> dict[str, Any]:
-    """Names, groups and distribution of the classes, from a generator's file or made up where it says nothing."""
+def _classes(header: NetworkFile, count: int) -> ClassTable:
+    """From a generator's file, or made up where it says nothing."""
     known = header.known
     known.check_classes(count, header.path)
-    return {
-        "class_names": known.class_names or [f"class {i}" for i in range(count)],
-        "groups": known.groups or [0] * count,
-        "group_names": known.group_names or ["all"],
-        "distribution": known.distribution or [1 / max(count, 1)] * count,
-    }
+    return ClassTable(
+        class_names=known.class_names or [f"class {i}" for i in range(count)],
+        groups=known.groups or [0] * count,
+        group_names=known.group_names or ["all"],
+        distribution=known.distribution or [1 / max(count, 1)] * count,
+    )

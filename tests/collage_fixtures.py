@@ -1,7 +1,8 @@
 """Golden fixtures of the original collaging code: `X.io.npz` holds what `Y.snapshot.npz` computed, see manifest.json.
 
 The folder is tests/golden/collage, or the one that PHOTOGRAFT_GOLDEN names; tests run over whatever fixtures it holds.
-Errors are compared array by array, and a fixture of which an array was never looked at fails.
+Errors are compared array by array, and a fixture of which an array was never looked at fails. Arrays that another
+folder's fixtures need not hold are compared by `check_if_held`, whose test says what it skipped.
 """
 
 import json
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -129,6 +131,15 @@ class Fixture:
         share = (error / (atol + rtol * expected.double().abs())).max().item() if error.numel() else 0.0
         worst[f"{self.name}/{key}"] = share
         assert share <= 1, f"{self.name}/{key}: off by {error.max().item():.3g}, {share:.2f} times the tolerance"
+
+    def check_if_held(
+        self, subtests: pytest.Subtests, key: str, value: Tensor | float, *, rtol: float, atol: float
+    ) -> None:
+        """`check` as a subtest, which is skipped where the fixture has no such array."""
+        with subtests.test(key):
+            if key not in self:
+                pytest.skip(f"{self.name} does not hold {key}")
+            self.check(key, value, rtol=rtol, atol=atol)
 
     def check_uint8(self, key: str, image: Tensor) -> None:
         """Compare a displayed picture: equal but for values that float noise puts on the other side of an integer."""

@@ -11,15 +11,16 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from models.errors import PhotograftError
-from models.files import Info
-from models.reading import DTYPES, TENSORS, check_file, check_finite
+from models.header import Info
+from models.reading import TENSORS, check_file
 from models.schema import Name, Positive, Schema, Text, check, short
+from models.tensors import DTYPES, check_finite
 
-Counted = Annotated[int, Field(ge=0, le=2**62)]
+Count = Annotated[int, Field(ge=0, le=2**62)]
 LARGEST = 16 * TENSORS  # with the optimisers' moments
 
 
-class Described(Schema):
+class NetworkDescription(Schema):
     """A network of the training, by its kind and family in the registry and the keywords of its class."""
 
     kind: Name
@@ -40,7 +41,7 @@ class Checkpoint(Schema):
 
     model_config = ConfigDict(extra="allow")
 
-    networks: Annotated[dict[Name, Described], Field(min_length=1, max_length=64)]
+    networks: Annotated[dict[Name, NetworkDescription], Field(min_length=1, max_length=64)]
     state_dict: Annotated[dict[str, Tensor], Field(max_length=100_000)]
     classes: Info = Field(default_factory=lambda: Info.model_validate({}))
     generator: Text | None = None
@@ -50,17 +51,17 @@ class Checkpoint(Schema):
         """A count of the training; 0 for one that it does not have."""
         value = self.state_dict.get(name, torch.tensor(0))
         single = value.numel() == 1 and not value.is_floating_point()
-        return check(Counted, int(value) if single else value.tolist(), f"the checkpoint is damaged: {name}")
+        return check(Count, int(value) if single else value.tolist(), f"the checkpoint is damaged: {name}")
 
 
-class Resumable(Checkpoint):
+class ResumableCheckpoint(Checkpoint):
     """What a training needs to go on."""
 
     loops: Annotated[dict[str, Annotated[dict[str, Any], Field(min_length=1)]], Field(min_length=1)]
     optimizer_states: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=64)]
     callbacks: dict[str, dict[Any, Any]]
-    epoch: Counted
-    global_step: Counted
+    epoch: Count
+    global_step: Count
     version: Annotated[Text, Field(alias="pytorch-lightning_version")]
 
     def check_optimizers(self, optimizers: Sequence[torch.optim.Optimizer], path: Path) -> None:
@@ -79,14 +80,25 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return found
 
 
-def read_resumable(path: Path) -> Resumable:
+def read_resumable(path: Path) -> ResumableCheckpoint:
     """A checkpoint of ours from which a training can go on.
 
     Raises:
         PhotograftError: missing, damaged, written by something else, or with weights that are no numbers.
     """
-    found: Resumable = _read(path, Resumable)
+    found: ResumableCheckpoint = _read(path, ResumableCheckpoint)
     return found
+
+
+def check_classes(checkpoint: Mapping[str, Any], class_names: Sequence[str]) -> None:
+    """Raise PhotograftError for a checkpoint of other classes than the data's."""
+    names = checkpoint.get("classes", {}).get("class_names", [])
+    if list(names) != list(class_names):
+        differ = sorted({*names} ^ {*class_names}) or names
+        raise PhotograftError(
+            f"the checkpoint was trained on {len(names)} classes and the data have {len(class_names)}, or in"
+            f" another order ({short(differ)}): give the same data, or start anew"
+        )
 
 
 def _read(path: Path, schema: type[Checkpoint]) -> Any:

@@ -1,181 +1,33 @@
-"""The commands of `train.py`.
+"""The commands of `train.py`; each imports what it needs when it runs, so that help comes at once.
 
-* `python train.py fit -c configs/train/NAME.yaml`: LightningCLI over our modules. Trainings against a frozen generator
-  take `--generator`, `--discriminator` and `--encoder`.
+* `python train.py fit -c configs/train/NAME.yaml`: see `train.fit`.
 * `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
 * `python train.py outline MODEL --data FOLDER`: its projected discriminator learns to read outlines.
 """
 
 import argparse
-import importlib
-import inspect
 import sys
-import warnings
 from pathlib import Path
-from typing import Any
 
-import torch
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.utilities.exceptions import SIGTERMException
-
-from data.module import ImageDataModule
 from models.errors import PhotograftError
-from models.processor import computes_bfloat16
 from models.terminal import orderly, reader_gone, robust_streams, visible
-from train.checkpoint import Resumable, read_resumable
-from train.projection.base import ProjectionTraining
 
-SHORT = {  # of --model.init_args.X -> help
-    "generator": "what E, or A and B, are trained for: name of a model, or path of a .generator.safetensors",
-    "discriminator": "file whose features are Psi; default: the discriminator beside the generator",
-    "encoder": "file of the encoder that A and B start from; default: the one beside the generator",
-}
+EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
+OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
+HELP = f"""usage: train.py COMMAND ...
 
+Train the networks that infer.py edits with.
 
-EXPECTED = (  # Lightning's warnings of what is meant so: GANs are judged by infer.py evaluate, frozen features stay so
-    r"You passed in a `val_dataloader` but have no `validation_step`",
-    r"Found \d+ module\(s\) in eval mode at the start of training",
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-    r"Experiment logs directory .* exists and is not empty",  # a resumed run's
-)
+  fit -c CONFIG --data.root FOLDER   train as a config of configs/train says; `fit --help` lists what else can be set
+  export CHECKPOINT OUT              {EXPORT[0].lower() + EXPORT[1:]}
+  outline MODEL --data FOLDER        {OUTLINE[0].lower() + OUTLINE[1:]}
 
-
-class TrainingCLI(LightningCLI):
-    """LightningCLI with short names for the networks that a training of E, or of A and B, is given."""
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Lightning's hook: add them."""
-        for name, text in SHORT.items():
-            parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{text} (encoder_*, auxiliary_*)")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Lightning's step, which looks into the checkpoint right after it.
-
-        Raises:
-            PhotograftError: a checkpoint from which no training of ours goes on.
-        """
-        super().parse_arguments(parser, args)
-        path = self.config["fit"].get("ckpt_path") if self.config.get("subcommand") == "fit" else None
-        self._kept = None if path is None else (Path(path), read_resumable(Path(path)))
-
-    def before_instantiate_classes(self) -> None:
-        """Lightning's hook: give them to the module, and leave a precision that would only slow the training down.
-
-        Raises:
-            PhotograftError: the module has no such network.
-        """
-        config = self.config[self.subcommand] if self.subcommand else self.config
-        trainer = config["trainer"]
-        on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
-        if str(trainer["precision"]).startswith("bf16") and on_cpu and not computes_bfloat16():
-            print("This processor has no instructions for bfloat16: training in float32.", file=sys.stderr)
-            trainer["precision"] = "32-true"
-        given = {name: config[name] for name in SHORT if config.get(name) is not None}
-        if not given:
-            return
-        package, _, kind = config["model"]["class_path"].rpartition(".")
-        module = getattr(importlib.import_module(package), kind)
-        known = inspect.signature(module).parameters if issubclass(module, ProjectionTraining) else {}
-        for name, value in given.items():
-            if name not in known:
-                raise PhotograftError(
-                    f"--{name} is not for {kind}: leave it out, or choose"
-                    f" {'an auxiliary_*' if name == 'encoder' else 'an encoder_* or auxiliary_*'} config"
-                )
-            config["model"]["init_args"][name] = value
-
-    def instantiate_classes(self) -> None:
-        """Lightning's step: build everything.
-
-        Raises:
-            PhotograftError: what one of ours found wrong, out of what the argument parser wraps it in.
-        """
-        try:
-            super().instantiate_classes()
-        except ValueError as error:
-            cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, PhotograftError):
-                cause = cause.__cause__ or cause.__context__
-            if cause is None:
-                raise
-            raise cause from error
-
-    def fit(self, **arguments: Any) -> None:
-        """Lightning's step: train, from a checkpoint if one is given.
-
-        Raises:
-            PhotograftError: a checkpoint that is none of ours, or does not fit what is trained.
-        """
-        if self._kept is None:
-            self.trainer.fit(**arguments)
-            return
-        path, kept = self._kept
-        name = type(self.datamodule).__qualname__
-        if isinstance(self.datamodule, ImageDataModule) and name not in (kept.model_extra or {}):
-            raise PhotograftError(f"{path} is damaged: it has no position in the data")
-        begun = _Begun(path, kept)
-        self.trainer.callbacks.append(begun)  # type: ignore[attr-defined]
-        try:
-            self.trainer.fit(**{**arguments, "weights_only": True})
-        except PhotograftError:
-            raise
-        except Exception as error:
-            if begun.begun:
-                raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise PhotograftError(f"{path} does not fit this training: {reason:.300}") from error
-
-
-class _KeepConfig(SaveConfigCallback):
-    """Lightning's, but a training that does not begin leaves the config of an earlier one as it was."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lightning's hook, too early: the checkpoint is not read yet."""
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Lightning's hook."""
-        super().setup(trainer, pl_module, "fit")
-
-
-class _Begun(Callback):
-    """Looks at what a training has taken from its checkpoint, and knows that it has begun."""
-
-    def __init__(self, path: Path, kept: Resumable) -> None:
-        self._path, self._kept, self.begun = path, kept, False
-
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning's hook."""
-        self._kept.check_optimizers(trainer.optimizers, self._path)
-        self.begun = True
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning's hook."""
-        self.on_sanity_check_start(trainer, pl_module)
-
-
-def run(args: list[str] | None = None) -> LightningCLI:
-    """Build trainer, module and data from configs and run the subcommand."""
-    for text in EXPECTED:
-        warnings.filterwarnings("ignore", message=text)
-    torch.set_float32_matmul_precision("high")
-    return TrainingCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        seed_everything_default=0,
-        save_config_callback=_KeepConfig,
-        save_config_kwargs={"overwrite": True},
-        args=args,
-    )
+`train.py COMMAND --help` says more."""
 
 
 def run_export(args: list[str]) -> None:
     """`train.py export CHECKPOINT OUT`."""
-    from train.export import export
-
-    parser = argparse.ArgumentParser(prog="train.py export", description=export.__doc__.split("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="train.py export", description=EXPORT)
     parser.add_argument("checkpoint", type=Path, help="a .ckpt written by train.py fit")
     parser.add_argument("out", type=Path, help="folder and stem of the files, such as models/weights/my-model")
     parser.add_argument("--last", action="store_true", help="the last step's weights, not their moving average")
@@ -198,6 +50,8 @@ def run_export(args: list[str]) -> None:
         "--learning-rate", type=float, metavar="R", help="of projection with these A and B, kept in their file"
     )
     options = parser.parse_args(args)
+    from train.export import export
+
     flags = {
         "average": not options.last,
         "standing": options.standing,
@@ -211,9 +65,7 @@ def run_export(args: list[str]) -> None:
 
 def run_outline(args: list[str]) -> None:
     """`train.py outline MODEL --data FOLDER`."""
-    from train.perception.outline import teach_outline
-
-    parser = argparse.ArgumentParser(prog="train.py outline", description=teach_outline.__doc__.split("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(prog="train.py outline", description=OUTLINE)
     parser.add_argument("model", help="name of a model, or path of its .generator.safetensors")
     parser.add_argument("--data", type=Path, required=True, help="its data: class folders or tar shards")
     parser.add_argument("--pictures", type=int, default=1500, help="real pictures that are segmented (default: 1500)")
@@ -221,6 +73,8 @@ def run_outline(args: list[str]) -> None:
     parser.add_argument("--epochs", type=int, default=10, help="of the fit (default: 10)")
     parser.add_argument("--seed", type=int, default=0, help="of samples and order (default: 0)")
     options = vars(parser.parse_args(args))
+    from train.perception.outline import teach_outline
+
     path, found = teach_outline(options.pop("model"), options.pop("data"), **options)
     for kind, value in found.items():
         print(f"IoU with DeepLab on {kind} held out, median: {value:.3f}")
@@ -231,9 +85,14 @@ def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
     robust_streams()
     command = {"export": run_export, "outline": run_outline}.get(" ".join(sys.argv[1:2]))
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        print(HELP)
+        sys.exit(0 if sys.argv[1:] else 2)
     try:
         if command is None:
-            _fit()
+            from train.fit import fit
+
+            fit()
         else:
             with orderly() as signals:
                 command(sys.argv[2:])
@@ -251,19 +110,6 @@ def main() -> None:
 def _refusal(text: str) -> int:
     print(f"error: {visible(' '.join(text.split()))}", file=sys.stderr)
     return 2
-
-
-def _fit() -> None:
-    """Lightning handles signals itself: it ends the step, or tears down, but its exit codes say neither."""
-    try:
-        run()
-    except SIGTERMException:
-        print("error: terminated; the last checkpoint is kept", file=sys.stderr)
-        sys.exit(143)
-    except SystemExit as end:
-        if isinstance(end.__context__, KeyboardInterrupt):
-            raise end.__context__ from None
-        raise
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from torch import Tensor
 COUNTS = ("images_before", "images_seen", "steps")
 
 
-class Counting(pl.LightningModule):
+class CountingModule(pl.LightningModule):
     """A module that counts. Not buffers: reading one at every step would make the host wait for the GPU.
 
     Attributes:

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
-from models.files import Info, load_state, network_writer
-from models.reading import check_finite
+from models.files import load_state, network_writer
+from models.header import Info
 from models.registry import KINDS
 from models.schema import bounded, short
+from models.tensors import check_finite
 from models.writing import Writer, write_files
-from train.checkpoint import Checkpoint, Described, read_checkpoint
+from train.checkpoint import Checkpoint, NetworkDescription, read_checkpoint
 from train.gan.codes import widen
 from train.standing import measure_statistics
 from train.tables import add_group_tables, folded
@@ -86,7 +87,7 @@ def export(
     return list(jobs)
 
 
-def _filled(described: Described, state: dict[str, Tensor], classes: Info, checkpoint: Path) -> Any:
+def _filled(described: NetworkDescription, state: dict[str, Tensor], classes: Info, checkpoint: Path) -> Any:
     """A network with its weights, which are known to fit it before it takes any memory."""
     if described.kind not in KINDS:
         raise PhotograftError(f"{checkpoint} is damaged: unknown kind of network {short(described.kind)}")

@@ -6,12 +6,13 @@ standardised, zero mean and unit variance per channel over all samples and posit
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infer.catalog.choices import Resize
 from infer.catalog.kmeans import CHUNK, assign
 from infer.edits.feature_blending import Stream, record_features
 from infer.progress import Progress, untold
@@ -19,7 +20,6 @@ from models.base import Generator, Layer
 from models.errors import PhotograftError
 from models.samples import Samples
 
-Resize = Literal["bilinear", "nearest"]
 EPS = 1e-8  # of variances: a channel that never changes contributes nothing
 LARGEST_BATCH, PIXELS = 32, 2**22  # samples at a time, and their pixels at most
 

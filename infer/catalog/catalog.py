@@ -20,21 +20,23 @@ from pydantic import Field
 from safetensors.torch import save
 from torch import Tensor
 
-from infer.catalog.activations import Resize, cluster_maps, collect, contributions, features_at, find_layer
+from infer.catalog.activations import cluster_maps, collect, contributions, features_at, find_layer
+from infer.catalog.choices import CLUSTERS, SAMPLES, Resize
 from infer.catalog.kmeans import spherical_kmeans
 from infer.progress import Progress, untold
 from models.base import Generator, Layer
 from models.errors import PhotograftError
-from models.reading import open_tensors, read_yaml
+from models.processor import Floating
+from models.reading import read_yaml
 from models.registry import suggest
 from models.samples import Samples, draw
-from models.schema import Count, Floating, Name, PathText, Schema, Seed, Text, Weight, Width, bounded, parse_json, short
+from models.schema import Count, Name, PathText, Schema, Seed, Text, Weight, Width, bounded, parse_json, short
+from models.tensors import open_tensors
 from models.writing import Writer, file_name, write_file, write_files
 from models.zoo import Model, model_stem
 
 FORMAT = "1"
 SUFFIX = ".catalog.safetensors"
-SAMPLES, CLUSTERS = 200, 20  # the paper's N; K of the released catalog
 
 Names = Mapping[str, tuple[int, ...]]
 

@@ -1,16 +1,14 @@
 """The blend command: regions of other pictures are carried over in feature space, be they samples or photos."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import cv2
-import numpy as np
-import torch
 import typer
-from numpy.typing import NDArray
 
-from infer.catalog.catalog import default_path, load_catalog, names_path
 from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, say
 from infer.cli.options import (
     BoxOption,
@@ -19,7 +17,12 @@ from infer.cli.options import (
     MaskInvertOption,
     MethodOption,
     NoiseOption,
+    PhotoArgument,
     PresetOption,
+    ReferenceClassOption,
+    ReferenceOption,
+    ReferenceSeedOption,
+    SourceClassOption,
     SpaceOption,
     TuneOption,
     chosen_format,
@@ -27,28 +30,16 @@ from infer.cli.options import (
     parse_layers,
     searched,
 )
-from infer.cli.pictures import (
-    PhotoArgument,
-    Pictures,
-    ReferenceClassOption,
-    ReferenceOption,
-    ReferenceSeedOption,
-    Result,
-    SourceClassOption,
-)
-from infer.editor.editor import Editor
-from infer.editor.results import ResultFolder, check_folder, model_inputs
-from infer.editor.targets import given_mask
-from infer.edits.feature_blending import DEFAULT_SIZE, Shift, blend_regions
-from infer.photo import masks
-from infer.photo.box import Box
-from infer.photo.compositing import DEFAULT_METHOD
-from infer.photo.painted_mask import read_mask
+from infer.edits.choices import DEFAULT_SIZE
+from infer.photo.choices import DEFAULT_METHOD
 from models.errors import PhotograftError, UnsupportedEdit
-from models.files import sha256
 from models.zoo import DEFAULT, load_model
 
-Mask = NDArray[np.float32]
+if TYPE_CHECKING:
+    from infer.editor.editor import Editor
+    from infer.edits.feature_blending import Shift
+    from infer.photo.masks import Mask
+
 RegionMaskOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -115,6 +106,15 @@ def blend(
     that it depends on. What is carried over lies at the same place in the reference, unless --move says otherwise, and
     takes the colours of what is around it. Later regions lie over earlier ones.
     """
+    import torch
+
+    from infer.catalog.catalog import default_path, load_catalog, names_path
+    from infer.cli.pictures import Pictures, Result
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.edits.feature_blending import blend_regions
+    from infer.photo.box import Box
+    from models.files import sha256
+
     if bool(mask) == bool(part):
         raise PhotograftError("say where: --mask box|FILE or --part PART, not both")
     if mask_invert and all(name == "box" for name in mask or ["box"]):
@@ -185,8 +185,8 @@ def parse_move(text: str) -> Shift:
     try:
         x, y = (float(part) for part in text.split(","))
     except ValueError:
-        x = y = np.nan
-    if not np.isfinite([x, y]).all():
+        x = y = math.nan
+    if not (math.isfinite(x) and math.isfinite(y)):
         raise PhotograftError(f"--move takes X,Y, two numbers of pixels, not {text!r}")
     return x, y
 
@@ -199,6 +199,12 @@ def painted(name: str, editor: Editor | None, resolution: int, invert: bool) -> 
     Raises:
         PhotograftError: a mask that is unreadable, empty, of another size or outside of the square.
     """
+    import numpy as np
+
+    from infer.editor.targets import given_mask
+    from infer.photo import masks
+    from infer.photo.painted_mask import read_mask
+
     if name == "box":
         return np.ones((1, 1), np.float32)
     if editor is None or editor.photo is None:
@@ -208,11 +214,16 @@ def painted(name: str, editor: Editor | None, resolution: int, invert: bool) -> 
 
 
 def _resized(area: Mask, size: int) -> Mask:
+    import cv2
+    import numpy as np
+
     way = cv2.INTER_AREA if area.shape[0] > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(area, (size, size), interpolation=way), np.float32).clip(0, 1)
 
 
 def _union(regions: Sequence[Mask]) -> Mask:
     """Where any region is, at the largest one's size."""
+    import numpy as np
+
     size = max(area.shape[0] for area in regions)
     return np.maximum.reduce([_resized(area, size) for area in regions])

@@ -1,37 +1,23 @@
 """`infer.py catalog ...`: make a generator's catalog, look at it, name its parts."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from infer.catalog.catalog import (
-    CLUSTERS,
-    SAMPLES,
-    SUFFIX,
-    Catalog,
-    build_catalog,
-    catalog_files,
-    check_name,
-    checked,
-    default_path,
-    load_catalog,
-    names_path,
-    save_names,
-)
-from infer.catalog.catalog_sheet import SHOWN, catalog_sheet, choices_sheet, pictures
-from infer.catalog.naming import animal_shares, propose
+from infer.catalog.choices import CLUSTERS, SAMPLES, Resize
 from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, bar, note, say
-from infer.editor.results import ResultFolder, check_folder, model_inputs
-from infer.pictures.convert import png
 from models.errors import PhotograftError
-from models.perception.segmentation import create_segmenter
-from models.samples import Samples, draw
 from models.writing import Writer, file_name
 from models.zoo import DEFAULT, Model, load_model
+
+if TYPE_CHECKING:
+    from infer.catalog.catalog import Catalog
+    from models.samples import Samples
 
 catalog_app = typer.Typer(help="Semantic parts of a generator: make, look at, name.", no_args_is_help=True)
 
@@ -56,9 +42,7 @@ def build(
         int | None, typer.Option(min=2, max=100_000_000, help="Cluster at most so many vectors.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Hold activations as float16: half the memory.")] = False,
-    resize: Annotated[
-        Literal["bilinear", "nearest"], typer.Option(help="Of cluster maps; nearest: as the released code.")
-    ] = "bilinear",
+    resize: Annotated[Resize, typer.Option(help="Of cluster maps; nearest: as the released code.")] = "bilinear",
     segment: Annotated[bool, typer.Option(help="Propose names with a segmentation's help.")] = True,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
@@ -69,6 +53,11 @@ def build(
     Writes MODEL.catalog.safetensors, MODEL.catalog.yaml with names to correct, and MODEL.catalog.png, which shows
     every cluster on samples.
     """
+    import torch
+
+    from infer.catalog.catalog import SUFFIX, build_catalog, catalog_files
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+
     networks = load_model(model)
     check_folder(out)
     results, path = ResultFolder(out, model_inputs(model)), out / f"{file_name(networks.stem)}{SUFFIX}"
@@ -115,6 +104,12 @@ def show(
     With --layer or --clusters: a row for each layer and number, to choose from before `catalog build`. Else the sheet
     of the catalog that there is, and its parts.
     """
+    from infer.catalog.catalog import SUFFIX, default_path, load_catalog
+    from infer.catalog.catalog_sheet import choices_sheet
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.pictures.convert import png
+    from models.samples import draw
+
     networks = load_model(model)
     check_folder(out)
     results = ResultFolder(out, model_inputs(model))
@@ -147,6 +142,8 @@ def name(
     out: OutOption = Path("out"),
 ) -> None:
     """Name parts: one cluster or several that are merged. What is not mentioned stays as it is."""
+    from infer.catalog.catalog import default_path, load_catalog, names_path, save_names
+
     networks = load_model(model)
     path = catalog or default_path(networks, out)
     found = load_catalog(path, networks)
@@ -170,6 +167,8 @@ def parse_part(text: str, count: int) -> tuple[str, tuple[int, ...]]:
     Raises:
         PhotograftError: another form, or clusters that are not 0..count-1.
     """
+    from infer.catalog.catalog import check_name, checked
+
     part, sign, numbers = (piece.strip() for piece in text.partition("="))
     pieces = [piece.strip() for piece in numbers.split(",")] if numbers else []
     if not part or not sign or not all(re.fullmatch("[0-9]{1,6}", piece) for piece in pieces):
@@ -178,11 +177,17 @@ def parse_part(text: str, count: int) -> tuple[str, tuple[int, ...]]:
 
 
 def _shown(made: Catalog, model: Model, n: int) -> Samples:
+    from models.samples import draw
+
     return draw(model, n, seed=made.settings.seed, truncation=made.settings.truncation)
 
 
 def _proposed(made: Catalog, model: Model, segment: bool) -> dict[str, tuple[int, ...]]:
     """Names by position and, if asked for, by what a segmenter takes for animal."""
+    from infer.catalog.catalog_sheet import pictures
+    from infer.catalog.naming import animal_shares, propose
+    from models.perception.segmentation import create_segmenter
+
     if not segment:
         return propose(made.maps)
     seen = _shown(made, model, SEEN)
@@ -193,4 +198,7 @@ def _proposed(made: Catalog, model: Model, segment: bool) -> dict[str, tuple[int
 
 def _sheet(made: Catalog, model: Model, path: Path) -> dict[str, Writer]:
     """The sheet of a catalog, under the name of its file."""
+    from infer.catalog.catalog_sheet import SHOWN, catalog_sheet
+    from infer.pictures.convert import png
+
     return {path.with_suffix(".png").name: png(catalog_sheet(made, model, _shown(made, model, SHOWN)))}

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
+from infer.cli.completion import model_names
 from infer.progress import Progress
 from models.errors import PhotograftError
 from models.terminal import visible
@@ -20,7 +21,13 @@ console = Console(stderr=True, highlight=False)
 
 ModelOption = Annotated[
     str,
-    typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or path of a .generator.safetensors."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE",
+        help="A model's name, or path of a .generator.safetensors.",
+        autocompletion=model_names,
+    ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the results go.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")]

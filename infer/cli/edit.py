@@ -1,13 +1,13 @@
 """The edit command, and how its options and a recipe together say what to do."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from infer.cli.common import Failures, ModelOption, OutOption, say
 from infer.cli.options import (
@@ -38,20 +38,16 @@ from infer.cli.options import (
     parse_layers,
     searched,
 )
-from infer.cli.photos import need_photos, new_editor, projected
-from infer.editor.editor import Editor
-from infer.editor.output import contact_row, write_edit
-from infer.editor.recipe import Recipe, read_recipe
-from infer.editor.results import ResultFolder, check_folder, model_inputs
-from infer.editor.targets import WHOLE_MASKS, Target
-from infer.photo.box import Box
-from infer.photo.compositing import DEFAULT_METHOD, Method
-from infer.photo.write import FormatName
-from infer.pictures.convert import png
-from infer.pictures.sheet import sheet, tile
-from infer.projection.model import check_projects
+from infer.photo.choices import DEFAULT_METHOD, FormatName, Method
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, load_model
+
+if TYPE_CHECKING:
+    from infer.editor.editor import Editor
+    from infer.editor.recipe import Recipe
+    from infer.editor.results import ResultFolder
+    from infer.editor.targets import Target
+    from infer.photo.photo import Pixels
 
 
 @dataclass(frozen=True)
@@ -97,6 +93,12 @@ def edit(
     Writes NAME_to_CLASS for each photo and class: the photo itself, a panel that shows every stage (.panel.png), and
     the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
     """
+    from infer.cli.photos import need_photos, new_editor, projected
+    from infer.editor.recipe import read_recipe
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.photo.box import Box
+    from infer.projection.model import check_projects
+
     known = None if recipe is None else read_recipe(recipe)
     how = _how(context, known, _How(model, method, segmenter, settle, lossless, chosen_format(file_format, lossless)))
     photos = need_photos(photos) if known is None else _photo_of(known, photos)
@@ -137,7 +139,7 @@ class _Job:
     layers: Sequence[int] | None
     how: _How
     results: ResultFolder
-    rows: dict[Path, list[NDArray[np.uint8]]] = field(default_factory=dict)
+    rows: dict[Path, list[Pixels]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
         """Before the work: do masks, classes and the format fit this photo?"""
@@ -147,6 +149,9 @@ class _Job:
 
     def run(self, editor: Editor, photo: Path, failures: Failures) -> None:
         """All edits of one photo, each written when it is made; one that fails does not stop the others."""
+        from infer.editor.output import contact_row, write_edit
+        from infer.pictures.sheet import tile
+
         written = 0
         for group in self.groups:
             with failures.of(photo):
@@ -159,6 +164,9 @@ class _Job:
 
     def write_sheet(self) -> None:
         """All photos with their projections and edits in one picture."""
+        from infer.pictures.convert import png
+        from infer.pictures.sheet import sheet
+
         if len(self.rows) > 1:
             names = [" + ".join(target.to for target in group) for group in self.groups]
             photos = [photo.stem for photo in self.rows]
@@ -229,6 +237,8 @@ def edit_groups(
         PhotograftError: no class, numbers that do not fit, a strength outside [0,1], no painted mask to invert, or a
             region that hides another.
     """
+    from infer.editor.targets import WHOLE_MASKS, Target
+
     if not to and not known:
         raise PhotograftError("say what to change to: --to CLASS (infer.py classes lists them)")
     again, to = not to, to or [target.to for target in known]

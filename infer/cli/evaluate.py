@@ -8,27 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from infer.catalog.catalog import default_path, load_catalog, names_path
 from infer.cli.common import CatalogOption, bar, note, print_table, say
 from infer.cli.options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
-from infer.editor.results import ResultFolder, check_folder, model_inputs
-from infer.edits.query_transfer import RHO, Query, check_transfers
-from infer.evaluate.classifiers import load_classifier
-from infer.evaluate.convergence import compare
-from infer.evaluate.convergence_report import Settings, write_convergence
-from infer.evaluate.curves import Runner, validation_photos
-from infer.evaluate.generator import evaluate_generator
-from infer.evaluate.generator_report import write_generator
-from infer.evaluate.history import history_rows, measure_history, write_history
-from infer.evaluate.reconstruction import evaluate_reconstruction
-from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
-from infer.evaluate.transfers import Evaluation
-from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
-from infer.evaluate.translation import REAL, SETTLING, evaluate_translation
-from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
+from infer.edits.choices import RHO
+from infer.evaluate.choices import REAL, SETTLING
 from models.errors import PhotograftError
-from models.prepared import prepare_once
-from models.processor import computes_bfloat16
 from models.schema import short
 from models.zoo import DEFAULT, Model, load_model, with_encoder
 
@@ -56,6 +40,11 @@ def generator(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and contact sheet.")] = Path("out"),
 ) -> None:
     """Samples against real pictures: Fréchet distances, precision and recall, class hits, and a contact sheet."""
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.evaluate.classifiers import load_classifier
+    from infer.evaluate.generator import evaluate_generator
+    from infer.evaluate.generator_report import write_generator
+
     model = load_model(name)
     if (classifier is None) != (index_map is None):
         raise PhotograftError("--classifier and --index-map go together")
@@ -100,6 +89,10 @@ def translation(
 
     Latents are kept in FOLDER/translation as they are found: after an interruption the same command goes on.
     """
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.evaluate.translation import evaluate_translation
+    from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
+
     model, counts = load_model(name), _counts(steps)
     check_folder(out)
     _check_bf16(bf16)
@@ -143,6 +136,9 @@ def history(
     Each point is kept in FOLDER/history as soon as it is done: after an interruption, or with one more export, the same
     command goes on.
     """
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.evaluate.history import history_rows, measure_history, write_history
+
     check_folder(out)
     with bar() as update:
         points = measure_history(
@@ -177,6 +173,11 @@ def convergence(
     Each curve's losses are kept in FOLDER/curves as soon as they are done: after an interruption the same command goes
     on, and new auxiliary networks do not cost the curves on z.
     """
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.evaluate.convergence import compare
+    from infer.evaluate.convergence_report import Settings, write_convergence
+    from infer.evaluate.curves import Runner, validation_photos
+
     if max_norm is not None and not max_norm > 0:
         raise PhotograftError(f"--max-norm is a positive radius, not {max_norm}")
     model = load_model(name)
@@ -218,6 +219,10 @@ def reconstruction(
     Judged by SqueezeNet features and pixels, beside the loss that projection itself lowers; another photo of the same
     class and the mean code show what is no better than the class.
     """
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.evaluate.reconstruction import evaluate_reconstruction
+    from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
+
     counts = _counts(steps)
     models = _with_encoders(load_model(name), encoder or [])
     check_folder(out)
@@ -255,6 +260,13 @@ def transfer(
 
     Measures are kept in FOLDER/transfers as they are done: after an interruption the same command goes on.
     """
+    from infer.catalog.catalog import default_path, load_catalog, names_path
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.edits.query_transfer import Query, check_transfers
+    from infer.evaluate.transfers import Evaluation
+    from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
+    from models.prepared import prepare_once
+
     model = load_model(name)
     check_transfers(model.generator)
     file = catalog or default_path(model, out)
@@ -284,6 +296,8 @@ def _counts(text: str) -> list[int]:
 
 def _check_bf16(asked: bool) -> None:
     """Say so if bfloat16 will only be slower here."""
+    from models.processor import computes_bfloat16
+
     if asked and not computes_bfloat16():
         note("warning: this processor has no instructions for bfloat16: leave --bf16 out, it is slower")
 

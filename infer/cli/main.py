@@ -8,7 +8,7 @@ import typer
 from infer.cli import blend as cli_blend
 from infer.cli import edit as cli_edit
 from infer.cli import models as cli_models
-from infer.cli import photos as cli_photos
+from infer.cli import project as cli_project
 from infer.cli import transfer as cli_transfer
 from infer.cli.catalog import catalog_app
 from infer.cli.common import complain
@@ -21,7 +21,6 @@ app = typer.Typer(
     epilog="For example: infer.py edit cat.jpg --to lion",
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,8 +29,8 @@ PHOTOS, MODELS = "Photos", "Models"
 app.command(rich_help_panel=PHOTOS)(cli_edit.edit)
 app.command(rich_help_panel=PHOTOS)(cli_transfer.transfer)
 app.command(rich_help_panel=PHOTOS)(cli_blend.blend)
-app.command(rich_help_panel=PHOTOS)(cli_photos.project)
-app.command(rich_help_panel=PHOTOS)(cli_photos.demo)
+app.command(rich_help_panel=PHOTOS)(cli_project.project)
+app.command(rich_help_panel=PHOTOS)(cli_project.demo)
 app.command(rich_help_panel=MODELS)(cli_models.models)
 app.command(rich_help_panel=MODELS)(cli_models.classes)
 app.command(rich_help_panel=MODELS)(cli_models.sample)

@@ -7,25 +7,20 @@ from typing import Annotated
 import typer
 
 from infer.cli.common import ModelOption, OutOption, SeedOption, note, print_table, say
-from infer.editor.results import ResultFolder, check_folder, model_inputs
-from infer.pictures.convert import png
-from infer.pictures.samples import sample_rows, spread_classes
-from infer.pictures.sheet import sheet
-from models.checkpoints import formats
+from infer.cli.completion import class_names
 from models.errors import PhotograftError
-from models.files import empty_network, sha256
 from models.writing import file_name
-from models.zoo import DEFAULT, ZOO, is_installed, load_model
+from models.zoo import DEFAULT, ZOO, is_installed, load_model, read_classes
 
 SHOWN_NAMES = 12  # of a file's classes
 
 
 def classes(model: ModelOption = DEFAULT) -> None:
     """List a model's classes."""
-    networks = load_model(model)
-    if not networks.class_names:
-        raise PhotograftError(f"model {networks.name} is unconditional: it has no classes")
-    rows = [(str(i), name, networks.group_names[networks.groups[i]]) for i, name in enumerate(networks.class_names)]
+    known = read_classes(model)
+    if not known.class_names:
+        raise PhotograftError(f"model {model} is unconditional: it has no classes")
+    rows = [(str(i), name, known.group_names[known.groups[i]]) for i, name in enumerate(known.class_names)]
     print_table([("number", "class", "group"), *rows])
 
 
@@ -41,7 +36,13 @@ def models() -> None:
 def sample(
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", "-c", metavar="CLASS", help="A row of samples; repeat it. Default: eight classes."),
+        typer.Option(
+            "--class",
+            "-c",
+            metavar="CLASS",
+            help="A row of samples; repeat it. Default: eight classes.",
+            autocompletion=class_names,
+        ),
     ] = None,
     columns: Annotated[int, typer.Option(min=1, max=64, help="Samples per class.")] = 8,
     truncation: Annotated[
@@ -53,6 +54,11 @@ def sample(
     out: OutOption = Path("out"),
 ) -> None:
     """Draw samples: a picture with a class per row and a z per column."""
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.pictures.convert import png
+    from infer.pictures.samples import sample_rows, spread_classes
+    from infer.pictures.sheet import sheet
+
     networks = load_model(model)
     count = networks.generator.num_classes
     labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
@@ -69,6 +75,8 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Our .safetensors, or a file of another project.")],
 ) -> None:
     """Say what a weights file holds."""
+    from models.checkpoints import formats
+
     if file.suffix == ".safetensors" and not formats.is_foreign(file):
         for line in _described(file):
             say(line)
@@ -87,6 +95,8 @@ def inspect(
 
 def _described(path: Path) -> list[str]:
     """Kind, size, config, classes, layers and everything else that a file of ours says."""
+    from models.files import empty_network, sha256
+
     network, header, file = empty_network(path)
     file.read()  # says what is wrong with its values
     lines = [
@@ -118,6 +128,9 @@ def convert(
     authors or of a port to torch. Nothing in the file is executed. A file of several networks becomes several files,
     with their kind in the name.
     """
+    from infer.editor.results import check_folder
+    from models.checkpoints import formats
+
     if out.suffix != ".safetensors":
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
@@ -126,11 +139,13 @@ def convert(
 
 
 def bench() -> None:
-    """Time projection in the original's 256 px configuration and by preset, catalogs and transfers of parts, and edits
-    of close-ups up to 48 megapixels with their memory.
+    """Time how commands start, projection in the original's 256 px configuration and by preset, catalogs and transfers
+    of parts, and edits of close-ups up to 48 megapixels with their memory.
     """
     from infer.evaluate.photo_speed import bench_photos
     from infer.evaluate.speed import bench as run
+    from infer.evaluate.startup import bench_startup
 
+    bench_startup()
     run()
     bench_photos()

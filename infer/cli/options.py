@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from infer.edits.query_transfer import Mode
-from infer.photo.compositing import Method
-from infer.photo.write import FormatName
+from infer.cli.completion import class_names
+from infer.edits.choices import Mode
+from infer.photo.choices import FormatName, Method
 from infer.projection.presets import PRESETS
 from models.errors import PhotograftError
 
@@ -27,7 +27,13 @@ SpaceName = Literal["z", "zeta", "w", "w+"]
 PhotosArgument = Annotated[list[Path] | None, typer.Argument(metavar="PHOTO", help="Photos.", show_default=False)]
 FromOption = Annotated[
     str | None,
-    typer.Option("--from", metavar="CLASS", help="Class in the photo; found if left out.", rich_help_panel=_PROJECTION),
+    typer.Option(
+        "--from",
+        metavar="CLASS",
+        help="Class in the photo; found if left out.",
+        rich_help_panel=_PROJECTION,
+        autocompletion=class_names,
+    ),
 ]
 BoxOption = Annotated[
     str | None,
@@ -107,7 +113,13 @@ SettleOption = Annotated[
 ]
 ToOption = Annotated[
     list[str] | None,
-    typer.Option("--to", metavar="CLASS", help="Class to change to; repeat it for more edits.", rich_help_panel=_EDIT),
+    typer.Option(
+        "--to",
+        metavar="CLASS",
+        help="Class to change to; repeat it for more edits.",
+        rich_help_panel=_EDIT,
+        autocompletion=class_names,
+    ),
 ]
 MaskOption = Annotated[
     list[str] | None,
@@ -164,6 +176,33 @@ FormatOption = Annotated[
 ]
 MaskInvertOption = Annotated[
     bool, typer.Option("--mask-invert", help="Edit what the painted masks leave out.", rich_help_panel=_EDIT)
+]
+PhotoArgument = Annotated[Path | None, typer.Argument(metavar="PHOTO", help="Photo to edit; else a sample.")]
+ReferenceOption = Annotated[
+    list[Path] | None,
+    typer.Option("--reference", "-r", metavar="PHOTO", help="One for all regions, or one for each; else samples."),
+]
+ReferenceSeedOption = Annotated[
+    list[int] | None,
+    typer.Option(min=0, max=2**31 - 1, help="One for all regions, or one for each. Default: 1."),
+]
+ReferenceClassOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLASS",
+        help="One for all regions, or one for each. Default: drawn, or found in the photo.",
+        autocompletion=class_names,
+    ),
+]
+SourceClassOption = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        "-c",
+        metavar="CLASS",
+        help="Of the source. Default: drawn, or found.",
+        autocompletion=class_names,
+    ),
 ]
 PartOption = Annotated[
     list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")

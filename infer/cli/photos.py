@@ -1,39 +1,14 @@
-"""From photos on the command line to editors with projections, and the commands that do little more: project, demo."""
+"""From photos on the command line to editors with projections."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-import typer
-
-from infer.cli.common import Failures, ModelOption, OutOption, bar, note, say
-from infer.cli.options import (
-    BoxOption,
-    DrawSeedOption,
-    FromOption,
-    NoiseOption,
-    PhotosArgument,
-    PresetOption,
-    RestartsOption,
-    SegmenterOption,
-    SpaceOption,
-    StepsOption,
-    TuneOption,
-    searched,
-)
+from infer.cli.common import Failures, bar, note
 from infer.editor.editor import Editor, project_all
-from infer.editor.output import PANEL_TITLES, edit_files, edit_name, panel_row, write_projection
-from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.photo.box import Box
-from infer.photo.photo import Photo
-from infer.pictures.convert import png
-from infer.pictures.sheet import sheet
-from infer.projection.model import check_projects
 from models.errors import PhotograftError
-from models.zoo import DEFAULT, Model, load_model
-
-DEMO_CLASSES = ["black cat", "golden retriever", "lion"]
+from models.zoo import Model
 
 Check = Callable[[Editor], object]
 
@@ -76,71 +51,3 @@ def projected(
             with bar(which) as progress:
                 project_all([editor], progress=progress, **options)
             yield editor, photo
-
-
-def project(
-    photos: PhotosArgument = None,
-    source: FromOption = None,
-    box: BoxOption = None,
-    preset: PresetOption = "balanced",
-    steps: StepsOption = None,
-    restarts: RestartsOption = None,
-    space: SpaceOption = None,
-    noise: NoiseOption = None,
-    tune: TuneOption = None,
-    segmenter: SegmenterOption = "deeplab",
-    seed: DrawSeedOption = 0,
-    model: ModelOption = DEFAULT,
-    out: OutOption = Path("out"),
-) -> None:
-    """Find the latents of photos.
-
-    Writes NAME.projection.png, the crop beside what the generator makes of it, and NAME.projection.json, from which
-    `edit --recipe` starts; with it NAME.projection.delta.safetensors where the generator changes with the photo.
-    """
-    photos = need_photos(photos)
-    where = None if box is None else Box.parse(box)
-    networks = load_model(model)
-    check_projects(networks)
-    if source is not None:
-        networks.class_index(source)
-    check_folder(out)
-    failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
-    options: dict[str, Any] = {"source": source, "seed": seed, "preset": preset, "steps": steps, "restarts": restarts}
-    options |= searched(space, noise, tune)
-    for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
-        with failures.of(photo):
-            write_projection(editor, results, say)
-    failures.finish()
-
-
-def demo(
-    to: Annotated[list[str] | None, typer.Option("--to", metavar="CLASS", help="Classes; default: three.")] = None,
-    preset: PresetOption = "fast",  # by eye better on this photo than more updates
-    steps: StepsOption = None,
-    model: ModelOption = DEFAULT,
-    out: OutOption = Path("out/demo"),
-) -> None:
-    """Edit a photo of a cat into another cat, a dog and a lion.
-
-    The photo comes with scikit-image. Writes the edits as `edit` does, and demo.png, which shows all of them.
-    """
-    from skimage import data
-
-    networks = load_model(model)
-    numbers = dict.fromkeys(networks.class_index(name) for name in to or DEMO_CLASSES)
-    classes = [networks.class_names[number] for number in numbers]
-    check_projects(networks)
-    check_folder(out)
-    cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")  # type: ignore[no-untyped-call]
-    editor = new_editor(networks, "deeplab", out / "cat.png").set_photo(cat)
-    with bar() as progress:
-        editor.project(preset=preset, steps=steps, progress=progress)
-    edits = {edit_name(editor, edit): edit for edit in map(editor.edit, classes)}
-    montage = sheet([panel_row(editor, edit) for edit in edits.values()], PANEL_TITLES, classes)
-    jobs = {"cat.png": png(cat.pixels), "demo.png": png(montage)}
-    for name, edit in edits.items():
-        jobs |= edit_files(editor, edit, name)
-    ResultFolder(out, model_inputs(model)).replace(jobs)
-    for file in [*(f"{name}.png" for name in edits), "demo.png"]:
-        say((out / file).absolute())

@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -33,22 +32,6 @@ from models.writing import Writer, file_name, text
 from models.zoo import Model
 
 RECIPE_VERSION = 1
-PhotoArgument = Annotated[Path | None, typer.Argument(metavar="PHOTO", help="Photo to edit; else a sample.")]
-ReferenceOption = Annotated[
-    list[Path] | None,
-    typer.Option("--reference", "-r", metavar="PHOTO", help="One for all regions, or one for each; else samples."),
-]
-ReferenceSeedOption = Annotated[
-    list[int] | None,
-    typer.Option(min=0, max=2**31 - 1, help="One for all regions, or one for each. Default: 1."),
-]
-ReferenceClassOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="CLASS", help="One for all regions, or one for each. Default: drawn, or found in the photo."),
-]
-SourceClassOption = Annotated[
-    str | None, typer.Option("--class", "-c", metavar="CLASS", help="Of the source. Default: drawn, or found.")
-]
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from infer.catalog.catalog import default_path, load_catalog, names_path
-from infer.catalog.part_transfer import PartTransfer, transfer_parts
 from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, say
 from infer.cli.options import (
     BoxOption,
@@ -17,28 +15,21 @@ from infer.cli.options import (
     NoiseOption,
     PartOption,
     PerLayerOption,
+    PhotoArgument,
     PresetOption,
+    ReferenceClassOption,
+    ReferenceOption,
+    ReferenceSeedOption,
     ReleasedOption,
     RhoOption,
     ShiftOption,
+    SourceClassOption,
     SpaceOption,
     TuneOption,
     chosen_format,
     searched,
 )
-from infer.cli.pictures import (
-    PhotoArgument,
-    Pictures,
-    ReferenceClassOption,
-    ReferenceOption,
-    ReferenceSeedOption,
-    Result,
-    SourceClassOption,
-)
-from infer.editor.results import ResultFolder, check_folder, model_inputs
-from infer.edits.query_transfer import RHO, Query, check_transfers
-from infer.photo.box import Box
-from models.files import sha256
+from infer.edits.choices import RHO
 from models.zoo import DEFAULT, load_model
 
 
@@ -76,6 +67,14 @@ def transfer(
     that it depends on. A photo gets, where the parts are, what the transfer changes in its reconstruction: with the
     embedded model that is modest.
     """
+    from infer.catalog.catalog import default_path, load_catalog, names_path
+    from infer.catalog.part_transfer import PartTransfer, transfer_parts
+    from infer.cli.pictures import Pictures, Result
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.edits.query_transfer import Query, check_transfers
+    from infer.photo.box import Box
+    from models.files import sha256
+
     written = chosen_format(file_format, lossless)
     query = Query(mode, lam, epsilon, rho, per_layer, released)
     networks = load_model(model)

@@ -27,7 +27,8 @@ from infer.editor.targets import Target, resolve
 from infer.edits.scbn import Region, class_modulations, region_maps
 from infer.photo import masks
 from infer.photo.box import MIN_SIDE, Box, crop_square, uncrop
-from infer.photo.compositing import DEFAULT_METHOD, Method, composite
+from infer.photo.choices import DEFAULT_METHOD, Method
+from infer.photo.compositing import composite
 from infer.photo.location import locate
 from infer.photo.photo import Photo
 from infer.photo.read import read_photo
@@ -42,8 +43,9 @@ from infer.projection.search import Projection
 from models.base import StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.layers.resampling import resize_pixels
-from models.schema import Index, Settling, Steps, Whole, bounded, short
+from models.schema import Index, Settling, Steps, Whole, bounded, check, short
 
+_ROUNDING = 1e-3  # beyond 0..1, of an area that was resized
 _FOUND = {
     "head": "a head is found at {}",
     "cat face": "a cat's face is found at {}",
@@ -133,6 +135,9 @@ class Editor(Session):
             PhotograftError: a latent of another size, one that is not finite, no such class, or a delta that does not
                 fit.
         """
+        for name, value, kind in (("latent", latent, Tensor), ("origin", origin, Tensor), ("delta", delta, Delta)):
+            if not isinstance(value, kind) and (value is not None or name == "latent"):
+                raise PhotograftError(f"the {name} must be a {kind.__name__}, not {short(value)}")
         generator = self.model.generator
         dim, classes = generator.latent_dim, generator.num_classes
         shapes = [(1, dim)] + (
@@ -141,8 +146,8 @@ class Editor(Session):
         if tuple(latent.shape) not in shapes or not bool(torch.isfinite(latent).all()):
             fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
             raise PhotograftError(f"the latent must be finite and {fitting}, not {list(latent.shape)}")
-        if origin is not None and origin.shape != (1, dim):
-            raise PhotograftError(f"the origin of a latent must be [1,{dim}], not {list(origin.shape)}")
+        if origin is not None and (origin.shape != (1, dim) or not bool(torch.isfinite(origin).all())):
+            raise PhotograftError(f"the origin of a latent must be finite and [1,{dim}], not {list(origin.shape)}")
         if label is None and classes:
             raise PhotograftError(f"the model has {classes} classes: give that of the latent")
         if label is not None and not 0 <= label < classes:
@@ -244,7 +249,7 @@ class Editor(Session):
         latent = samples.latent
         if steps:
             outline = torch.from_numpy(masks.seen(self._segmented(), self.box, photo.pixels.shape))
-            wanted = settling.Wanted.of_edit(outline, int(label), regions, generator.num_classes)
+            wanted = settling.SettlingTarget.of_edit(outline, int(label), regions, generator.num_classes)
             latent = settling.settle(self.model, latent, wanted, show, steps=steps)
         image = to_pixels(show(latent))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]
@@ -276,8 +281,12 @@ class Editor(Session):
 
         Returns:
             The photo, uint8 [H,W,3], and the mask on the square, float32 [S,S].
+
+        Raises:
+            PhotograftError: a picture of another size or an area of another kind, or numbers that are not finite.
         """
         photo = self._need_photo()
+        self._check_paste(image, area)
         shape, patch = photo.pixels.shape, to_pixels(image)
         if change:
             difference = patch.astype(np.float32) - self.reconstruction()
@@ -289,6 +298,23 @@ class Editor(Session):
         mask = uncrop(area, self.box, shape)[0].clip(0, 1)
         mask *= masks.fade_to_border(self.box, shape)
         return composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method), mask
+
+    def _check_paste(self, image: object, area: object) -> None:
+        r = self.model.generator.resolution
+        one = image if isinstance(image, Tensor) and tuple(image.shape) == (1, 3, r, r) else None
+        if one is None or not one.is_floating_point() or not bool(torch.isfinite(one).all()):
+            found = list(image.shape) if isinstance(image, Tensor) else short(image)
+            raise PhotograftError(f"the picture must be finite and [1,3,{r},{r}] in [-1,1], not {found}")
+        if (
+            not isinstance(area, np.ndarray)
+            or area.dtype.kind != "f"
+            or area.shape != (len(area),) * 2
+            or not area.size
+        ):
+            found = list(area.shape) if isinstance(area, np.ndarray) else short(area)
+            raise PhotograftError(f"the area must be [r,r] in floats, not {found}")
+        if not (area.min() >= -_ROUNDING and area.max() <= 1 + _ROUNDING):  # also false for NaN
+            raise PhotograftError("the area's values must lie in 0..1")
 
     def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """Check targets before any work, as `edit` does; see `infer.editor.targets.resolve`."""
@@ -341,6 +367,9 @@ class Editor(Session):
 
     def save(self, folder: str | Path, *, lossless: bool = False) -> list[Path]:
         """Write every edit: the photo, a panel beside it, and the recipe. See `infer.editor.output.write_edits`."""
+        check(str | Path, folder, "the folder for results")
+        if "\0" in str(folder):
+            raise PhotograftError(f"a folder for results is a path, not {short(folder)}")
         self.write_as("png" if lossless else None)
         return write_edits(self, ResultFolder(Path(folder)), lossless=lossless)
 

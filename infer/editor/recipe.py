@@ -19,7 +19,7 @@ from torch import Tensor
 from infer.editor.session import Edit, Session
 from infer.editor.targets import WHOLE_MASKS, Target
 from infer.photo.box import Box
-from infer.photo.compositing import DEFAULT_METHOD, Method
+from infer.photo.choices import DEFAULT_METHOD, Method
 from models.errors import PhotograftError
 from models.reading import read_text
 from models.schema import FileName, Index, Name, PathText, Real, Schema, Settling, Share, Steps, Text, parse_json, short

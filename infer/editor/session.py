@@ -12,7 +12,7 @@ from torch import Tensor
 from infer.editor.targets import Target
 from infer.photo import masks
 from infer.photo.box import Box, crop_square
-from infer.photo.compositing import Method
+from infer.photo.choices import Method
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from infer.edits.choices import DEFAULT_SIZE
 from infer.edits.scbn import check_partition, region_weights, resize_weights
 from models.base import Generator, Layer, Modulation
 from models.errors import PhotograftError, UnsupportedEdit
 
 Shift = tuple[float, float]
-DEFAULT_SIZE = 32  # px, of the last layer that is blended if nobody chooses layers
 
 
 @dataclass(frozen=True)

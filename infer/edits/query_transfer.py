@@ -12,16 +12,15 @@ as the released code does.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from infer.edits.choices import RHO, Mode
 from models.base import Generator, Modulation
 from models.errors import PhotograftError, UnsupportedEdit
 
-Mode = Literal["sequential", "simultaneous", "global"]
-RHO = 1 / 9  # of the paper: rho / (1 + rho) = 0.1
 BUDGET = 0.1  # epsilon per channel where none is given; the paper's are 20 to 100 for layers of 512
 
 

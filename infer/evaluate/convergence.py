@@ -124,7 +124,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class Reached:
+class Crossing:
     """When one curve reaches the loss that a reference has after some updates.
 
     Attributes:
@@ -156,7 +156,7 @@ def first_reach(means: Tensor, level: Tensor) -> NDArray[np.float64]:  # [T,n], 
     return np.asarray(found)
 
 
-def reached(losses: dict[str, Tensor], curve: str, reference: str, at: int, seed: int = 0) -> Reached:
+def reached(losses: dict[str, Tensor], curve: str, reference: str, at: int, seed: int = 0) -> Crossing:
     """Compare two curves of the same photos.
 
     Args:
@@ -174,7 +174,7 @@ def reached(losses: dict[str, Tensor], curve: str, reference: str, at: int, seed
     low, high = np.quantile(again, [0.025, 0.975], method="inverted_cdf")  # never between a number and infinity
     single = first_reach(own, other[at])
     level = other[at].mean()
-    return Reached(
+    return Crossing(
         curve,
         reference,
         at,
@@ -187,7 +187,7 @@ def reached(losses: dict[str, Tensor], curve: str, reference: str, at: int, seed
     )
 
 
-def comparisons(losses: dict[str, Tensor], marks: Iterable[int] = (0, 25, 50, 100, 200)) -> list[Reached]:
+def comparisons(losses: dict[str, Tensor], marks: Iterable[int] = (0, 25, 50, 100, 200)) -> list[Crossing]:
     """Every curve against the first one's end, zeta against z on the way, and random starts against E in their space.
 
     On the way, too, because near its end a curve may hardly fall any more: then a few updates' lead looks large.

@@ -12,8 +12,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from infer.editor.results import ResultFolder
-from infer.evaluate.convergence import Convergence, Reached, comparisons, standard_error
-from infer.evaluate.tables import Row, csv_table, figure_png, hashes_text, markdown_table, report_name, write_report
+from infer.evaluate.convergence import Convergence, Crossing, comparisons, standard_error
+from infer.evaluate.report_files import (
+    Row,
+    csv_table,
+    figure_png,
+    hashes_text,
+    markdown_table,
+    report_name,
+    write_report,
+)
 
 MARKS = (0, 10, 50, 100, 200)  # updates after which the table gives the loss
 COLOURS = {"z": "tab:blue", "zeta": "tab:red"}
@@ -83,7 +91,7 @@ def loss_rows(found: Convergence) -> list[Row]:
     return rows
 
 
-def reached_rows(compared: Iterable[Reached]) -> list[Row]:
+def reached_rows(compared: Iterable[Crossing]) -> list[Row]:
     """When curves reach a reference's loss; ratios are iterations over those of the reference."""
     header = ["curve", "reference", "updates of the reference", "its loss", "iterations", "95 % interval"]
     header += ["ratio", "95 % interval of the ratio", "median of photos", "its ratio", "photos that reach it"]
@@ -106,7 +114,7 @@ def _ratio(iterations: float, at: int) -> str:
     return f"{iterations / at:.3f}" if math.isfinite(iterations) else "never"
 
 
-def markdown(found: Convergence, settings: Settings, compared: Iterable[Reached]) -> str:
+def markdown(found: Convergence, settings: Settings, compared: Iterable[Crossing]) -> str:
     """All tables with what they mean."""
     parts = [
         f"# Convergence of projection: {Path(settings.model).name}",

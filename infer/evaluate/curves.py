@@ -14,8 +14,8 @@ from torch import Tensor
 
 from data import images_to_float
 from data.loaders import PictureStore
-from data.sources import open_splits
-from infer.evaluate.kept import Kept, digest, digests
+from data.pictures import open_splits
+from infer.evaluate.cache import ResultCache, digest, digests
 from infer.progress import Progress, untold
 from infer.projection.search import project
 from models.errors import PhotograftError
@@ -135,7 +135,7 @@ class Runner:
         self.model, self.max_norm, self.bf16, self.batch_size = model, max_norm, bf16, batch_size
         self.progress: Progress = progress or untold
         self.done, self.total = 0, 0
-        self._kept, self._digests = Kept(folder), digests(model)
+        self._kept, self._digests = ResultCache(folder), digests(model)
 
     def run(self, photos: Photos, curve: Curve, rate: float, steps: int) -> Tensor:  # -> [steps+1,N]
         """Losses of a curve at a learning rate; infinite from where they are no numbers."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from infer.editor.results import ResultFolder
 from infer.evaluate.generator import GeneratorReport
-from infer.evaluate.tables import csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
+from infer.evaluate.report_files import csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
 from infer.pictures.samples import sample_rows, spread_classes
 from infer.pictures.sheet import sheet
 from models.zoo import Model

@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from data.sources import open_splits
+from data.pictures import open_splits
 from infer.editor.results import ResultFolder
+from infer.evaluate.cache import ResultCache, Results, digest, digests
 from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.generator import draw_samples
-from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.manifold import manifold
 from infer.evaluate.reconstruction import find_codes
-from infer.evaluate.tables import Row, csv_table, figure_png, write_report
+from infer.evaluate.report_files import Row, csv_table, figure_png, write_report
 from infer.evaluate.translation import References, Translator
 from infer.progress import Progress, untold
 from models.errors import PhotograftError
-from models.files import read_header
+from models.header import read_header
 from models.perception.judges import frechet
 from models.perception.segmentation import create_segmenter
 from models.writing import file_name
@@ -93,7 +93,7 @@ def measure_history(
     progress = progress or untold
     judge, points = _Judge(root, samples, photos, masks, seed, progress), []
     compared = digest([torch.as_tensor(open_splits(root)[0].labels)])  # other training pictures are another reference
-    kept = Kept(folder, format=FORMAT, samples=samples, masks=masks, seed=seed, train=compared)
+    kept = ResultCache(folder, format=FORMAT, samples=samples, masks=masks, seed=seed, train=compared)
     for done, name in enumerate(names):
         progress(f"model {done + 1} of {len(names)}", done, len(names))
         model = load_model(name)

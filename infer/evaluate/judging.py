@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.loaders import EvalLoader, PictureStore
+from data.pictures import open_splits
 from data.sampling import ClassBalancedSampler
-from data.sources import open_splits
 from infer.progress import Progress
 from models.errors import PhotograftError
 from models.prepared import prepare_once

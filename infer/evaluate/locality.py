@@ -13,8 +13,9 @@ from torch import Tensor
 from infer.catalog.activations import batch_size, resize_maps
 from infer.catalog.catalog import Catalog
 from infer.catalog.part_transfer import PartTransfer, stream_of, transfer_parts
+from infer.edits.choices import RHO
 from infer.edits.feature_blending import Stream
-from infer.edits.query_transfer import RHO, Query
+from infer.edits.query_transfer import Query
 from infer.pictures.heatmap import squared_error
 from infer.progress import Progress, untold
 from models.errors import PhotograftError

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from data import images_to_float
 from data.loaders import PictureStore
-from data.sources import open_splits
+from data.pictures import open_splits
+from infer.evaluate.cache import ResultCache, Results, digest
 from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
 from infer.evaluate.judging import judge_features
-from infer.evaluate.kept import Kept, Results, digest
 from infer.progress import Progress, untold
 from infer.projection.model import check_projects, project_pictures
 from models.base import StyleGenerator
@@ -113,7 +113,7 @@ def find_codes(
     photos: Photos,
     steps: int,
     advance: Callable[[int], None],
-    kept: Kept | None = None,
+    kept: ResultCache | None = None,
     **options: Any,
 ) -> Tensor:
     """z [N,latent_dim] as the editor finds it for photos whose class is known; of style generators in z too, which goes

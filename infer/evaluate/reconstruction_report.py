@@ -9,7 +9,15 @@ from torch import Tensor
 from infer.editor.results import ResultFolder
 from infer.evaluate.convergence import standard_error
 from infer.evaluate.reconstruction import Answer, Reconstruction
-from infer.evaluate.tables import Row, csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
+from infer.evaluate.report_files import (
+    Row,
+    csv_table,
+    hashes_text,
+    markdown_table,
+    picture_png,
+    report_name,
+    write_report,
+)
 from infer.pictures.sheet import sheet
 
 HEADER = (

@@ -11,8 +11,8 @@ from torch import Tensor
 from infer.catalog.catalog import Catalog, Settings
 from infer.catalog.part_transfer import PartTransfer, transfer_parts
 from infer.edits.query_transfer import BUDGET, Query
+from infer.evaluate.cache import ResultCache, Results, digest
 from infer.evaluate.judging import real_pictures
-from infer.evaluate.kept import Kept, Results, digest
 from infer.evaluate.locality import (
     GLOBAL,
     POINTS,
@@ -188,7 +188,7 @@ class Evaluation:
 
     def _kept(self, settings: dict[str, Any], part: str | None, compute: Callable[[], Results]) -> Results:
         """What was computed under these settings before, else what is computed now."""
-        kept = Kept(
+        kept = ResultCache(
             self.folder,
             format=FORMAT,
             generator=digest(self.model.generator.state_dict().values()),

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from infer.editor.results import ResultFolder
-from infer.evaluate.tables import (
+from infer.evaluate.report_files import (
     Row,
     csv_table,
     figure_png,

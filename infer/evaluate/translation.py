@@ -16,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infer.evaluate.cache import ResultCache, Results, digest, digests
+from infer.evaluate.choices import REAL, SETTLING
 from infer.evaluate.curves import Photos, evenly, validation_photos
 from infer.evaluate.generator import INDEPENDENT
 from infer.evaluate.judging import Probe, judge_features, real_pictures, share
-from infer.evaluate.kept import Kept, Results, digest, digests
 from infer.evaluate.reconstruction import BATCH, find_codes
 from infer.progress import Progress, untold
 from infer.projection.model import check_projects
-from infer.projection.presets import PRESETS
-from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted, settle, settles
+from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, SettlingTarget, settle, settles
 from models.errors import PhotograftError
 from models.perception.judges import JUDGES, frechet, to_uint8
 from models.perception.outline import OUTLINE, segment
@@ -36,8 +36,6 @@ Show = Callable[[Tensor], Tensor]
 """Pictures [n,3,R,R] of latents [n,D]."""
 
 SHEET_PHOTOS, SHEET_TARGETS = 16, 5
-SETTLING = PRESETS["balanced"].settling
-REAL = 4000  # pictures: a probe fitted to fewer errs more, on translations and on real ones
 SETTLED = 32  # translations that are settled at once
 FORMAT = 1  # of kept latents
 
@@ -73,7 +71,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Found:
+class TranslationResult:
     """Translations of codes after a number of updates of projection (0: E alone).
 
     Attributes:
@@ -96,7 +94,7 @@ class Found:
 
 @dataclass(frozen=True)
 class TranslationReport:
-    """What `evaluate_translation` found: a `Found` per number of updates.
+    """What `evaluate_translation` found: a `TranslationResult` per number of updates.
 
     Attributes:
         found: in the order of steps.
@@ -106,7 +104,7 @@ class TranslationReport:
         seed: of the targets and the choice of real pictures.
     """
 
-    found: list[Found]
+    found: list[TranslationResult]
     photos: int
     translations: int
     real: int
@@ -196,11 +194,11 @@ class Translator:
         seed: int,
         outline: Tensor | None = None,
         dtype: torch.dtype = torch.float32,
-        kept: Kept | None = None,
+        kept: ResultCache | None = None,
         into: Sequence[str] = (),
     ) -> None:
         assert photos.label is not None
-        self.kept = kept or Kept(None)
+        self.kept = kept or ResultCache(None)
         self.model, self.label, self.references, self.seed = model, photos.label, references, seed
         self.groups, self.per_photo, self.outline, self.dtype = torch.tensor(model.groups), per_photo, outline, dtype
         unknown = set(into) - set(model.group_names)
@@ -227,13 +225,13 @@ class Translator:
         for i in range(0, len(z), SETTLED):
             part = slice(i, i + SETTLED)
             classes = F.one_hot(label[part], self.model.generator.num_classes).float()
-            wanted = Wanted(self.outline[rows[part]], classes)
+            wanted = SettlingTarget(self.outline[rows[part]], classes)
 
             def show(latent: Tensor, k: Tensor = label[part]) -> Tensor:
                 image: Tensor = generator(latent.to(self.dtype), k)
                 return image
 
-            def compute(latent: Tensor = z[part], wanted: Wanted = wanted, show: Show = show) -> Results:
+            def compute(latent: Tensor = z[part], wanted: SettlingTarget = wanted, show: Show = show) -> Results:
                 return {"z": settle(self.model, latent, wanted, show, steps=steps)}
 
             start = digest([z[part], wanted.classes, wanted.outline])
@@ -260,7 +258,7 @@ class Translator:
                 found.append(pair)
         return found
 
-    def found(self, steps: int, z: Tensor, masks: int, segmenter: Segmenter, settling: int = 0) -> Found:
+    def found(self, steps: int, z: Tensor, masks: int, segmenter: Segmenter, settling: int = 0) -> TranslationResult:
         """Everything that is asked of codes z [N,D] of the photos."""
         targets = draw_targets(self.model, self.label, max(self.per_photo, SHEET_TARGETS), self.seed)  # [N,T]
         drawn = targets[:, : self.per_photo]
@@ -274,7 +272,7 @@ class Translator:
         for done, i in enumerate(evenly(len(z), masks).tolist(), start=1):
             overlaps.append(overlap(segmenter, self.pictures[i], first[i]))
             self.references.progress("segmenting", done, min(masks, len(z)))
-        return Found(
+        return TranslationResult(
             steps=steps,
             settling=settling,
             pairs=self.pairs(z, settling),
@@ -342,7 +340,7 @@ def evaluate_translation(
     if settling and any(steps) and settles(model):
         progress("segmenting photos", 0, len(chosen))
         outline = segment(segmenter, chosen.target, OUTLINE)
-    kept = Kept(folder, format=FORMAT, bf16=bf16, weights=[SHAPE_WEIGHT, CLASS_WEIGHT], **digests(model))
+    kept = ResultCache(folder, format=FORMAT, bf16=bf16, weights=[SHAPE_WEIGHT, CLASS_WEIGHT], **digests(model))
     translator = Translator(model, chosen, references, per_photo, seed, outline, dtype, kept, into)
     found = []
     for t in steps:

@@ -7,8 +7,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from infer.editor.results import ResultFolder
-from infer.evaluate.tables import Row, csv_table, hashes_text, markdown_table, picture_png, report_name, write_report
-from infer.evaluate.translation import Found, Sheet, TranslationReport
+from infer.evaluate.report_files import (
+    Row,
+    csv_table,
+    hashes_text,
+    markdown_table,
+    picture_png,
+    report_name,
+    write_report,
+)
+from infer.evaluate.translation import Sheet, TranslationReport, TranslationResult
 from infer.pictures.sheet import sheet, tile
 from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT
 from models.zoo import Model
@@ -51,7 +59,7 @@ def summary_rows(report: TranslationReport) -> list[Row]:
     return [HEADER, *(_summary(found, report.floor) for found in report.found)]
 
 
-def _summary(found: Found, floor: float) -> Row:
+def _summary(found: TranslationResult, floor: float) -> Row:
     seen = found.overlap[~found.overlap.isnan()]
     median = f"{float(seen.median()):.3f} (n = {len(seen)})" if len(seen) else "-"
     low = f"{100 * float((seen < 0.7).float().mean()):.0f} %" if len(seen) else "-"

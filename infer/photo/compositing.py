@@ -4,7 +4,7 @@ Whatever the method, pixels where the mask is 0 are byte-identical to the photo.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import linalg
 
+from infer.photo.choices import DEFAULT_METHOD, METHODS, Method
 from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
 
-Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
 Float = NDArray[np.floating[Any]]
 Bool = NDArray[np.bool_]
 Spans = tuple[slice, slice]  # rows, columns
-
-METHODS: tuple[Method, ...] = get_args(Method)
-DEFAULT_METHOD: Method = "limited"
 
 _LEAST = 1 / 510  # less than half a grey level of influence: not part of the region
 _ERODED = 7  # seamlessClone erodes its mask three times by 3x3: what is thinner vanishes
@@ -230,15 +227,16 @@ def _clone_thick_parts(
     core = cv2.erode(whole, np.ones((_ERODED, _ERODED), np.uint8), borderValue=0) > 0
     core &= cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((_THIN, _THIN), np.uint8), borderValue=0) > 0
     depth = cv2.distanceTransform(np.pad(whole, 1), cv2.DIST_C, 3)[1:-1, 1:-1]  # to what is not the part
-    _, labels = cv2.connectedComponents(whole)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(whole, ltype=cv2.CV_32S)
     for label in np.unique(labels[core]):
-        part = labels == label
-        window = _with_margin(_bounds(part), part.shape)
-        inside = part[window] & core[window]
-        cloned = _seamless_clone(target[window], source[window], part[window], flag)[inside]
-        share = (2 * float(depth[part].max()) - _THIN) / (_THICK - _THIN)
+        x, y, w, h = (int(number) for number in boxes[label][:4])
+        window = _with_margin((slice(y, y + h), slice(x, x + w)), labels.shape)
+        part = labels[window] == label
+        inside = part & core[window]
+        cloned = _seamless_clone(target[window], source[window], part, flag)[inside]
+        share = (2 * float(depth[window][part].max()) - _THIN) / (_THICK - _THIN)
         if share < 1:
-            exact = poisson_exact(target[window].astype(np.float64), source[window].astype(np.float64), part[window])
+            exact = poisson_exact(target[window].astype(np.float64), source[window].astype(np.float64), part)
             cloned = exact[inside] + share * (cloned - exact[inside])
         out[window][inside] = cloned
     return core

@@ -26,7 +26,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _PNG_COLOUR_TYPE, _GREY_ALPHA = 25, 4
 _BLOCK = 1 << 22  # values that are worked on at a time
-_TO_8_BIT = ((np.arange(_WHITE + 1) + 128) // 257).astype(np.uint8)
 _REDUCED, _WHITE_IS_ZERO, _RGB, _FILTER_MOSAIC, _LINEAR_RAW, _DNG_VERSION = 1, 0, 2, 32803, 34892, 50706
 _COLOURS = {0: 1, 1: 1, 3: 1, 4: 1, 5: 4}  # channels by PhotometricInterpretation, where not three
 _MULTIPLIED, _STRAIGHT = 1, 2  # kinds of opacity among the ExtraSamples; the others are no part of the picture
@@ -34,7 +33,7 @@ _MULTIPLIED, _STRAIGHT = 1, 2  # kinds of opacity among the ExtraSamples; the ot
 
 @dataclass(frozen=True)
 class TiffPage:
-    """The first page of a TIFF, as its tags say it: numpy's type, bits, PhotometricInterpretation and ExtraSamples."""
+    """The first page of a TIFF, as its tags say it: numpy's type, bits, PhotometricInterpretation and others."""
 
     page: Any
     dtype: np.dtype[Any]
@@ -43,6 +42,7 @@ class TiffPage:
     size: tuple[int, int]  # (width, height)
     samples: int
     extra: tuple[int, ...]
+    orientation: int  # of EXIF
 
     @property
     def opacity(self) -> int | None:
@@ -76,7 +76,9 @@ def tiff_page(data: bytes) -> TiffPage:
     samples, photometric = int(page.samplesperpixel), int(page.photometric)
     untold = samples - _COLOURS.get(photometric, 3)  # without the tag one more channel is opacity
     extra = tuple(map(int, page.extrasamples)) or (_STRAIGHT,) * (untold == 1)
-    return TiffPage(page, page.dtype, int(page.bitspersample), photometric, size, samples, extra)
+    tag = page.tags.get("Orientation")
+    orientation = int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
+    return TiffPage(page, page.dtype, int(page.bitspersample), photometric, size, samples, extra, orientation)
 
 
 def read_tiff_values(page: TiffPage, data: bytes) -> NDArray[Any]:  # -> [H,W,C]
@@ -94,7 +96,8 @@ def read_tiff_values(page: TiffPage, data: bytes) -> NDArray[Any]:  # -> [H,W,C]
         if shown is None or shown.dtype != page.dtype or shown.size != height * width * page.samples:
             message = f"its {page.bits}-bit values are packed in a way that is not read: save it uncompressed"
             raise PhotograftError(message) from error
-        values = _rgb(shown.reshape(height, width, -1))
+        back = {6: 8, 8: 6}.get(page.orientation, page.orientation)  # OpenCV turns TIFFs
+        values = turn(_rgb(shown.reshape(*shown.shape[:2], -1)), back)
         planar = False
     values = np.moveaxis(values.reshape(page.samples, height, width), 0, 2) if planar else values
     values = values.reshape(height, width, page.samples)
@@ -143,9 +146,15 @@ def _rgb(values: NDArray[Any]) -> NDArray[Any]:
     return values[..., [2, 1, 0, *range(3, values.shape[2])]] if values.shape[2] >= 3 else values
 
 
-def to_8_bit(deep: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Values over 257, rounded: any shape."""
-    return np.asarray(np.take(_TO_8_BIT, deep))
+def turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Apply an EXIF orientation (1..8) to [H,W] or [H,W,C]."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def with_change(deep: Deep, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Deep:

@@ -35,7 +35,7 @@ _HEAD_PER_ROOT_AREA, _HEAD_PER_EXTENT, _HEAD_TOP = 0.8, 0.9, 0.4
 
 
 @dataclass(frozen=True)
-class Located:
+class Location:
     """A square box in photo pixels (it may reach over the border), and what found it."""
 
     box: Box
@@ -48,7 +48,7 @@ def locate(
     *,
     mask: NDArray[np.float32] | None = None,
     locator: HeadLocator | None = None,
-) -> Located:
+) -> Location:
     """Find the head to edit in a photo (uint8 RGB [H,W,3]): of several confident ones the largest.
 
     segmenter: finds the animal where no head is found (default: the embedded DeepLab). mask: its result for this photo,
@@ -63,17 +63,17 @@ def locate(
         raise ValueError(f"mask must be [{height},{width}], not {mask.shape}")
     head = _head(pixels, locator or load_locator())
     if head is not None:
-        return Located(head, "head")
+        return Location(head, "head")
     if mask is None:
         mask = (segmenter or _default_segmenter())(pixels)
     animal = _largest_animal(mask)
     face = _cat_face(pixels, animal)
     if face is not None:
-        return Located(face, "cat face")
+        return Location(face, "cat face")
     if animal.any():
-        return Located(_head_of_animal(animal), "animal")
+        return Location(_head_of_animal(animal), "animal")
     side = min(height, width)
-    return Located(Box((width - side) // 2, (height - side) // 2, side, side), "centre")
+    return Location(Box((width - side) // 2, (height - side) // 2, side, side), "centre")
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ _GROWTH = 0.03  # of the crop's side: fur does not end where the segmentation do
 _FEATHER = 0.02
 _CLOSE_UP = 0.8  # share of the crop that the animal fills
 _LEAST = 0.1  # share of the crop below which the segmenter found nothing in it
+_WARPED = 1 << 14  # px on a side of a picture that cv2.warpAffine is given: it fails from twice as much
 _FADE = 0.12  # towards the crop's border, beyond which the animal goes on unedited
 
 
@@ -74,12 +75,19 @@ def seen(mask: Mask, box: Box, photo_shape: tuple[int, ...]) -> Mask:  # [h,w] -
     """
     square, side = box.square(), working_side(box)
     step = square.w / side  # in photo pixels
-    matrix, inside = np.zeros((2, 3)), []
+    matrix, inside, parts = np.zeros((2, 3)), [], []
     spans = (square.x, photo_shape[1], mask.shape[1]), (square.y, photo_shape[0], mask.shape[0])
     for axis, (start, length, count) in enumerate(spans):
         centres = start + step * (np.arange(side) + 0.5)
         inside.append((centres > 0) & (centres < length))
-        matrix[axis, axis], matrix[axis, 2] = step * count / length, centres[0] * count / length - 0.5
+        at = centres * count / length - 0.5  # in the mask
+        first, last = (int(v) for v in np.clip([at[0] - 1, at[-1] + 3], 0, count))
+        parts.append(slice(first, last))
+        fewer = min(1.0, _WARPED / (last - first))
+        matrix[axis, axis] = step * count / length * fewer
+        matrix[axis, 2] = (at[0] + 0.5 - first) * fewer - 0.5
+    mask = mask[parts[1], parts[0]]
+    mask = resize_pixels(mask, *(min(length, _WARPED) for length in mask.shape))
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     found = cv2.warpAffine(mask, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(found * np.outer(inside[1], inside[0]), np.float32)

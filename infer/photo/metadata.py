@@ -34,6 +34,8 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _EXIF_KEYWORDS = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _IPTC_RESOURCE, _IPTC_TAG, _PHOTOSHOP_LAYERS, _XMP_TAG, _ICC_TAG = 0x0404, 33723, 37724, 700, 34675
 _CREDENTIALS_TAG = 52545
+_RESOLUTION_UNIT = 296
+_TURNED = (5, 6, 7, 8)  # orientations of a picture that lies on its side
 _ORIENTATION, _PIXEL_X, _PIXEL_Y, _X_RESOLUTION, _Y_RESOLUTION = 0x0112, 0xA002, 0xA003, 282, 283
 # How a TIFF stores its pixels, thumbnails, layers and profiles: untrue of the file we write, or written otherwise.
 _STRUCTURAL_TAGS = frozenset(
@@ -58,7 +60,6 @@ _UNTRUE_XMP = (
     (rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1"),
     (rb"(:(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*)1", rb"\g<1>0"),
     (rb"\s(?:hdrgm:Version|xmpNote:HasExtendedXMP)\s*=\s*(?:\"[^\"]*\"|'[^']*')", rb""),
-    (rb"(?s)<Container:Directory>.*?</Container:Directory>", rb""),
 )
 _log = logging.getLogger(__name__)
 
@@ -86,12 +87,16 @@ class Metadata:
         return replace(self, icc_profile=None, png_colour=())
 
 
-def read_metadata(image: Image.Image, data: bytes) -> tuple[Metadata, int, list[str]]:
-    """Metadata of an opened picture, its EXIF orientation (1..8) and what is left out, in words."""
+def read_metadata(image: Image.Image, data: bytes, turned: int = 1) -> tuple[Metadata, int, list[str]]:
+    """Metadata of an opened picture, the EXIF orientation (1..8) of its pixels and what is left out, in words.
+
+    `turned` is the orientation that a TIFF had before its pixels were turned.
+    """
     remarks: list[str] = []
-    exif, orientation = _exif_of(image, remarks)
+    exif, orientation = _exif_of(image, remarks, turned)
+    dpi = _resolution(image, turned=orientation in _TURNED)
     heif = image.format == "HEIF"
-    if heif:  # its reader has turned the pixels
+    if heif or image.format == "TIFF":  # whose readers turn the pixels
         orientation = 1
     xmp = image.info.get("xmp") or b""
     xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
@@ -113,7 +118,7 @@ def read_metadata(image: Image.Image, data: bytes) -> tuple[Metadata, int, list[
         _true_xmp(xmp),
         iptc if isinstance(iptc, bytes) else b"",
         tuple(c if isinstance(c, bytes) else str(c).encode() for c in comments if c),
-        _resolution(image, turned=orientation in (5, 6, 7, 8)),
+        dpi,
     )
     if image.format == "PNG":
         metadata = _with_chunks(metadata, data)
@@ -130,7 +135,8 @@ def tiff_metadata(data: bytes) -> tuple[Metadata, int]:
     image = Image.new("L", (1, 1))
     image.info["exif"] = b"Exif\0\0" + data
     kept, orientation = _exif_of(image, [])
-    dpi = (float(exif[_X_RESOLUTION]), float(exif[_Y_RESOLUTION])) if exif.get(296) == 2 else None
+    scale = {None: 1, 2: 1, 3: 2.54}.get(exif.get(_RESOLUTION_UNIT), 0)  # inches by default, centimetres
+    dpi = _checked_dpi(exif.get(_X_RESOLUTION), exif.get(_Y_RESOLUTION), scale, turned=orientation in _TURNED)
     texts = {tag: exif.get(tag) for tag in (_ICC_TAG, _XMP_TAG, _IPTC_TAG)}
     icc, xmp, iptc = (value if isinstance(value, bytes) else b"" for value in texts.values())
     return Metadata(icc or None, kept, _true_xmp(xmp), iptc, dpi=dpi), orientation
@@ -191,7 +197,17 @@ def _inflated(data: bytes) -> bytes | None:
 def _true_xmp(xmp: bytes) -> bytes:
     for pattern, replacement in _UNTRUE_XMP:
         xmp = re.sub(pattern, replacement, xmp)
-    return xmp
+    return _without(xmp, b"<Container:Directory>", b"</Container:Directory>")  # of a gain map and a film
+
+
+def _without(text: bytes, opens: bytes, closes: bytes) -> bytes:
+    """Without what stands between two words, and these; what nothing closes stays. (A pattern would search for its
+    end from every beginning.)"""
+    kept, at = [], 0
+    while (start := text.find(opens, at)) >= 0 and (end := text.find(closes, start)) >= 0:
+        kept.append(text[at:start])
+        at = end + len(closes)
+    return b"".join([*kept, text[at:]])
 
 
 def _resolution(image: Image.Image, turned: bool) -> tuple[float, float] | None:
@@ -199,12 +215,18 @@ def _resolution(image: Image.Image, turned: bool) -> tuple[float, float] | None:
     tags = getattr(image, "tag_v2", None)
     if tags is not None and _X_RESOLUTION not in tags:  # Pillow then says 1
         return None
-    found: Any = image.info.get("dpi")
+    found = image.info.get("dpi")
+    x, y = found if isinstance(found, tuple) and len(found) == 2 else (None, None)
+    return _checked_dpi(x, y, 1, turned)
+
+
+def _checked_dpi(x: Any, y: Any, scale: float, turned: bool) -> tuple[float, float] | None:
+    """Numbers of a file times `scale` as dots per inch, if they can be that."""
     try:
-        x, y = float(found[0]), float(found[1])
-    except (TypeError, ValueError, IndexError, ZeroDivisionError, OverflowError):
+        x, y = float(x) * scale, float(y) * scale
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
-    if not (0 < x < 1e6 and 0 < y < 1e6):
+    if not (0 < x < 1e6 and 0 < y < 1e6):  # also false for NaN
         return None
     return (y, x) if turned else (x, y)
 
@@ -251,17 +273,17 @@ def _other_blocks(image: Image.Image, data: bytes) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _exif_of(image: Image.Image, remarks: list[str]) -> tuple[bytes, int]:
+def _exif_of(image: Image.Image, remarks: list[str], turned: int = 1) -> tuple[bytes, int]:
     """EXIF bytes without orientation, previews and pixel layout; and the orientation (1 = upright)."""
     orientation = 1
     try:
         exif = image.getexif()
-        found = exif.get(_ORIENTATION, 1)
+        found = exif.get(_ORIENTATION, turned)
         orientation = found if found in range(1, 9) else 1
         details = exif.get_ifd(IFD.Exif)
         for tag in _STRUCTURAL_TAGS & set(exif):
             del exif[tag]
-        if orientation in (5, 6, 7, 8):
+        if orientation in _TURNED:
             for values, x, y in ((details, _PIXEL_X, _PIXEL_Y), (exif, _X_RESOLUTION, _Y_RESOLUTION)):
                 if x in values and y in values:
                     values[x], values[y] = values[y], values[x]

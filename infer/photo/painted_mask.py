@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infer.photo.deep import to_8_bit
+from data.values import to_8_bit
+from infer.photo.deep import turn
 from infer.photo.photo import Mask, Pixels
-from infer.photo.read import Opened, damaged, open_picture, orientation_of, read_values, turn
+from infer.photo.read import OpenPicture, damaged, open_picture, orientation_of, read_values
 from models.errors import PhotograftError
 from models.terminal import Say
 
@@ -65,7 +66,7 @@ def read_mask(path: str | Path, shape: tuple[int, int], *, invert: bool = False,
     return np.ascontiguousarray(mask, dtype=np.float32)
 
 
-def _placed(opened: Opened, mask: Mask, shape: tuple[int, int], tell: Say) -> Mask:
+def _placed(opened: OpenPicture, mask: Mask, shape: tuple[int, int], tell: Say) -> Mask:
     """Turned as the photo was. A mask that has the upright photo's size already keeps it, whatever its EXIF says."""
     orientation = orientation_of(opened)
     upright = turn(mask, orientation)
@@ -91,7 +92,7 @@ def _another_size(found: tuple[int, ...], shape: tuple[int, int]) -> PhotograftE
     return PhotograftError(f"is {size} but the photo is {wanted} (upright).{lying} Paint it on the upright photo")
 
 
-def _amount(opened: Opened, tell: Say) -> Mask:
+def _amount(opened: OpenPicture, tell: Say) -> Mask:
     """How much of the edit each pixel as stored asks for."""
     values = read_values(opened)
     if values is not None:

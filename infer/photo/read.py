@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
+from data.values import DARK_16_BIT, to_8_bit
 from infer.photo.box import MIN_SIDE
-from infer.photo.deep import Deep, TiffPage, read_png16, read_tiff_values, tiff_page, to_8_bit
+from infer.photo.deep import Deep, TiffPage, read_png16, read_tiff_values, tiff_page, turn
 from infer.photo.metadata import Metadata, read_metadata, tiff_metadata, without_texts
 from infer.photo.photo import MAX_MEGAPIXELS, JpegCoding, Photo
 from infer.photo.picture_file import PNG_SIGNATURE, TIFF_SIGNATURES, is_heif, read_picture_file
@@ -23,18 +24,23 @@ from models.errors import PhotograftError
 # A short list also keeps Pillow from trying readers that start other programs (EPS) or that nobody means (PDF, fonts).
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _SCANS_PER_PICTURE = 4000  # of a progressive JPEG, times megapixels: some 20 seconds
-_JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
-_DARK = 4096  # 16-bit values that end below this are often 12-bit ones
+_JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
+# Of colours: magic, width, height and highest value, with comments of any length between.
+_PNM_HEADER = re.compile(rb"P[36](?:(?:\s|#[^\r\n]*[\r\n])+\d{1,9}){2}(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A picture whose header was read: Pillow's image, or the tags of a TIFF that only tifffile reads."""
+class OpenPicture:
+    """A picture whose header was read: Pillow's image, or the tags of a TIFF that only tifffile reads.
+
+    `turned` is the EXIF orientation of a TIFF that Pillow reads: it turns the pixels itself, and forgets how.
+    """
 
     data: bytes
     image: Image.Image | None
     page: TiffPage | None
+    turned: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,7 +66,7 @@ def read_photo(path: str | Path, *, max_megapixels: float = MAX_MEGAPIXELS) -> P
     return decode_photo(opened, path)
 
 
-def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> Opened:
+def open_picture(path: Path, max_megapixels: float = MAX_MEGAPIXELS) -> OpenPicture:
     """Open without decoding: everything that can be told from head and header is refused here."""
     data = read_picture_file(path, max_megapixels)
     if is_heif(data):
@@ -102,7 +108,7 @@ def need_heif(name: str | Path) -> None:
     pillow_heif.register_heif_opener()
 
 
-def _opened(data: bytes) -> Opened:
+def _opened(data: bytes) -> OpenPicture:
     page, lean, profile, formats = None, data, None, list(_READABLE)
     if data.startswith(TIFF_SIGNATURES):
         page = _page(data)
@@ -115,10 +121,10 @@ def _opened(data: bytes) -> Opened:
     except UnidentifiedImageError:
         if page is None:
             raise
-        return Opened(data, None, page)
+        return OpenPicture(data, None, page)
     if profile is not None:
         image.info["icc_profile"] = profile
-    return Opened(data, image, page)
+    return OpenPicture(data, image, page, getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1))
 
 
 def _page(data: bytes) -> TiffPage | None:
@@ -131,7 +137,7 @@ def _page(data: bytes) -> TiffPage | None:
         return None
 
 
-def _check_scans(opened: Opened) -> None:
+def _check_scans(opened: OpenPicture) -> None:
     """A progressive JPEG may go over all its pixels any number of times."""
     if isinstance(opened.image, JpegImagePlugin.JpegImageFile):
         scans, (width, height) = 0, opened.size
@@ -144,7 +150,7 @@ def _check_scans(opened: Opened) -> None:
             raise PhotograftError(f"the picture is coded in {scans} passes: save it anew as an ordinary JPEG")
 
 
-def decode_photo(opened: Opened, path: Path) -> Photo:
+def decode_photo(opened: OpenPicture, path: Path) -> Photo:
     """Decode to upright 8-bit RGB, with alpha, 16 bits and the metadata that still holds."""
     try:
         with warnings.catch_warnings():
@@ -156,19 +162,28 @@ def decode_photo(opened: Opened, path: Path) -> Photo:
         raise damaged(path, error) from error
 
 
-def read_values(opened: Opened) -> NDArray[Any] | None:  # -> [H,W,C]
-    """Values of more than 8 bits as they are in the file, white high; None for pictures of 8 bits or fewer."""
+def read_values(opened: OpenPicture) -> NDArray[Any] | None:  # -> [H,W,C]
+    """Values of more than 8 bits as they are in the file, white high; None for pictures of 8 bits or fewer.
+
+    They are turned where Pillow's pixels of the same file are.
+    """
+    values = _stored_values(opened)
+    return None if values is None else turn(values, opened.turned)
+
+
+def _stored_values(opened: OpenPicture) -> NDArray[Any] | None:
     image, page = opened.image, opened.page
     if page is not None and page.dtype.itemsize == 1 and page.dtype.kind == "i":
         return read_tiff_values(page, opened.data)
     if page is not None and page.dtype.itemsize > 1:
         if page.dtype.kind != "f" and page.bits not in (16, 32, 64):
             raise PhotograftError(f"has {page.bits} bits per channel: save it with 8 or 16")
-        if page.dtype == np.uint16 and not page.is_deep:
-            return None  # CMYK and others: Pillow reads 8 bits of them
-        return read_tiff_values(page, opened.data)
+        if page.dtype != np.uint16 or page.is_deep:
+            return read_tiff_values(page, opened.data)
     if image is None:
         raise PhotograftError("is a kind of TIFF that is not read: save it as RGB of 8 or 16 bits")
+    if page is not None and page.dtype.itemsize > 1:
+        return None  # CMYK and others: Pillow reads 8 bits of them
     image.load()
     if image.format == "PNG" and opened.data[24] == 16:
         return read_png16(opened.data, image.info.get("transparency"))
@@ -177,7 +192,7 @@ def read_values(opened: Opened) -> NDArray[Any] | None:  # -> [H,W,C]
     return np.asarray(image)[..., None] if image.mode in ("F", "I") else None
 
 
-def _decoded(opened: Opened, path: Path) -> Photo:
+def _decoded(opened: OpenPicture, path: Path) -> Photo:
     image, values = opened.image, read_values(opened)
     if values is not None and values.dtype != np.uint16:
         low, high = np.nanmin(values), np.nanmax(values)
@@ -190,7 +205,7 @@ def _decoded(opened: Opened, path: Path) -> Photo:
         file_format, remarks = "TIFF", list[str]()
     else:
         image.load()
-        metadata, orientation, remarks = read_metadata(image, opened.data)
+        metadata, orientation, remarks = read_metadata(image, opened.data, opened.turned)
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
     jpeg = None
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode in ("RGB", "L"):
@@ -201,7 +216,7 @@ def _decoded(opened: Opened, path: Path) -> Photo:
             bool(image.info.get("progressive")),
         )
     if values is not None:
-        if values.max() < _DARK:
+        if values.max() <= DARK_16_BIT:
             remarks.append(f"its 16-bit values end at {values.max()} of 65535: scale them if they mean fewer bits")
         image = _shown(values)
     assert image is not None
@@ -225,7 +240,7 @@ def _shown(values: Deep) -> Image.Image:
     return Image.fromarray(small[..., 0] if small.shape[2] == 1 else small, {2: "LA"}.get(small.shape[2]))
 
 
-def _reduced(opened: Opened) -> list[str]:
+def _reduced(opened: OpenPicture) -> list[str]:
     """What of the picture's bits and channels was lost in reading."""
     data, image, page = opened.data, opened.image, opened.page
     remarks, bits = [], 8
@@ -248,8 +263,8 @@ def _reduced(opened: Opened) -> list[str]:
         at = data.find(b"\xff\x4f\xff\x51")  # start of the codestream, then sizes
         bits = (data[at + 42] & 0x7F) + 1 if at >= 0 and len(data) > at + 42 else 8
     elif image.format == "PPM":
-        words = re.sub(rb"#[^\n]*", b"", data[:256]).split()  # magic, width, height, highest value
-        bits = int(words[3]).bit_length() if data[:2] in (b"P3", b"P6") else 8
+        header = _PNM_HEADER.match(data)
+        bits = int(header[1]).bit_length() if header is not None else 8
     remarks += [f"its {bits} bits per channel become 8"] if bits > 8 else []
     nclx = image.info.get("nclx_profile") or {}
     if nclx.get("transfer_characteristics") in (16, 18):  # PQ, HLG
@@ -257,22 +272,11 @@ def _reduced(opened: Opened) -> list[str]:
     return remarks
 
 
-def orientation_of(opened: Opened) -> int:
-    """How a picture is turned by its EXIF, 1..8; 1 for upright ones."""
+def orientation_of(opened: OpenPicture) -> int:
+    """How a picture's pixels and values are turned by its EXIF, 1..8; 1 for upright ones."""
     if opened.image is None:
         return tiff_metadata(opened.data)[1]
     return read_metadata(opened.image, opened.data)[1]
-
-
-def turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Apply an EXIF orientation (1..8) to [H,W] or [H,W,C]."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _to_srgb_if_not_rgb(image: Image.Image, metadata: Metadata, remarks: list[str]) -> tuple[Image.Image, Metadata]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, BinaryIO, get_args
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, TiffTags
 from PIL.ExifTags import IFD
 
+from infer.photo.choices import FormatName
 from infer.photo.deep import with_change
 from infer.photo.metadata import Metadata
 from infer.photo.photo import SUFFIX_OF_FORMAT, Photo, Pixels
@@ -21,7 +22,6 @@ from infer.photo.read import need_heif
 from models.errors import PhotograftError
 from models.writing import Writer, write_file
 
-FormatName = Literal["jpg", "png", "tif", "webp", "heic", "bmp"]
 _FORMAT_OF_SUFFIX = {suffix: name for name, suffix in SUFFIX_OF_FORMAT.items()}
 _FORMAT_OF_SUFFIX |= {".jpeg": "JPEG", ".tiff": "TIFF", ".heif": "HEIF"}
 _NO_ALPHA, _DEEP = ("JPEG", "BMP"), ("PNG", "TIFF")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.base import Generator
 from models.errors import PhotograftError
-from models.reading import open_tensors
+from models.tensors import open_tensors
 from models.writing import Writer, write_file
 
 FORMAT = "1"

@@ -9,16 +9,16 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.class_choice import ScoreFunction, choose_class
-from infer.projection.presets import DEFAULT_PRESET, get_preset
+from infer.projection.presets import DEFAULT_PRESET, TUNING, get_preset
 from infer.projection.search import Projection, check_options, join, project
 from infer.projection.starts import W_SPACES
-from infer.projection.tuning import STEPS, tune
+from infer.projection.tuning import tune
 from models.base import Configurable, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.prepared import prepare_once
 from models.projection.objective import FeatureExtractor
-from models.schema import Flag, Steps, check, short
+from models.schema import Steps, check, short
 from models.zoo import Model
 
 SHORTLIST = 3  # classes of a photo that are projected when a classifier drew up the list
@@ -52,7 +52,7 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     chosen = get_preset(preset)
     given = {key: value for key, value in given.items() if value is not None}
     if given.get("tuning") is True:
-        given["tuning"] = chosen.tuning or STEPS
+        given["tuning"] = chosen.tuning or TUNING
     options: dict[str, Any] = {"steps": chosen.steps, "restarts": chosen.restarts, "tuning": chosen.tuning}
     options |= {"channels_last": True, "psi": "discriminator" if model.projected is None else "projected"}
     searched = "z" if model.auxiliary is None else "zeta"
@@ -66,7 +66,8 @@ def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any)
     elif bounded:
         options["learning_rate"] = 0.3  # in the ball; docs/experiments
     options |= given
-    return options | {"tuning": int(check(Flag | Steps, options["tuning"], "tuning"))}
+    updates = options["tuning"]
+    return options | {"tuning": int(updates) if isinstance(updates, bool) else check(Steps, updates, "tuning")}
 
 
 def project_pictures(

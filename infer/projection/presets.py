@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from infer.projection.tuning import STEPS
 from models.errors import PhotograftError
 from models.registry import suggest
 from models.schema import check, short
+
+TUNING = 100  # updates of the copy, where a preset does not say
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Preset:
 PRESETS = {
     "fast": Preset(steps=0, trials=False),
     "balanced": Preset(steps=40, settling=20),
-    "best": Preset(steps=200, restarts=3, tuning=STEPS, settling=20, style_space="w"),
+    "best": Preset(steps=200, restarts=3, tuning=TUNING, settling=20, style_space="w"),
 }
 
 

@@ -14,7 +14,7 @@ starts are more rows of the batch, of which the worse half of each picture is dr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -27,10 +27,11 @@ from models.base import Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.prepared import prepare
+from models.processor import Floating
 from models.projection.adam import Adam
 from models.projection.objective import FeatureExtractor, Losses, Objective
 from models.projection.spaces import WSpace, ZetaSpace
-from models.schema import Count, Flag, Floating, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
+from models.schema import Count, Flag, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
 
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
@@ -93,7 +94,7 @@ def project(
     learning_rate: Positive | None = None,
     pixel_weight: Weight = 0.2,
     feature_weight: Weight = 1.0,
-    keep: str = "best",
+    keep: Literal["best", "last"] = "best",
     patience: Count | None = None,
     tolerance: Weight = 1e-3,
     max_norm: float | None = None,
@@ -141,8 +142,6 @@ def project(
         UnsupportedEdit: w or w+ of a generator that has none.
     """
     _check_pictures(generator, target)
-    if keep not in ("best", "last"):
-        raise PhotograftError(f"keep must be best or last, not {keep!r}")
     moves = create_space(space, generator, auxiliary, max_norm, noise)
     in_w = space in W_SPACES
     if label is not None and len(label) != len(target):

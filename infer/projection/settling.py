@@ -26,7 +26,7 @@ SHAPE_WEIGHT, CLASS_WEIGHT = 2.0, 3.0  # of 1 - soft IoU, and of the cross-entro
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SettlingTarget:
     """What N edited pictures shall show.
 
     Attributes:
@@ -38,7 +38,7 @@ class Wanted:
     classes: Tensor
 
     @classmethod
-    def of_edit(cls, outline: Tensor, label: int, regions: Sequence[Region], num_classes: int) -> "Wanted":
+    def of_edit(cls, outline: Tensor, label: int, regions: Sequence[Region], num_classes: int) -> "SettlingTarget":
         """Of one photo of class `label` with its outline [H,W]: each class by how much of the animal has it."""
         weights = region_weights([r.mask for r in regions], [r.strength for r in regions])  # [1,1+R,H,W]
         shares = (weights * outline).sum((2, 3)) / outline.sum().clamp_min(1e-6)
@@ -56,7 +56,7 @@ def settles(model: Model) -> bool:
 def settle(
     model: Model,
     latent: Tensor,
-    wanted: Wanted,
+    wanted: SettlingTarget,
     show: Callable[[Tensor], Tensor],
     *,
     steps: Steps,

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.delta import Delta
+from infer.projection.presets import TUNING
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
 from models.prepared import prepare
 from models.projection.objective import FeatureExtractor, Objective
 from models.schema import Positive, Seed, Steps, Weight, Width, bounded
 
-STEPS = 100  # where a preset does not say
 # Of Adam, relative to each weight's root mean square, so that equalised and plain weights move alike. One photo,
 # embedded SNGAN, 30 updates: loss 0.195 -> 0.084, and 0.020 of change in neighbours that were not held. Three times the
 # rate: 0.064 and 0.072.
@@ -41,7 +41,7 @@ def tune(
     label: Tensor | None = None,
     *,
     delta: Delta | None = None,
-    steps: Steps = STEPS,
+    steps: Steps = TUNING,
     rate: Positive = RATE,
     rank: Width = RANK,
     locality: Weight = LOCALITY,

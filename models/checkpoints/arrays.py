@@ -12,7 +12,7 @@ from torch import Tensor
 from models.base import Configurable
 from models.errors import PhotograftError
 from models.files import load_state
-from models.reading import check_finite
+from models.tensors import check_finite
 
 RESOLUTIONS = 10  # 4 to 2048 px, twice what any published file holds
 SHARING, FREE = 4, 1 << 20  # names per value of an array, and values that are not looked at
@@ -37,7 +37,8 @@ class Arrays:
     def _check_shared(self) -> None:
         """Raise PhotograftError if a few arrays stand for many: a network of them would need far more memory."""
         tensors = [value for value in self._values.values() if isinstance(value, Tensor)] if self._in_memory() else []
-        distinct = {tensor.untyped_storage().data_ptr(): tensor.numel() for tensor in tensors}
+        stored = ((tensor.untyped_storage(), tensor.element_size()) for tensor in tensors)
+        distinct = {storage.data_ptr(): storage.nbytes() // size for storage, size in stored}
         if sum(tensor.numel() for tensor in tensors) > SHARING * (sum(distinct.values()) + FREE):
             raise PhotograftError(f"{self.path}: its arrays are few, under many names: they are no network's")
 

@@ -28,7 +28,7 @@ from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import load_state
 from models.generators.sngan import LAYOUTS, SNGANGenerator
-from models.reading import check_finite
+from models.tensors import check_finite
 
 Arrays = dict[str, Tensor]
 

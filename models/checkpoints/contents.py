@@ -11,7 +11,7 @@ from models.checkpoints.archives import MAX_BYTES, Archive, ArrayArchive, Unread
 from models.checkpoints.pickles import read_pickle, read_torch
 from models.checkpoints.signatures import HEAD, UNFINISHED, name_archive, name_folder, name_kind
 from models.errors import PhotograftError
-from models.reading import open_tensors
+from models.tensors import open_tensors
 
 LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # its magic number, pickled
 

@@ -20,12 +20,12 @@ from models.checkpoints import (
 )
 from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.contents import read_content
+from models.checkpoints.conversion import Description, describe_network, write_networks
 from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, resemblance
 from models.checkpoints.told import told
 from models.checkpoints.wrappers import View, views
-from models.checkpoints.writing import Description, describe_network, write_networks
 from models.errors import PhotograftError
-from models.reading import open_tensors
+from models.reading import read_metadata
 
 
 def _nothing(_: Any) -> list[str]:
@@ -127,7 +127,7 @@ def read(path: Path) -> Reading:
 
 def is_foreign(path: Path) -> bool:
     """Whether a file is a safetensors file of somebody else."""
-    return path.is_file() and "photograft" not in open_tensors(path).metadata
+    return path.is_file() and "photograft" not in read_metadata(path)
 
 
 def describe(path: Path) -> list[Description]:

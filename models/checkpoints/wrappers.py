@@ -18,6 +18,7 @@ from models.checkpoints.pickle_machine import Foreign
 
 PREFIXES = ("module.", "_orig_mod.")  # of the names of DataParallel, averaged and compiled modules
 MAX_DEPTH = 4  # of wrappers within wrappers
+MAX_PREFIXES = 8  # of one name
 MEAN_OF_W = "latent_avg"  # lies beside the generator that it belongs to
 NVIDIA_TUPLE = ("G", "D", "G_ema")
 
@@ -139,11 +140,13 @@ class _Opener:
 
 
 def _stripped(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without the prefix that all names of a wrapped module have."""
-    dotted = [name for name in values if "." in name]
-    for prefix in PREFIXES:
-        if dotted and all(name.startswith(prefix) for name in dotted):
-            return _stripped({name.removeprefix(prefix): values[name] for name in values if name != "n_averaged"})
+    """Without the prefixes that all names of a wrapped module have."""
+    for _ in range(MAX_PREFIXES):
+        dotted = [name for name in values if "." in name]
+        prefix = next((p for p in PREFIXES if dotted and all(name.startswith(p) for name in dotted)), None)
+        if prefix is None:
+            break
+        values = {name.removeprefix(prefix): values[name] for name in values if name != "n_averaged"}
     return values
 
 

@@ -17,7 +17,7 @@ from models.layers.spectral_norm import SNConv2d
 from models.perception.features import FeatureNetwork, create_features
 from models.perception.outline import Outline
 from models.registry import discriminators
-from models.schema import Classes, Name, Pixels, Seen, Width
+from models.schema import Classes, Name, Pixels, Seen, Width, check
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class ProjectedDiscriminator(Configurable):
         sees: Seen | None = None,
     ) -> None:
         super().__init__()
-        self.sees = resolution if sees is None else sees
+        self.sees = check(Seen, resolution if sees is None else sees, "sees (without it: resolution)")
         self.config = {
             "num_classes": num_classes,
             "resolution": resolution,

@@ -1,15 +1,17 @@
-"""Batch normalisation whose statistics in training are those of the pictures of all processes.
+"""Batch normalisation whose statistics in training are those of the pictures of all processes; and its folding away.
 
 One process computes as `F.batch_norm`, bit for bit. Several (`torch.distributed` is initialised) share their sums in
 one all-reduce per layer, forward and backward, on any device; `torch.nn.SyncBatchNorm` takes CUDA tensors only.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def shares_statistics() -> bool:
@@ -111,3 +113,15 @@ class BatchNorm1d(_Shared, nn.BatchNorm1d):
 
 class BatchNorm2d(_Shared, nn.BatchNorm2d):
     """`nn.BatchNorm2d` [N,C,H,W], over the pictures of all processes in training."""
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Fold every batch norm that follows a convolution in an `nn.Sequential` into it, in place.
+
+    The network must be in evaluation, where this is exact, and is one pass less over memory per layer.
+    """
+    for sequence in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
+        for (name, conv), (norm_name, norm) in pairwise(list(sequence.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(sequence, name, fuse_conv_bn_eval(conv, norm))
+                setattr(sequence, norm_name, nn.Identity())

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from models.errors import PhotograftError
 from models.files import read_tensors
+from models.layers.batch_norm import fold_batch_norm
 from models.schema import short
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 class FeatureNetwork(nn.Module, ABC):
@@ -43,6 +44,14 @@ class FeatureNetwork(nn.Module, ABC):
 class _SameConv2d(nn.Conv2d):
     """Stride-2 convolution that pads right and bottom only: TensorFlow's SAME for even inputs."""
 
+    @classmethod
+    def like(cls, conv: nn.Conv2d) -> Self:
+        """With the weights of a convolution that pads all around."""
+        kernel, stride = cast(tuple[int, int], conv.kernel_size), cast(tuple[int, int], conv.stride)
+        new = cls(conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups)
+        new.load_state_dict(conv.state_dict())
+        return new
+
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(F.pad(x, (0, 1, 0, 1)), self.weight, self.bias)
 
@@ -65,16 +74,13 @@ class MobileNetV2(FeatureNetwork):
         self.requires_grad_(False)
         self.eval()
 
-    @torch.no_grad()
     def fold(self) -> "MobileNetV2":
         """Fold batch norm into the convolutions (faster, exact in evaluation); set the padding of the source."""
-        sequences = [m for m in self.features.modules() if isinstance(m, nn.Sequential)]
-        for sequence in sequences:
-            children = list(sequence.named_children())
-            for (name, conv), (norm_name, norm) in pairwise(children):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(sequence, name, _folded(conv, norm, same=self.tensorflow and conv.stride == (2, 2)))
-                    setattr(sequence, norm_name, nn.Identity())
+        fold_batch_norm(self.features)
+        for sequence in [m for m in self.features.modules() if self.tensorflow and isinstance(m, nn.Sequential)]:
+            for name, conv in list(sequence.named_children()):
+                if isinstance(conv, nn.Conv2d) and conv.stride == (2, 2):
+                    setattr(sequence, name, _SameConv2d.like(conv))
         return self.requires_grad_(False)
 
     def stage(self, x: Tensor, last: int) -> list[Tensor]:
@@ -95,23 +101,6 @@ class MobileNetV2(FeatureNetwork):
 
 _MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 _STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-
-
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d, same: bool) -> nn.Conv2d:
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    new: nn.Conv2d = (_SameConv2d if same else nn.Conv2d)(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        padding=0 if same else conv.padding,  # type: ignore[arg-type]
-        groups=conv.groups,
-    )
-    new.weight.copy_(conv.weight * scale[:, None, None, None])
-    assert new.bias is not None
-    new.bias.copy_(norm.bias - norm.running_mean * scale)
-    return new
 
 
 class _Logits(nn.Module):

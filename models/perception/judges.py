@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 from models.files import read_tensors
 from models.perception.features import WEIGHTS, create_features
@@ -18,12 +17,7 @@ _BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 class SqueezeNetFeatures(nn.Module):
-    """uint8 pictures [N,3,H,W] -> [N,512]: SqueezeNet 1.1's last features, mean over positions.
-
-    `num_features` is what torchmetrics asks for.
-    """
-
-    num_features = 512
+    """uint8 pictures [N,3,H,W] -> [N,512]: SqueezeNet 1.1's last features, mean over positions."""
 
     def __init__(self, path: Path = WEIGHTS / "squeezenet1_1_imagenet_features.safetensors") -> None:
         super().__init__()
@@ -41,8 +35,6 @@ class SqueezeNetFeatures(nn.Module):
 
 class MobileNetFeatures(nn.Module):
     """uint8 pictures [N,3,H,W] -> [N,1280]. Flattering where a projected discriminator looked through them."""
-
-    num_features = 1280
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,18 +63,14 @@ def to_uint8(images: Tensor) -> Tensor:  # [-1,1] -> 0..255
     return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-class FrechetDistance(FrechetInceptionDistance):
-    """torchmetrics' Fréchet distance on one of the judges' features; update with uint8 pictures and `real=`."""
+def frechet(first: Tensor, second: Tensor) -> float:  # [N,D], [M,D]
+    """Fréchet distance between Gaussians fitted to two sets of features (FID, Heusel et al. 2017).
 
-    def __init__(self, judge: str = "squeezenet") -> None:
-        super().__init__(feature=JUDGES[judge]())
-
-
-def frechet(first: Tensor, second: Tensor) -> float:
-    """Fréchet distance between Gaussians fitted to two sets of features [N,D], [M,D]."""
-    from torchmetrics.image.fid import _compute_fid
-
-    statistics = []
-    for features in (first.double(), second.double()):
-        statistics += [features.mean(0), torch.cov(features.T)]
-    return float(_compute_fid(*statistics))
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), in double precision, covariances over N - 1 and M - 1.
+    """
+    assert first.ndim == second.ndim == 2 and min(len(first), len(second)) > 1, (first.shape, second.shape)
+    (m1, c1), (m2, c2) = ((x.mean(0), torch.cov(x.T)) for x in (first.double(), second.double()))
+    values, vectors = torch.linalg.eigh(c1)
+    root = vectors * values.clamp(min=0).sqrt()  # c1 = root root^T, and root^T c2 root has the eigenvalues of c1 c2
+    cross = torch.linalg.eigvalsh(root.T @ c2 @ root).clamp(min=0).sqrt().sum()
+    return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross)

@@ -5,7 +5,6 @@ and the box of that head. The features are those of the embedded segmenter (bloc
 holds little more than three convolutions.
 """
 
-import itertools
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -16,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.base import Configurable
 from models.files import load_network
+from models.layers.batch_norm import fold_batch_norm
 from models.perception.segmentation import load_deeplab
 from models.registry import locators
 from models.schema import Share, Width
 
-LOCATOR_WEIGHTS = Path(__file__).parent / "weights" / "locator.safetensors"
+LOCATOR_WEIGHTS = Path(__file__).parents[1] / "weights" / "locator.safetensors"
 SIDE = 257  # of the picture that the network sees; 16 * 16 + 1 keeps DeepLab's grid symmetric
 GRID = 17
 SCENE_SIDE = 192  # longest side of the training photos: larger ones are shrunk to it first, to look alike
@@ -50,12 +49,7 @@ class Backbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = load_deeplab().features
-        for sequence in [m for m in self.features.modules() if isinstance(m, nn.Sequential)]:
-            children = list(sequence.named_children())
-            for (name, conv), (norm_name, norm) in itertools.pairwise(children):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):  # one pass less over memory
-                    setattr(sequence, name, fuse_conv_bn_eval(conv, norm))
-                    setattr(sequence, norm_name, nn.Identity())
+        fold_batch_norm(self.features)
         self.features.to(memory_format=torch.channels_last).requires_grad_(False)
 
     @torch.no_grad()

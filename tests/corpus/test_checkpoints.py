@@ -19,6 +19,7 @@ from safetensors.torch import save as save_tensors
 
 from infer.cli.main import main
 from models.checkpoints import formats
+from models.checkpoints.arrays import Arrays
 from models.errors import PhotograftError
 from tests.golden_fixtures import FOLDER, arrays
 from tests.refusals import refused
@@ -364,6 +365,26 @@ def test_an_array_of_many_names(tmp_path: Path) -> None:
     good = {k: torch.from_numpy(v) for k, v in arrays(FOLDER / "stylegan/sg2ada_64/weights.npz").items()}
     path.write_bytes(torch_file({"G_ema": good | layers}))
     assert "few, under many names" in error_of(path)
+
+
+def test_arrays_that_share_one_storage(tmp_path: Path) -> None:
+    """As of an optimiser with flat buffers, the smallest view last."""
+    good = {k: torch.from_numpy(v) for k, v in arrays(FOLDER / "stylegan/sg2ada_64/weights.npz").items()}
+    good = dict(sorted(good.items(), key=lambda item: -item[1].numel()))
+    flat = torch.cat([value.float().flatten() for value in good.values()])
+    flat = torch.cat([flat, torch.zeros(2**23)])
+    parts = flat[: sum(value.numel() for value in good.values())].split([value.numel() for value in good.values()])
+    views = {name: part.view(value.shape) for (name, value), part in zip(good.items(), parts, strict=True)}
+    large = {f"part{i}": flat for i in range(3)}
+    Arrays(large | views, tmp_path)
+    with pytest.raises(PhotograftError, match="few, under many names"):
+        Arrays({f"part{i}": flat for i in range(6)}, tmp_path)
+
+
+def test_names_of_many_prefixes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes(torch_file({"module." * 5000 + "a.weight": torch.zeros(3)}))
+    assert "\n" not in error_of(path)
 
 
 # sizes that no network has

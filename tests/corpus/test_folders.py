@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from data.module import ImageDataModule
-from data.sources import open_splits
+from data.pictures import open_splits
 from data.transforms import prepare_picture
 from models.errors import PhotograftError
 from tests.train.tiny import add, write_folders
@@ -70,7 +70,7 @@ def test_unreadable_pictures_are_looked_past_once(tmp_path: Path, monkeypatch: p
         calls.append(len(data))
         return prepare_picture(data, **options)
 
-    monkeypatch.setattr("data.sources.prepare_picture", counted)
+    monkeypatch.setattr("data.pictures.prepare_picture", counted)
     for index in range(len(train)):
         pixels, _, label, _ = train.prepare(index, resolution=8, crop="center")
         assert pixels[0, 0].tolist() == [7, 8, 9]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from infer.cli.main import main
 from infer.editor.results import identity
-from models.checkpoints.writing import write_networks
+from models.checkpoints.conversion import write_networks
 from models.errors import PhotograftError
 from models.files import load_network, save_network
 from models.writing import write_files, written_beside

@@ -260,7 +260,7 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_special_files(no_file: Path, tiny: Path) -> None:
-    from models.files import read_header
+    from models.header import read_header
     from train.checkpoint import read_checkpoint
 
     model = load_model(str(tiny))
@@ -524,6 +524,23 @@ NAMES = {
     "no clusters": "eyes: []",
     "text": "eyes: many",
     "an object of Python's": "eyes: !!python/object/apply:os.getpid []",
+    **{
+        f"a tag, {text}": f"eyes: {text}"
+        for text in (
+            '!!int ""',
+            "!!bool xyz",
+            "!!map [a, b]",
+            "!!float []",
+            "!!set 1",
+            "!!omap [1]",
+            "!!pairs [1]",
+            "!!binary 5",
+            "!!timestamp x",
+            "!!null {}",
+            "! 5",
+            "!own 5",
+        )
+    },
     "an open bracket": "eyes: [1",
     "nested": "[" * 5000,
     "a part twice": "eyes: [0]\neyes: [1]",
@@ -577,6 +594,7 @@ OPTIONS: list[tuple[str, Any]] = [
     ("dtype", torch.int32),
     ("dtype", "float32"),
     ("keep", 5),
+    ("keep", "x"),
     ("batch_size", 0),
     ("noise", "yes"),
     ("channels_last", 1),
@@ -589,10 +607,12 @@ OPTIONS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), OPTIONS, ids=[f"{name}={value}" for name, value in OPTIONS])
 def test_options_of_projection(tiny: Path, preset: str, name: str, value: Any) -> None:
     editor = new_editor(tiny)
-    if name == "keep" and preset == "fast":
-        pytest.skip("text that nobody looks at")
     refuses(lambda: editor.project("lion", preset=preset, **{name: value}), name)
     assert editor.projection is None
+
+
+def test_tuning_is_said_to_be_a_number(tiny: Path) -> None:
+    refuses(lambda: new_editor(tiny).project("lion", tuning=-1), "tuning is -1: must be greater than or equal to 0")
 
 
 @pytest.mark.parametrize("preset", ["slow", 5, None, [], "x" * 10**6])

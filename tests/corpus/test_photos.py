@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import sys
+import time
 import tracemalloc
 import zlib
 from io import BytesIO
@@ -15,6 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from infer.photo.deep import turn
 from infer.photo.metadata import Metadata
 from infer.photo.read import read_photo
 from infer.photo.write import photo_writer, unkept, write_photo, written_as
@@ -514,3 +516,129 @@ def test_what_is_left_out_of_a_jpeg_and_a_png_is_said(tmp_path: Path) -> None:
 def test_a_tiff_without_resolution_gets_none(tmp_path: Path) -> None:
     Image.fromarray(CAT).save(tmp_path / "photo.tif")
     assert read_photo(tmp_path / "photo.tif").metadata.dpi is None
+
+
+def tiff_with(samples: np.ndarray, resolution: tuple[int, int] | None, unit: int, orientation: int = 1) -> bytes:
+    """A TIFF of some numerator and denominator for x, twice as many dots for y; None: without these tags."""
+    photometric = "rgb" if samples.shape[2] == 3 else "minisblack"
+    content = tiff(
+        samples, photometric=photometric, planarconfig="contig", metadata=None, resolution=((7001, 9), (7003, 9)),
+        resolutionunit=unit, extratags=[(274, "H", 1, orientation, True)],
+        extrasamples=["unassalpha"] * (samples.shape[2] == 2),
+    )  # fmt: skip
+    for tag, placed, times in ((282, 7001, 1), (283, 7003, 2)):
+        if resolution is None:
+            content = content.replace(struct.pack("<HHI", tag, 5, 1), struct.pack("<HHI", 60000 + tag, 5, 1))
+        else:
+            values = struct.pack("<II", resolution[0] * times, resolution[1])
+            content = content.replace(struct.pack("<II", placed, 9), values)
+    return content
+
+
+TIFFS = {"of 8 bits": CAT, "of 16 bits": DEEP, "that only tifffile opens": np.dstack([GREY, ALPHA])}
+
+
+@pytest.mark.parametrize("kind", TIFFS)
+@pytest.mark.parametrize(
+    ("resolution", "unit", "orientation", "dpi"),
+    [
+        (None, 2, 1, None),
+        ((0, 0), 2, 1, None),
+        ((0, 1), 2, 6, None),
+        ((1, 0), 2, 1, None),
+        ((300, 1), 1, 1, None),
+        ((300, 1), 2, 1, (300, 600)),
+        ((300, 1), 2, 6, (600, 300)),
+        ((100, 1), 3, 8, (508, 254)),
+    ],
+)
+def test_resolutions_of_tiffs(
+    tmp_path: Path,
+    kind: str,
+    resolution: tuple[int, int] | None,
+    unit: int,
+    orientation: int,
+    dpi: tuple[float, float] | None,
+) -> None:
+    samples = TIFFS[kind]
+    photo = read_photo(written(tmp_path, "photo.tif", tiff_with(samples, resolution, unit, orientation)))
+    assert photo.metadata.dpi == (dpi if dpi is None else pytest.approx(dpi))
+    turned = orientation in (6, 8)
+    assert photo.pixels.shape[:2] == (samples.shape[1::-1] if turned else samples.shape[:2])
+    for suffix in (".tif", ".png"):  # nothing is lost at the end of the work
+        out = tmp_path / f"result{suffix}"
+        with out.open("wb") as stream:
+            photo_writer(photo, photo.pixels, out)(stream)
+        assert read_photo(out).metadata.dpi == (dpi if dpi is None else pytest.approx(dpi, abs=0.01))
+
+
+@pytest.mark.parametrize("kind", TIFFS)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_tiffs(tmp_path: Path, kind: str, orientation: int) -> None:
+    samples = TIFFS[kind]
+    photo = read_photo(written(tmp_path, "photo.tif", tiff_with(samples, (1, 1), 2, orientation)))
+    colours = samples if samples.shape[2] == 3 else samples[..., [0, 0, 0]]
+    upright = turn(colours, orientation)
+    shown = upright if samples.dtype == np.uint8 else np.rint(upright / 257)
+    np.testing.assert_array_equal(photo.pixels, shown)
+    if samples.dtype == np.uint16:
+        assert photo.deep is not None
+        np.testing.assert_array_equal(photo.deep, turn(samples, orientation))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
+def test_turned_tiffs_that_opencv_unpacks(tmp_path: Path, orientation: int) -> None:
+    content = tiff_lzw(DEEP)
+    entry = struct.pack("<HHIHH", 284, 3, 1, 1, 0)  # PlanarConfiguration, of which this is the default
+    turned = struct.pack("<HHIHH", 274, 3, 1, orientation, 0)
+    assert content.count(entry) == 1
+    photo = read_photo(written(tmp_path, "photo.tif", content.replace(entry, turned)))
+    assert photo.deep is not None
+    np.testing.assert_array_equal(photo.deep, turn(DEEP, orientation))
+
+
+def test_a_deep_tiff_of_further_channels_is_refused(tmp_path: Path) -> None:
+    content = tiff(np.dstack([DEEP, DEEP[..., :2]]), photometric="rgb")
+    with pytest.raises(PhotograftError, match="a kind of TIFF that is not read"):
+        read_photo(written(tmp_path, "photo.tif", content))
+
+
+SECONDS = 5  # far more than what is linear takes, far less than what is quadratic
+
+
+def test_fill_bytes_cost_no_time(tmp_path: Path) -> None:
+    content = jpeg()
+    path = written(tmp_path, "fill.jpg", content[:-2] + (b"\xff" * 400 + b"\0") * 1000 + content[-2:])
+    start = time.process_time()
+    read_photo(path)
+    filled = written(tmp_path, "filled.jpg", content[:-2] + b"\xff" * 400_000 + b"\0" + content[-2:])
+    read_photo(filled)
+    assert time.process_time() - start < SECONDS
+
+
+def test_unclosed_xmp_costs_no_time(tmp_path: Path) -> None:
+    part = b"<Container:Directory>a</Container:Directory>"
+    open_ones = b"<Container:Directory>" * 40_000
+    start = time.process_time()
+    photo = read_photo(
+        written(
+            tmp_path,
+            "a.png",
+            png(CAT, before=chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" + part + b"y" + part + open_ones)),
+        )
+    )
+    assert time.process_time() - start < SECONDS
+    assert photo.metadata.xmp == b"xy" + open_ones
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_header_with_long_comments(tmp_path: Path, bits: int) -> None:
+    """Of a PPM: comments stand anywhere between its numbers."""
+    samples = CAT if bits == 8 else DEEP
+    height, width = CAT.shape[:2]
+    comment = b"#" + b"x" * 500 + b"\n"
+    head = b"P6\n" + comment + b"%d " % width + comment + b"%d\n" % height + comment + b"%d\n" % (2**bits - 1)
+    body = samples.astype(">u2" if bits == 16 else np.uint8).tobytes()
+    photo = read_photo(written(tmp_path, "photo.ppm", head + body))
+    np.testing.assert_array_equal(photo.pixels, CAT if bits == 8 else photo.pixels)
+    assert photo.remarks == (("its 16 bits per channel become 8",) if bits == 16 else ())

@@ -299,7 +299,7 @@ def test_networks_of_a_config(folder: Path, capsys: Capture, changes: dict[str, 
 @pytest.mark.parametrize("rate", [1e30, float("nan")])
 def test_divergence_stops_and_keeps_the_last_good_one(folder: Path, capsys: Capture, rate: float) -> None:
     before = (folder / "run" / "last.ckpt").read_bytes()
-    refused(train(folder, steps=20, learning_rate=rate), capsys, "the training diverged")
+    refused(train(folder, steps=20, optimizer={"learning_rate": rate}), capsys, "the training diverged")
     assert (folder / "run" / "last.ckpt").read_bytes() == before
 
 

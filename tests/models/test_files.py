@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import PhotograftError
-from models.files import load_network, read_header, read_tensors, save_network, sha256
+from models.files import load_network, read_tensors, save_network, sha256
 from models.generators.sngan import SNGANGenerator
+from models.header import read_header
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def test_original(folder: Path) -> None:
         close(generator(io["z"]), io[key], 1e-4)
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="no fixture")
 def test_a_network_that_had_not_grown_to_its_end() -> None:
     """At level of detail 1 the picture is that of the resolution before the last."""
     folder = TENSORFLOW[0]

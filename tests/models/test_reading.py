@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from models.errors import PhotograftError
-from models.reading import check_file, open_tensors, read_text, read_yaml
+from models.reading import check_file, read_text, read_yaml
+from models.tensors import open_tensors
 
 
 def test_only_regular_files(tmp_path: Path) -> None:

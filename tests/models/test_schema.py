@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 
 from models.errors import PhotograftError
+from models.processor import Floating
 from models.schema import (
     FileName,
-    Floating,
     Real,
     Schema,
     Seed,

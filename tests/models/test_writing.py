@@ -1,14 +1,17 @@
 """Sets of files: all or none, whatever fails, and earlier files stay."""
 
 import os
+import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
 from models.errors import PhotograftError
-from models.writing import write_files
+from models.terminal import breakable, orderly, unbroken
+from models.writing import write_files, written_beside
 
 
 def text(content: str) -> Callable[[BinaryIO], Any]:
@@ -68,3 +71,91 @@ def test_a_failing_rename_puts_earlier_files_back(
     with pytest.raises(PhotograftError, match="No space left"):
         write_files({tmp_path / name: text(name) for name in ("one", "two", "three")})
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"one": "earlier one", "two": "earlier two"}
+
+
+# ---------------------------------------------------------------------- signals
+
+
+def twice_at(monkeypatch: pytest.MonkeyPatch, function: str, second: str) -> None:
+    """SIGINT when `function` is called first, and another one when `second` then is."""
+    calls = {name: getattr(os, name) for name in (function, second)}
+    armed: list[str] = []
+
+    def call(name: str, *arguments: object, **options: object) -> object:
+        if not armed and name == function:
+            armed.append(name)
+            signal.raise_signal(signal.SIGINT)
+        elif len(armed) == 1 and name == second:
+            armed.append(name)
+            signal.raise_signal(signal.SIGTERM)
+        return calls[name](*arguments, **options)
+
+    for name in calls:
+        monkeypatch.setattr(os, name, partial(call, name))
+
+
+@pytest.mark.parametrize(("first", "second"), [("fsync", "unlink"), ("link", "unlink"), ("fsync", "fsync")])
+def test_a_second_signal_waits_until_half_a_set_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"earlier {name}")
+    twice_at(monkeypatch, first, second)
+    with orderly(), pytest.raises(KeyboardInterrupt):
+        write_files({tmp_path / name: text(name) for name in ("one", "two", "three")})
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"one": "earlier one", "two": "earlier two"}
+
+
+def test_signals_while_a_failed_set_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"earlier {name}")
+    calls, replace = 0, os.replace
+
+    def failing(source: Path, to: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise OSError(28, "No space left on device")
+        if calls > 3:
+            signal.raise_signal(signal.SIGINT)
+        replace(source, to)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with orderly() as signals, pytest.raises(KeyboardInterrupt):
+        write_files({tmp_path / name: text(name) for name in ("one", "two", "three")})
+    assert (calls, signals.received) == (5, signal.SIGINT)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"one": "earlier one", "two": "earlier two"}
+
+
+def test_two_signals_at_once_in_a_file_written_beside(tmp_path: Path) -> None:
+    def ended() -> None:
+        with written_beside(tmp_path / "one") as path:
+            path.write_text("half")
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    with orderly(), pytest.raises(KeyboardInterrupt):
+        ended()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_breakable_part_ends_at_once_and_the_rest_does_not() -> None:
+    steps = []
+
+    def ended() -> None:
+        with unbroken():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("held")
+            try:
+                with breakable():
+                    steps.append("never")
+            finally:
+                signal.raise_signal(signal.SIGTERM)
+                steps.append("taken away")
+
+    with orderly() as signals, pytest.raises(KeyboardInterrupt):
+        ended()
+    assert steps == ["held", "taken away"]
+    assert (signals.held, signals.guarded, signals.waits) == (0, False, False)

@@ -24,10 +24,13 @@ from tests.train.tiny import (
     encoder_training,
     fit,
     gan,
+    reconstruction,
     write_model,
     write_tars,
 )
 from train.callbacks import FrechetDistance, SampleGrid, Throughput
+from train.gan.start import Start
+from train.gan.terms import Decorrelation, Diversity, Saturation
 from train.projection.base import ProjectionTraining
 from train.projection.encoder import EncoderTraining
 
@@ -95,7 +98,11 @@ def train_gan(folder: Path, out: Path, **trainer: Any) -> dict[str, Tensor]:
     """With every callback that works on one rank only, or waits for the others."""
     watch = (SampleGrid(every=8, classes=2, columns=3), FrechetDistance(every=16, n=4, batch_size=4), Throughput())
     settings = {**trainer, "strategy": "ddp_find_unused_parameters_true"}
-    make = partial(gan, decorrelation_weight=0.1, diversity_weight=1.0, whiten_codes=True)
+
+    def make() -> Training:
+        terms = [*reconstruction(), Saturation(0.1), Decorrelation(0.1), Diversity(1.0)]
+        return gan(terms=terms, start=Start(whiten_codes=True))
+
     return fit(folder / "data", out, STEPS, make=make, callbacks=watch, minutes=0, trainer=settings).state_dict()
 
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from tests.train.tiny import ENCODERS, SIDE, read, write_folders, write_model, write_scenes, write_shards
-from train.cli import main, run
+from train.cli import main
+from train.fit import run
 from train.gan.module import GAN
 from train.projection.base import ProjectionTraining
 
@@ -68,8 +69,7 @@ def small_gan(model: dict[str, Any], folder: Path) -> dict[str, Any]:
         "model.init_args.generator.config": SMALL_GENERATORS[model["generator"]["family"]],
         "model.init_args.adversaries": model["adversaries"],
         "model.init_args.generator_batch": 4,
-        "model.init_args.init_generator": "null",
-        "model.init_args.init_encoder": "null",
+        "model.init_args.start": {"generator": None, "encoder": None},
     }
     if "stages" in model:  # one step in each
         given["model.init_args.stages"] = [{**stage, "images": 4} for stage in model["stages"]]
@@ -115,7 +115,7 @@ def test_bfloat16_only_where_the_processor_has_it(
     native: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("train.cli.computes_bfloat16", lambda: native)
+    monkeypatch.setattr("train.fit.computes_bfloat16", lambda: native)
     root = write_folders(tmp_path / "data")
     small = arguments("sngan_flowers_128.yaml", root, tmp_path / "run")
     assert run([*small, "--trainer.precision=bf16-mixed", "--trainer.fast_dev_run=1"]).trainer.precision == expected
@@ -145,8 +145,9 @@ def test_config_is_whole(name: str) -> None:
     assert trainer["logger"]["class_path"] == "train.loggers.CSVLog"
     assert trainer["logger"]["init_args"]["name"] == stem
     assert trainer["default_root_dir"] == f"runs/{stem}"
-    if "decay" in model and ("max_steps" in trainer or "adversaries" not in model):  # a GAN ends there by itself
-        assert math.isclose(model["decay"][1], images_at_the_end(config))
+    decay = model.get("optimizer", model).get("decay")
+    if decay and ("max_steps" in trainer or "adversaries" not in model):  # a GAN ends there by itself
+        assert math.isclose(decay[1], images_at_the_end(config))
 
 
 def images_at_the_end(config: dict[str, Any]) -> float:
@@ -199,6 +200,8 @@ ERRORS = {  # config, arguments -> what the one line says
     ("sngan_heads128.yaml", ("--generator", "sngan-heads-128")): "--generator is not for GAN: leave it out",
     ("encoder_heads128.yaml", ("--data.root", "none")): "none",
     ("encoder_heads128.yaml", ("--model.init_args.network.family", "resnet50")): "unknown encoder 'resnet50'",
+    ("sngan_heads128.yaml", ("--model.init_args.outline_weight", "4.0")): "outline_weight",  # no such option
+    ("sngan_heads128.yaml", ("--model.init_args.terms+={class_path: train.gan.terms.Outlines}",)): "Outlines",
 }
 
 

@@ -10,13 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 from models.errors import PhotograftError
-from models.files import read_header, save_network
+from models.files import save_network
+from models.header import read_header
 from models.zoo import load_model
 from tests.refusals import snapshot
 from tests.train.tiny import fit, gan, read, write_shards
 from train.cli import run_export
 from train.export import export
 from train.gan.module import GAN
+from train.gan.optimizers import OptimizerSettings
+from train.gan.start import Start
 from train.standing import measure_statistics
 from train.tables import folded
 
@@ -102,15 +105,16 @@ def test_command(trained: tuple[GAN, Path], tmp_path: Path, capsys: pytest.Captu
 def test_a_new_training_starts_from_an_export(trained: tuple[GAN, Path], tmp_path: Path) -> None:
     module, checkpoint = trained
     export(checkpoint, tmp_path / "mine", half=False)
-    files = {f"init_{kind}": str(tmp_path / f"mine.{kind}.safetensors") for kind in ("generator", "encoder")}
-    new = fit(checkpoint.parent / "data", tmp_path, 0, module=gan(**files, learning_rate=0.0, table_learning_rate=0.0))
-    again = fit(checkpoint.parent / "data", tmp_path / "again", 1, module=gan(**files))
+    generator, encoder = (str(tmp_path / f"mine.{kind}.safetensors") for kind in ("generator", "encoder"))
+    start, still = Start(generator, encoder), OptimizerSettings(learning_rate=0.0, table_learning_rate=0.0)
+    new = fit(checkpoint.parent / "data", tmp_path, 0, module=gan(start=start, optimizer=still))
+    again = fit(checkpoint.parent / "data", tmp_path / "again", 1, module=gan(start=start))
     other = fit(
         checkpoint.parent / "data", tmp_path / "other", 0
     )  # what lies there is not what a resumed run began with
-    save_network(Path(files["init_generator"]), folded(other.averaged_generator), "generator", {"images_seen": 999})
+    save_network(Path(generator), folded(other.averaged_generator), "generator", {"images_seen": 999})
     resume = tmp_path / "again" / "last.ckpt"
-    again = fit(checkpoint.parent / "data", tmp_path / "again", 2, resume, module=gan(**files))
+    again = fit(checkpoint.parent / "data", tmp_path / "again", 2, resume, module=gan(start=start))
     export(tmp_path / "again" / "last.ckpt", tmp_path / "again" / "mine", standing=0)
     seen = read_header(tmp_path / "again" / "mine.generator.safetensors").info["images_seen"]
     assert seen == module.images_seen + again.images_seen > again.images_seen > 0

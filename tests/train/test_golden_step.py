@@ -17,6 +17,7 @@ from tests.collage_fixtures import IMAGE, Fixture, network, worst
 from tests.train.golden import GivenData, fit_once, gradients, links, settle
 from train.gan.adversaries import SNProjectionAdversary
 from train.gan.module import GAN
+from train.gan.optimizers import OptimizerSettings
 from train.gan.sources import Codes, Fakes
 from train.networks import Network
 
@@ -89,8 +90,7 @@ def run() -> GivenGAN:
         n_dis=1,
         reuse_fakes=False,
         generator_batch=4,
-        learning_rate=RATE,
-        table_learning_rate=RATE,
+        optimizer=OptimizerSettings(learning_rate=RATE, table_learning_rate=RATE),
         group_tables=False,
     )
     fit_once(module, GivenData(fixture.get("x_real"), fixture.get("y_real")))

@@ -10,16 +10,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.errors import PhotograftError
-from tests.train.tiny import CHANNELS, CLASSES, LATENTS, adversaries, fit, gan, read, write_shards
+from tests.train.tiny import CHANNELS, CLASSES, LATENTS, adversaries, fit, gan, read, reconstruction, write_shards
+from train.gan.adversaries import StyleGAN2Adversary
 from train.gan.graph import StepGraphs, set_recordable
 from train.gan.module import GAN
+from train.gan.optimizers import OptimizerSettings
+from train.gan.terms import Decorrelation, Diversity, Outline, PathLength, Saturation, Spectrum
 from train.networks import Network
 
 FAMILIES: dict[str, dict[str, Any]] = {
     "sngan": {},
     "stylegan2": {
         "generator": Network("stylegan2", {"channels": CHANNELS, "latent_dim": LATENTS, "mapping": [12, 12]}),
-        "saturation_weight": 0.0,
         "style_mixing": 0.5,
     },
 }
@@ -64,15 +66,17 @@ def test_recorded_steps_leave_the_host_alone(family: str, tmp_path: Path, monkey
         module._graphs, module.prior.on_device = watched, True  # type: ignore[assignment]
 
     monkeypatch.setattr(GAN, "on_train_start", start)
-    for module in ("base", "generators.sngan", "generators.stylegan", "equalized"):  # on a GPU it reads nothing
+    for module in ("base", "generators.sngan", "generators.stylegan", "layers.equalized"):  # on a GPU it reads nothing
         monkeypatch.setattr(f"models.{module}.check_labels", lambda *_: None)
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # a recordable one counts on the GPU
     ours = adversaries(augment=["colour", "zoom"])
     ours[1].augment = ("colour", "translation", "cutout")
 
     def make() -> GAN:
-        weights = {"diversity": 3.0, "outline": 4.0, "spectrum": 0.3, "decorrelation": 0.1}
-        return gan(adversaries=ours, **FAMILIES[family], **{f"{name}_weight": w for name, w in weights.items()})
+        terms = [*reconstruction(), Decorrelation(0.1), Diversity(3.0), Outline(4.0), Spectrum(0.3)]
+        if family == "sngan":
+            terms.append(Saturation(0.1))
+        return gan(adversaries=ours, terms=terms, **FAMILIES[family])
 
     trained = fit(write_shards(tmp_path / "data"), tmp_path, 4, make=make)
     assert watched.seen == []
@@ -136,13 +140,18 @@ def test_recorded_training_goes_on_without_a_gpu(tmp_path: Path) -> None:
 
 
 def test_training_ends_where_its_rates_do(tmp_path: Path) -> None:
-    module = fit(write_shards(tmp_path / "data"), tmp_path, 99, make=lambda: gan(decay=(4, 12)))
+    module = fit(
+        write_shards(tmp_path / "data"), tmp_path, 99, make=lambda: gan(optimizer=OptimizerSettings(decay=(4, 12)))
+    )
     assert (int(module.steps), int(module.images_seen)) == (3, 12)
 
 
 def test_steps_that_decide_anew_are_not_recorded() -> None:
-    with pytest.raises(PhotograftError, match="graphed is not for"):
-        gan(graphed=True, path_weight=2.0)
+    with pytest.raises(PhotograftError, match="graphed is not for PathLength:"):
+        gan(graphed=True, terms=[PathLength(2.0)])
+    own = StyleGAN2Adversary(CHANNELS)
+    with pytest.raises(PhotograftError, match="graphed is not for PathLength or StyleGAN2Adversary:"):
+        gan(graphed=True, terms=[PathLength(2.0)], adversaries=[own])
 
 
 @pytest.mark.gpu

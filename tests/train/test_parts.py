@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from data.module import ImageDataModule
@@ -19,7 +17,8 @@ from models.losses import hinge_discriminator
 from tests.train.tiny import MIXED, SIDE, adversaries, fit, gan, write_folders
 from train.gan.adversaries import ProjectedAdversary, SNProjectionAdversary
 from train.gan.augment import LEAST_ZOOM, MOST_ZOOM, PARTS, Augmentation
-from train.gan.sources import SOURCES, Codes, Stage
+from train.gan.sources import SOURCES, Stage
+from train.gan.start import Start
 from train.networks import Network, build_generator
 from train.tables import GroupedTable, add_group_tables, folded, table_parameters
 
@@ -71,7 +70,7 @@ def test_start_from_weights_of_another_shape_is_one_line(folders: Path, tmp_path
     path = tmp_path / "other.safetensors"
     save_network(path, SNGANGenerator([4, 4, 4, 4], 16, 3), "generator")
     with pytest.raises(PhotograftError, match=r"other\.safetensors does not fit"):
-        fit(folders, tmp_path, 1, module=gan(init_generator=str(path)))
+        fit(folders, tmp_path, 1, module=gan(start=Start(generator=str(path))))
 
 
 def test_stylegan2_starts_from_a_smaller_one(folders: Path, tmp_path: Path) -> None:
@@ -159,7 +158,7 @@ def test_an_observer_does_not_move_the_generator(folders: Path, tmp_path: Path) 
 @pytest.mark.parametrize("reuse", [True, False])
 def test_steps_where_nobody_looks_pass(folders: Path, tmp_path: Path, reuse: bool) -> None:
     rare = [SNProjectionAdversary("snresnet_small", ch=2, every=3)]
-    module = gan(encoder=None, stages=[Stage()], adversaries=rare, reuse_fakes=reuse, saturation_weight=0.0, n_dis=1)
+    module = gan(encoder=None, stages=[Stage()], adversaries=rare, reuse_fakes=reuse, terms=[], n_dis=1)
     fit(folders, tmp_path, 4, module=module)
     assert int(module.steps) == 4
 
@@ -274,72 +273,7 @@ def test_zoom_stays_within_its_bounds_and_looks_everywhere() -> None:
     assert bool((x.grad.sum(dim=(0, 1)) > 0).all())
 
 
-# --- diversity, correlation, outlines, weights to start from ---
-
-
-def brightness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """In the place of a segmenter."""
-    return pixels.mean(axis=2, dtype=np.float32) / 255
-
-
-def test_pairs_share_their_class(folders: Path, tmp_path: Path) -> None:
-    module = gan(stages=[Stage(sources={"prior": 0.5, "translation": 0.5})], diversity_weight=1.0)
-    drawn = []
-    draw = module.draw_codes
-
-    def spy(*args: Any) -> Codes:
-        drawn.append(draw(*args))
-        return drawn[-1]
-
-    module.draw_codes = spy  # type: ignore[method-assign]
-    fit(folders, tmp_path, 2, module=module)
-    assert drawn
-    for codes in drawn:
-        counts = module.stage.split(len(codes.labels))
-        translations, prior = codes.pairs
-        assert [len(translations), len(prior)] == [counts["translation"] // 2, counts["prior"] // 2]
-        assert 0 < int(translations.max()) < codes.from_photos <= int(prior.min())  # each among its own kind
-        for first, second in (pair.T for pair in codes.pairs):
-            assert len({*first.tolist(), *second.tolist()}) == 2 * len(first) > 0
-            assert torch.equal(codes.labels[first], codes.labels[second])
-            assert not torch.equal(codes.latent[first], codes.latent[second])
-    assert not bool((module.terms.diversity.get_buffer("scatter_0") == 1).all())  # measured on real pictures
-
-
-def test_pairs_of_the_sources_asked_for() -> None:
-    module = gan(stages=[Stage(sources={"prior": 0.5, "translation": 0.5})], diversity_sources=["prior"])
-    drawn = torch.arange(8)
-    (prior,) = module._pair(drawn, 0, {"reconstruction": 0, "translation": 4, "prior": 4})
-    assert prior.tolist() == [[4, 6], [5, 7]]
-    assert drawn.tolist() == [0, 1, 2, 3, 4, 5, 4, 5]
-    with pytest.raises(PhotograftError, match="must be among translation, prior"):
-        gan(diversity_sources=["photos"])
-
-
-@pytest.mark.parametrize("weight", ["decorrelation_weight", "diversity_weight", "outline_weight", "spectrum_weight"])
-def test_terms_reach_what_they_are_for(
-    folders: Path, tmp_path: Path, weight: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The gradient of one step differs with and without the term, the batch and its codes being the same."""
-    monkeypatch.setattr("train.gan.terms.create_segmenter", lambda **options: brightness)
-
-    def after(value: float) -> dict[str, Tensor]:
-        module = gan(stages=[Stage(sources=MIXED)], **{"diversity_weight": 1e-9, weight: value})
-        fit(folders, tmp_path, 1, module=module)
-        return module.state_dict()
-
-    plain, pulled = after(1e-9), after(100.0)
-    name = "encoder.out.weight" if weight == "decorrelation_weight" else "generator.to_rgb.weight"
-    assert not torch.equal(plain[name], pulled[name])
-
-
-def test_diversity_needs_a_projected_discriminator() -> None:
-    with pytest.raises(PhotograftError, match="ProjectedAdversary"):
-        gan(adversaries=[SNProjectionAdversary("snresnet_small", ch=2)], diversity_weight=1.0)
-    with pytest.raises(PhotograftError, match="encoder"):
-        gan(encoder=None, stages=[Stage()], whiten_codes=True)
-    with pytest.raises(PhotograftError, match="share 1"):
-        gan(adversaries=adversaries(share=0.5), outline_weight=1.0)
+# --- weights to start from ---
 
 
 def test_adversaries_start_from_files(folders: Path, tmp_path: Path) -> None:

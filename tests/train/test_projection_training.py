@@ -13,9 +13,10 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 
 from data import images_to_float
-from data.sources import open_pictures
+from data.pictures import open_pictures
 from models.errors import PhotograftError
-from models.files import read_header, sha256
+from models.files import sha256
+from models.header import read_header
 from models.projection.objective import Objective
 from models.zoo import Model, load_model
 from tests.train.tiny import (

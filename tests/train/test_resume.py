@@ -15,7 +15,19 @@ import pytest
 import torch
 
 from models.errors import PhotograftError
-from tests.train.tiny import Training, auxiliary_training, encoder_training, fit, gan, read, write_model, write_shards
+from tests.train.tiny import (
+    Training,
+    auxiliary_training,
+    encoder_training,
+    fit,
+    gan,
+    read,
+    reconstruction,
+    write_model,
+    write_shards,
+)
+from train.gan.start import Start
+from train.gan.terms import Decorrelation, Diversity, Outline, Saturation
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training"),
@@ -24,7 +36,10 @@ pytestmark = [
 
 
 TRAININGS: dict[str, Callable[[Path], Training]] = {  # each with all that a checkpoint has to hold
-    "gan": lambda model: gan(decorrelation_weight=0.1, diversity_weight=1.0, outline_weight=1.0, whiten_codes=True),
+    "gan": lambda model: gan(
+        terms=[*reconstruction(), Saturation(0.1), Decorrelation(0.1), Diversity(1.0), Outline(1.0)],
+        start=Start(whiten_codes=True),
+    ),
     "encoder": partial(encoder_training, pixel_weight=0.1, ema=0.9),
     "feature encoder": partial(encoder_training, family="feature", latent_weight=0.1),
     "auxiliary": partial(auxiliary_training, random_starts=0.5, learn_step_size=True, warm_up=2),

@@ -1,5 +1,6 @@
 """StyleGAN2 in the GAN module: its adversary, path lengths, and a whole small training up to the exported files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,16 @@ from models.base import StyleGenerator
 from models.errors import PhotograftError
 from models.generators.stylegan2 import StyleGAN2Generator
 from models.zoo import load_model
-from tests.train.tiny import SIDE, adversaries, fit, gan, read, write_shards
+from tests.train.tiny import SIDE, adversaries, fit, gan, read, reconstruction, write_shards
 from train.export import export
 from train.gan.adversaries import StyleGAN2Adversary
 from train.gan.augment import Augmentation
 from train.gan.module import GAN
-from train.gan.path_length import PathLength
-from train.gan.sources import Codes
+from train.gan.optimizers import OptimizerSettings
+from train.gan.path_length import path_lengths
+from train.gan.sources import Codes, Fakes
 from train.gan.style_mixing import mix_styles
+from train.gan.terms import Diversity, GeneratorStep, PathLength, Saturation, Spectrum
 from train.networks import Network
 
 CHANNELS = [8, 8, 4, 4]
@@ -88,15 +91,32 @@ def test_pictures_are_augmented_with_the_adaptive_chance() -> None:
         adversary(ada_target=0.6)
 
 
+class Drawn:
+    """In the place of a prior."""
+
+    def __init__(self, z: Tensor, label: Tensor) -> None:
+        self.z, self.label = z, label
+
+    def latent(self, n: int) -> Tensor:
+        return self.z[:n]
+
+    def labels(self, n: int) -> Tensor:
+        return self.label[:n]
+
+
 def test_path_lengths_are_those_of_the_jacobian() -> None:
     torch.manual_seed(0)
     generator = StyleGAN2Generator([4, 4], 6, [5], num_classes=2, mapping_rate=1.0).double()
     generator.noise = "none"
     z, label = torch.randn(3, 6).double(), torch.tensor([0, 1, 1])
-    path = PathLength(decay=0.25).double()
+    path = PathLength(1.0, every=4, decay=0.25).double()
     path.mean.fill_(2.0)
     torch.manual_seed(7)
-    value = path(generator, z, label)
+    lengths_found = path_lengths(generator, z, label)
+    torch.manual_seed(7)
+    fakes = Fakes(torch.zeros(6, 3, 8, 8), Codes(z, label, 0))  # of which path lengths take half as many
+    step = GeneratorStep(8, fakes.images, fakes, generator, Drawn(z, label), None, None)  # type: ignore[arg-type]
+    value = path(step) / 4  # it weighs as many times as much as it is rare
     images = generator(z, label)
     torch.manual_seed(7)
     noise = torch.randn_like(images).double() / 8  # of the same layout in memory, which the stream follows
@@ -107,6 +127,7 @@ def test_path_lengths_are_those_of_the_jacobian() -> None:
         pulled = torch.einsum("chw,chwnd->nd", noise[i], jacobian[:, :, :, 0])  # [num_ws,w_dim]
         lengths.append(pulled.square().sum(1).mean().sqrt())
     expected = torch.stack(lengths)
+    assert torch.allclose(lengths_found, expected)
     mean = 0.75 * 2.0 + 0.25 * expected.mean()
     assert torch.allclose(path.mean, mean)
     assert torch.allclose(value, (expected - mean).square().mean())
@@ -114,6 +135,7 @@ def test_path_lengths_are_those_of_the_jacobian() -> None:
     weight = generator.get_parameter("blocks.1.conv1.weight")
     assert weight.grad is not None
     assert bool((weight.grad != 0).any())
+    assert path(replace(step, number=9)) is None
 
 
 def make() -> GAN:
@@ -122,12 +144,8 @@ def make() -> GAN:
     return gan(
         generator=GENERATOR,
         adversaries=[adversaries()[0], own],
-        saturation_weight=0.0,
-        diversity_weight=1.0,
-        spectrum_weight=0.1,
-        path_weight=2.0,
-        learning_rate=2e-3,
-        encoder_learning_rate=1e-4,
+        terms=[*reconstruction(), Diversity(1.0), Spectrum(0.1), PathLength(2.0)],
+        optimizer=OptimizerSettings(learning_rate=2e-3, encoder_learning_rate=1e-4),
     )
 
 
@@ -198,12 +216,12 @@ def test_only_prior_samples_mix_styles(tmp_path: Path) -> None:
 
 def test_terms_that_have_no_place_are_named(tmp_path: Path) -> None:
     root = write_shards(tmp_path / "data")
-    with pytest.raises(PhotograftError, match="saturation_weight"):
-        fit(root, tmp_path, 1, module=gan(generator=GENERATOR, saturation_weight=1.0))
-    with pytest.raises(PhotograftError, match="path_weight"):
-        fit(root, tmp_path, 1, module=gan(path_weight=1.0))
+    with pytest.raises(PhotograftError, match="Saturation is for generators that end in tanh"):
+        fit(root, tmp_path, 1, module=gan(generator=GENERATOR, terms=[Saturation(1.0)]))
+    with pytest.raises(PhotograftError, match="PathLength is for generators with a w"):
+        fit(root, tmp_path, 1, module=gan(terms=[PathLength(1.0)]))
     with pytest.raises(PhotograftError, match="style_mixing"):
         fit(root, tmp_path, 1, module=gan(style_mixing=0.5))
-    wrong = gan(adversaries=[StyleGAN2Adversary([8, 8])], encoder=None, stages=None, saturation_weight=0.0)
+    wrong = gan(adversaries=[StyleGAN2Adversary([8, 8])], encoder=None, stages=None, terms=[])
     with pytest.raises(PhotograftError, match="8 px, not 32 px"):
         fit(root, tmp_path, 1, module=wrong)

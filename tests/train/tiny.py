@@ -22,6 +22,7 @@ from train.callbacks import RandomState, TimedCheckpoint
 from train.gan.adversaries import Adversary, ProjectedAdversary, SNProjectionAdversary
 from train.gan.module import GAN
 from train.gan.sources import Stage
+from train.gan.terms import Features, Pixels, Saturation, Term
 from train.networks import Network
 from train.projection.auxiliary import AuxiliaryTraining
 from train.projection.encoder import EncoderTraining
@@ -99,17 +100,22 @@ def adversaries(**changes: Any) -> list[Adversary]:
     ]
 
 
+def reconstruction() -> list[Term]:
+    """The terms of reconstructions; every training needs its own."""
+    return [Pixels(1.0), Features(1.0)]
+
+
 def gan(**changes: Any) -> GAN:
     """Starts with one step of the autoencoder (batches of 4)."""
     settings: dict[str, Any] = {
         "generator": Network("sngan", {"channels": CHANNELS, "latent_dim": LATENTS}),
         "encoder": Network("feature", {"latent_dim": LATENTS, "resolution": 32, "width": 4, "hidden": 8}),
         "stages": [Stage(images=4, sources={"reconstruction": 1.0}, adversarial=0.0), Stage(sources=dict(MIXED))],
-        "saturation_weight": 0.1,
         "ema": 0.9,
     }
     settings |= changes
     settings.setdefault("adversaries", adversaries())
+    settings.setdefault("terms", [*reconstruction(), Saturation(0.1)])
     return GAN(**settings)
 
 

@@ -20,7 +20,7 @@ from models.perception.judges import JUDGES, frechet, to_uint8
 from models.writing import write_file
 from train.callbacks.grids import generate
 from train.callbacks.run import fixed_photos, images_seen, photo_parts, run_folder
-from train.counters import Counting
+from train.counters import CountingModule
 from train.gan.module import GAN
 from train.projection.base import ProjectionTraining
 
@@ -152,7 +152,7 @@ class FrechetDistance(pl.Callback):
         rank_zero_info(f"{name} {distance:.1f} after {seen} images ({len(fake)} pictures)")
         for logger in trainer.loggers:
             # not by log(), which drops what falls between two logging steps
-            step = cast(Counting, pl_module).steps - 1
+            step = cast(CountingModule, pl_module).steps - 1
             logger.log_metrics({name: distance, "images": float(seen)}, step=step)
 
     def subject(self, module: pl.LightningModule) -> Subject:

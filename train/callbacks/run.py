@@ -12,7 +12,7 @@ from torch import Tensor
 from data import images_to_float
 from data.loaders import collate
 from data.module import ImageDataModule
-from data.sources import LabelledPictures
+from data.pictures import LabelledPictures
 from data.transforms import central
 
 

@@ -6,8 +6,9 @@ generator's are then computed on what it saw.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,16 @@ from models.files import load_network, load_state
 from models.layers.batch_norm import shares_statistics
 from models.losses import hinge_discriminator, hinge_generator, logistic_discriminator, logistic_generator
 from train.gan.augment import DIFFAUGMENT, PARTS, Augmentation
+from train.gan.sources import Fakes
+
+
+@dataclass(frozen=True)
+class View:
+    """What an adversary saw of a batch's real pictures and fakes, augmented alike; the fakes' classes [N]."""
+
+    real: Any
+    fake: Any
+    labels: Tensor
 
 
 class Adversary(nn.Module, ABC):
@@ -35,8 +46,12 @@ class Adversary(nn.Module, ABC):
         augment: how the pictures that it sees are augmented: some of `train.gan.augment.PARTS`, or nothing.
         share: part of the batch that it looks at (an observer need not see all).
         init: weights file to start from (one that `train.py export` wrote).
+
+    Attributes:
+        recordable: whether it does the same in every step, as CUDA graphs must (see `train.gan.graph`).
     """
 
+    recordable: ClassVar[bool] = True
     network: Configurable
 
     def __init__(
@@ -77,6 +92,14 @@ class Adversary(nn.Module, ABC):
     def look(self, x: Tensor) -> Any:
         """What the network sees of pictures [N,3,R,R] in [-1,1]."""
         return x
+
+    def view(self, real: Tensor, fakes: Fakes, augmentation: Augmentation, pick: Any) -> View:
+        """Look at those pictures of a batch that `pick`, a slice or places [n], names; gradients are of fakes alone."""
+        real, fake = (x[pick] if isinstance(pick, slice) else x.index_select(0, pick) for x in (real, fakes.images))
+        real, fake = (self.augmented(x, augmentation[pick]) for x in (real, fake))
+        with torch.no_grad():
+            seen_real = self.look(real)
+        return View(seen_real, self.look(fake), fakes.codes.labels[pick])
 
     @abstractmethod
     def own_loss(
@@ -151,6 +174,7 @@ class StyleGAN2Adversary(Adversary):
         ada_images: the chance goes from 0 to 1 within so many pictures at the fastest.
     """
 
+    recordable = False
     network: StyleGAN2Discriminator
     chance: Tensor
     steps: Tensor

@@ -5,12 +5,10 @@ of one class are compared in frozen features (as in mode seeking, Mao et al. 201
 pictures have, so that there is nothing to gain beyond it.
 """
 
-from collections.abc import Iterable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.discriminators.projected import Projected, ProjectedDiscriminator
+from models.discriminators.projected import Projected
 
 
 def descriptors(projected: Projected) -> list[Tensor]:
@@ -46,36 +44,3 @@ def shortfall(first: list[Tensor], second: list[Tensor], scatter: list[Tensor], 
         ratio = ((a - b).square() / (2 * target * variance)).mean()
         terms.append((1 - ratio).clamp_min(0).square())
     return torch.stack(terms).mean()
-
-
-class Diversity(nn.Module):
-    """The term with what it knows of real pictures.
-
-    Args:
-        network: in whose frozen features pictures are compared.
-        target: scatter asked for, in units of the real one.
-    """
-
-    def __init__(self, network: ProjectedDiscriminator, target: float = 1.0) -> None:
-        super().__init__()
-        self.target = target
-        stages, channels = network.mean.shape
-        sizes = [2 * channels] * stages + [network.network.pooled_channels]
-        self._names = [f"scatter_{index}" for index in range(len(sizes))]
-        for name, size in zip(self._names, sizes, strict=True):
-            self.register_buffer(name, torch.ones(size))
-
-    def measure(self, seen: Iterable[Projected], label: Tensor) -> None:
-        """Take the scatter of real pictures, in parts, and their classes [N]."""
-        parts = zip(*map(descriptors, seen), strict=True)
-        for name, of_one in zip(self._names, parts, strict=True):
-            self.get_buffer(name).copy_(scatter_within_classes(torch.cat(of_one), label))
-
-    def forward(self, seen: Projected, pairs: Iterable[Tensor]) -> Tensor:
-        """What pairs [P,2] of pictures of one class lack, per source of pictures; the mean over sources."""
-        scatter = [self.get_buffer(name) for name in self._names]
-        lacking = [
-            shortfall(descriptors(seen[index[:, 0]]), descriptors(seen[index[:, 1]]), scatter, self.target)
-            for index in pairs
-        ]
-        return torch.stack(lacking).mean()

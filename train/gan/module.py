@@ -6,7 +6,7 @@ photos, which is what makes training feasible on small machines: see docs/traini
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,27 +19,25 @@ from data.module import ImageDataModule
 from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
-from models.files import read_header
-from models.layers.resampling import resize
-from models.schema import short
-from train.counters import Counting
+from models.header import read_header
+from train.checkpoint import check_classes
+from train.counters import CountingModule
 from train.divergence import check_terms
-from train.gan.adversaries import Adversary, ProjectedAdversary, StyleGAN2Adversary
+from train.gan.adversaries import Adversary, ProjectedAdversary, View
 from train.gan.augment import Augmentation
-from train.gan.codes import whiten
 from train.gan.graph import StepGraphs, set_recordable
+from train.gan.optimizers import OptimizerSettings, rates_of, set_rates
 from train.gan.prior import Prior
-from train.gan.sources import Codes, Fakes, Stage
+from train.gan.sources import Codes, Fakes, Stage, draw_codes
+from train.gan.start import Start, first_pictures, whiten_start
 from train.gan.style_mixing import mix_styles
-from train.gan.terms import Looked, Terms, Weights
+from train.gan.terms import GeneratorStep, Need, Term, named
 from train.networks import Network, build_encoder, build_generator, describe, update_average
-from train.schedule import linear_decay
-from train.tables import table_parameters
 
-PAIRED = ("translation", "prior")  # sources whose fakes can be compared within their class, in the order of a batch
+ADAM, FRESH = OptimizerSettings(), Start()
 
 
-class GAN(Counting):
+class GAN(CountingModule):
     """Adversarial training of a generator, with or without an encoder in the loop.
 
     Args:
@@ -47,43 +45,24 @@ class GAN(Counting):
         adversaries: discriminators; at least one.
         encoder: encoder in the loop; needed for reconstructions and translations.
         stages: what is trained for how long.
+        terms: of the generator's loss, beside the adversaries' scores (see `train.gan.terms`).
         n_dis: discriminator steps per generator step.
         reuse_fakes: one forward pass of the generator serves the discriminator's and then the generator's step.
             False is the original's order: generator first, on samples of its own, then the discriminators.
         generator_batch: number of the generator's own samples where fakes are not reused.
-        learning_rate: Adam of the generator, and of the encoder unless it has its own.
-        encoder_learning_rate: of the encoder: layers with equalised rates (StyleGAN2) want ten times that of others.
-        betas: Adam's, of all networks.
-        table_learning_rate: of the class tables (gamma and beta).
-        decay: (from, to) images over which learning rates go linearly to zero.
-        feature_weight, pixel_weight: of the reconstruction's terms (standardised frozen features; mean |x - x'|).
-        path_weight: of the path length term (see `train.gan.path_length`), for generators with a w.
         style_mixing: share of the prior samples whose finer styles come from another z of their class (see
             `train.gan.style_mixing`); for generators with a w.
-        saturation_weight: of the square by which the values before the final tanh exceed 1.8: where tanh is flat no
-            other term can bring a blown-out area back. For generators that end in tanh.
-        decorrelation_weight: of covariances between the dimensions of photos' codes (see `train.gan.codes`).
-        diversity_weight: of what samples of a class lack in scatter (see `train.gan.diversity`); half of the prior
-            samples, and of the translations, then share their classes with the other half, and a projected
-            discriminator must be among the adversaries.
-        diversity_target: the scatter asked for; 1 is that of real pictures in the frozen features.
-        diversity_sources: whose pairs are compared: some of `PAIRED`.
-        outline_weight: of 1 - IoU between the animal's outline in a photo and in what is made of its code (see
-            `models.perception.outline`); needs a projected discriminator that looks at whole batches.
-        spectrum_weight: of the distance between the power spectra of fakes and real pictures (see
-            `train.gan.spectrum`).
-        whiten_codes: first change the basis of z so that photos' codes are white (see `train.gan.codes`). For a start
-            from given weights.
+        optimizer: learning rates, their decay, betas.
+        start: weights files to start from, and what is done to them.
         group_tables: add a table per group of classes (species) to the class tables.
         ema: decay of the exponential moving average of generator and encoder, per generator step.
         graphed: replay steps as CUDA graphs (see `train.gan.graph`). On one CUDA device; elsewhere it has no effect.
-            Not with `path_weight` or StyleGAN2's own adversary, which decide anew in every step.
-        init_generator, init_encoder: weights files to start from.
+            Not with terms or adversaries that decide anew in every step (`PathLength`, `StyleGAN2Adversary`).
 
     Raises:
-        PhotograftError: reconstructions, translations or whitening without an encoder, diversity without a projected
-            discriminator, graphs of what is not the same in every step; later a term that the generator has no place
-            for, a generator that does not fit the data's resolution, or weights files that do not fit the networks.
+        PhotograftError: reconstructions, translations or whitening without an encoder, a term without what it needs,
+            graphs of what is not the same in every step; later a term that the generator has no place for, a generator
+            that does not fit the data's resolution, or weights files that do not fit the networks.
     """
 
     def __init__(
@@ -92,73 +71,49 @@ class GAN(Counting):
         adversaries: list[Adversary],
         encoder: Network | None = None,
         stages: list[Stage] | None = None,
+        terms: list[Term] | None = None,
         n_dis: int = 1,
         reuse_fakes: bool = True,
         generator_batch: int = 32,
-        learning_rate: float = 2e-4,
-        encoder_learning_rate: float | None = None,
-        betas: tuple[float, float] = (0.0, 0.9),
-        table_learning_rate: float = 1e-3,
-        decay: tuple[float, float] | None = None,
-        feature_weight: float = 1.0,
-        pixel_weight: float = 1.0,
-        path_weight: float = 0.0,
         style_mixing: float = 0.0,
-        saturation_weight: float = 0.0,
-        decorrelation_weight: float = 0.0,
-        diversity_weight: float = 0.0,
-        diversity_target: float = 1.0,
-        diversity_sources: Sequence[str] = PAIRED,
-        outline_weight: float = 0.0,
-        spectrum_weight: float = 0.0,
-        whiten_codes: bool = False,
+        optimizer: OptimizerSettings = ADAM,
+        start: Start = FRESH,
         group_tables: bool = True,
         ema: float = 0.999,
         graphed: bool = False,
-        init_generator: str | None = None,
-        init_encoder: str | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.specification, self.encoder_specification = generator, encoder
         self.adversaries = nn.ModuleList(adversaries)
         self.stages = stages or [Stage()]
+        self.terms = nn.ModuleDict(named(terms or []))
         self.n_dis, self.reuse_fakes, self.generator_batch = n_dis, reuse_fakes, generator_batch
-        self.learning_rate, self.table_learning_rate, self.decay = learning_rate, table_learning_rate, decay
-        self.weights = Weights(
-            feature=feature_weight,
-            pixel=pixel_weight,
-            path=path_weight,
-            saturation=saturation_weight,
-            decorrelation=decorrelation_weight,
-            diversity=diversity_weight,
-            outline=outline_weight,
-            spectrum=spectrum_weight,
-        )
-        self.encoder_learning_rate, self.betas = encoder_learning_rate, betas
-        self.diversity_target, self.diversity_sources = diversity_target, tuple(diversity_sources)
-        self.whiten_codes = whiten_codes
-        self.group_tables, self.ema_decay, self.style_mixing = group_tables, ema, style_mixing
-        self.graphed = graphed
+        self.style_mixing, self.adam, self.start = style_mixing, optimizer, start
+        self.group_tables, self.ema_decay, self.graphed = group_tables, ema, graphed
         self._graphs: StepGraphs | None = None
         self._report: dict[str, Tensor] = {}
-        self._looked: dict[int, Looked] = {}
-        self.init_generator, self.init_encoder = init_generator, init_encoder
+        self._views: dict[int, View] = {}
         self.generator: Generator | None = None
         self.encoder: FeatureEncoder | None = None
-        if encoder is None and any(stage.needs_encoder for stage in self.stages):
+        self._check()
+
+    def _check(self) -> None:
+        """Raise PhotograftError for a config whose parts do not fit each other."""
+        encoded, projected = self.encoder_specification is not None, self._projected
+        if not encoded and any(stage.needs_encoder for stage in self.stages):
             raise PhotograftError("reconstructions and translations need an encoder in the config")
-        if encoder is None and (whiten_codes or decorrelation_weight):
-            raise PhotograftError("whiten_codes and decorrelation_weight need an encoder in the config")
-        if not set(self.diversity_sources) <= set(PAIRED):
-            raise PhotograftError(f"diversity_sources must be among {', '.join(PAIRED)}, not {list(diversity_sources)}")
-        if diversity_weight and self._projected is None:
-            raise PhotograftError("diversity_weight needs a ProjectedAdversary in the config")
-        sees_all = self._projected is not None and self._projected.share == 1 and self._projected.every == 1
-        if outline_weight and not (sees_all and reuse_fakes):
-            raise PhotograftError("outline_weight needs a ProjectedAdversary with share 1 and every 1, and reuse_fakes")
-        if graphed and (path_weight or any(isinstance(a, StyleGAN2Adversary) for a in adversaries)):
-            raise PhotograftError("graphed is not for path_weight or StyleGAN2Adversary: set it to false")
+        if not encoded and (self.start.encoder or self.start.whiten_codes):
+            raise PhotograftError("start.encoder and start.whiten_codes need an encoder in the config")
+        whole = projected is not None and projected.share == 1 and projected.every == 1 and self.reuse_fakes
+        met = {Need.ENCODER: encoded, Need.PROJECTED: projected is not None, Need.WHOLE_VIEW: whole}
+        for term in self._terms:
+            for need in term.needs:
+                if not met[need]:
+                    raise PhotograftError(f"the term {type(term).__name__} needs {need}")
+        changing = [type(part).__name__ for part in (*self._terms, *self._opponents) if not part.recordable]
+        if self.graphed and changing:
+            raise PhotograftError(f"graphed is not for {' or '.join(changing)}: set it to false")
 
     # ------------------------------------------------------------------ networks
 
@@ -177,6 +132,10 @@ class GAN(Counting):
         return cast(list[Adversary], list(self.adversaries))
 
     @property
+    def _terms(self) -> list[Term]:
+        return cast(list[Term], list(self.terms.values()))
+
+    @property
     def _projected(self) -> ProjectedAdversary | None:
         """The first projected discriminator."""
         return next((a for a in self._opponents if isinstance(a, ProjectedAdversary)), None)
@@ -191,11 +150,11 @@ class GAN(Counting):
         if self.generator is not None:
             return
         data = self._data
-        self.generator = build_generator(self.specification, data, self.group_tables, self.init_generator)
-        if self.init_generator is not None:
-            self.images_before = read_header(Path(self.init_generator)).known.images_seen
+        self.generator = build_generator(self.specification, data, self.group_tables, self.start.generator)
+        if self.start.generator is not None:
+            self.images_before = read_header(Path(self.start.generator)).known.images_seen
         if self.encoder_specification is not None:
-            self.encoder = cast(FeatureEncoder, build_encoder(self.encoder_specification, self.init_encoder))
+            self.encoder = cast(FeatureEncoder, build_encoder(self.encoder_specification, self.start.encoder))
         self.ema = nn.ModuleDict({"generator": copy.deepcopy(self.generator)})
         if self.encoder is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder)
@@ -211,22 +170,25 @@ class GAN(Counting):
         for adversary in self._opponents:
             adversary.build(data.num_classes, data.resolution)
             adversary.start()
-        code_dim = 0 if self.encoder is None else self.encoder.latent_dim
-        # after the copy of the generator, which would take hooks along
-        self.terms = Terms(self.weights, self.generator, self._projected, code_dim, self.diversity_target)
+        for term in self._terms:  # after the copy of the generator, which would take hooks along
+            term.build(self.generator, self.encoder, self._projected)
 
     def on_fit_start(self) -> None:
         """Measure real pictures, once: standardise the frozen features, whiten codes, scatter within classes."""
         if self.steps:
             return
-        pictures, labels = self._first_pictures(2048 if self.whiten_codes or self.weights.diversity else 512)
+        wanted = [512, 2048 if self.start.whiten_codes else 0, *(term.pictures for term in self._terms)]
+        pictures, labels = self._first_pictures(max(wanted))
         for adversary in self._opponents:
             if isinstance(adversary, ProjectedAdversary) and not adversary.init:
                 adversary.network.calibrate(pictures[:512])
-        if self.whiten_codes:
-            self._whiten(pictures)
-        if self._projected is not None:
-            self.terms.measure(self._projected, pictures, labels)
+        if self.start.whiten_codes:
+            assert self.generator is not None and self.encoder is not None
+            whiten_start(self.generator, self.encoder, pictures)
+            for name, average in self.ema.items():
+                average.load_state_dict(self.get_submodule(name).state_dict())
+        for term in self._terms:
+            term.measure(self._projected, pictures, labels)
 
     def on_train_start(self) -> None:
         """Record steps from here on, if asked to; optimisers are as a checkpoint has left them."""
@@ -238,49 +200,18 @@ class GAN(Counting):
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
-        pictures: list[Tensor] = []
-        labels: list[Tensor] = []
-        for batch in self._data.train_dataloader():
-            pictures.append(images_to_float(batch["image"]).to(self.device))
-            labels.append(batch["label"].to(self.device))
-            if sum(map(len, pictures)) >= n:
-                break
-        found = torch.cat(pictures)[:n], torch.cat(labels)[:n]
+        found = first_pictures(self._data.train_dataloader(), n, self.device)
         if self.trainer.world_size == 1:
             return found
         # every process must measure, and change, the same
         images, classes = (cast(Tensor, self.all_gather(part)).flatten(0, 1) for part in found)
         return images, classes
 
-    def _whiten(self, pictures: Tensor) -> None:
-        assert self.generator is not None and self.encoder is not None
-        first = getattr(self.generator, "linear", None)
-        if not isinstance(first, nn.Linear):
-            raise PhotograftError("whiten_codes needs a generator whose z goes into a layer named `linear` (sngan)")
-        whiten(self.encoder, first, pictures.split(64))
-        for name, average in self.ema.items():
-            average.load_state_dict(self.get_submodule(name).state_dict())
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam of the generator (with the encoder), then one of each adversary."""
         assert self.generator is not None
-        tables = {id(p): p for p in table_parameters(self.generator)}
-        rest = [p for p in self.generator.parameters() if id(p) not in tables]
-        coded = [] if self.encoder is None else [p for p in self.encoder.parameters() if p.requires_grad]
-        groups = [
-            {"params": rest, "lr": self.learning_rate},
-            {"params": list(tables.values()), "lr": self.table_learning_rate},
-        ]
-        if self.encoder_learning_rate is None:
-            rest += coded
-        else:
-            groups.append({"params": coded, "lr": self.encoder_learning_rate})
-        optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=self.betas)]
-        for adversary in self._opponents:
-            learns = [p for p in adversary.parameters() if p.requires_grad]
-            optimizers.append(torch.optim.Adam(learns, lr=adversary.learning_rate, betas=self.betas))
-        # the config's rates, not a checkpoint's, hold after a resume
-        self._rates = [[float(group["lr"]) for group in optimizer.param_groups] for optimizer in optimizers]
+        optimizers = self.adam.build(self.generator, self.encoder, self._opponents)
+        self._rates = rates_of(optimizers)  # the config's, not a checkpoint's, hold after a resume
         return optimizers
 
     # ------------------------------------------------------------------ one step
@@ -299,7 +230,7 @@ class GAN(Counting):
         """One discriminator step per adversary, and every n_dis steps one of the generator. Ends with the rates."""
         real, label = images_to_float(batch["image"]), batch["label"]
         stage = self.stage
-        self._set_learning_rates()
+        set_rates([o.optimizer for o in self._all_optimizers()], self._rates, self.adam.decayed(self.images_seen))
         if self._graphs is None:
             report = self._step(stage, real, label)
         else:
@@ -310,7 +241,8 @@ class GAN(Counting):
         self.count(len(real))
         self.log_dict(report)
         self.log("images", float(self.images_seen), prog_bar=True)
-        if self.decay is not None and self.images_seen >= self.decay[1]:
+        decay = self.adam.decay
+        if decay is not None and self.images_seen >= decay[1]:
             self.trainer.should_stop = True
 
     def _step(self, stage: Stage, real: Tensor, label: Tensor) -> dict[str, Tensor]:
@@ -326,44 +258,13 @@ class GAN(Counting):
             self._discriminator_steps(self.steps, real, label, fakes)
         if self.reuse_fakes and generator_turn:
             self._generator_step(stage, real, fakes)
-        self._looked = {}  # with the graph of gradients that hangs on it
+        self._views = {}  # with the graph of gradients that hangs on it
         return self._report
 
     def draw_codes(self, stage: Stage, real: Tensor, label: Tensor, n: int) -> Codes:
-        """Latents and classes of n fakes from the stage's sources.
-
-        Raises:
-            PhotograftError: more fakes from photos than there are real pictures [N,3,R,R] in the batch.
-        """
-        assert self.generator is not None
-        counts = stage.split(n)
-        reconstructions = counts["reconstruction"]
-        from_photos = reconstructions + counts["translation"]
-        prior = self.prior.latent(counts["prior"])
-        drawn = self.prior.labels(n - reconstructions)
-        pairs = self._pair(drawn, reconstructions, counts) if self.weights.diversity else ()
-        if not from_photos:
-            return Codes(prior, drawn, 0, 0, pairs)
-        if from_photos > len(real):
-            raise PhotograftError(
-                f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}"
-            )
-        assert self.encoder is not None
-        codes = self.encoder(resize(real, self.encoder.resolution))
-        latent = torch.cat([self.encoder.noisy(codes)[:from_photos], prior])
-        return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions, from_photos, pairs, codes)
-
-    def _pair(self, drawn: Tensor, start: int, counts: dict[str, int]) -> tuple[Tensor, ...]:
-        """Give the second half of the translations, and of the prior samples, the classes of the first; which ones."""
-        pairs = []
-        for source in PAIRED:
-            half = counts[source] // 2 if source in self.diversity_sources else 0
-            first = torch.arange(half, device=drawn.device) + start
-            start += counts[source]
-            if half:
-                drawn[first + half - counts["reconstruction"]] = drawn[first - counts["reconstruction"]]
-                pairs.append(torch.stack([first, first + half], dim=1))
-        return tuple(pairs)
+        """Latents and classes of n fakes from the stage's sources; see `train.gan.sources.draw_codes`."""
+        paired = {source for term in self._terms for source in term.pairs}
+        return draw_codes(stage, n, real, label, self.prior, self.encoder, paired)
 
     def make_fakes(self, codes: Codes) -> Fakes:
         """Pictures of codes, in one pass of the generator."""
@@ -377,18 +278,18 @@ class GAN(Counting):
         return Fakes(self.generator(torch.cat([ws[:start], mixed])), codes)
 
     def _discriminator_steps(self, step: int, real: Tensor, label: Tensor, fakes: Fakes) -> None:
-        self._looked = {}
+        self._views = {}
         augmentation = Augmentation.draw(len(real), real.device)
         for index, adversary in enumerate(self._opponents):
             if step % adversary.every:
                 continue
             n = max(1, int(len(real) * adversary.share))
             pick = slice(0, n) if adversary.share == 1.0 else torch.rand(len(real), device=real.device).argsort()[:n]
-            seen_real, seen_fake = self._look(adversary, real, fakes.images, augmentation, pick)
-            labels, fake_labels = label[pick], fakes.codes.labels[pick]
-            self._looked[index] = Looked(seen_real, seen_fake, fake_labels)
+            view = adversary.view(real, fakes, augmentation, pick)
+            self._views[index] = view
+            labels = label[pick]
             wrong = self.prior.wrong_labels(labels)
-            terms = adversary.own_loss(seen_real, labels, seen_fake.detach(), fake_labels, wrong)
+            terms = adversary.own_loss(view.real, labels, view.fake.detach(), view.labels, wrong)
             self._descend(1 + index, terms)
             name = type(adversary).__name__.removesuffix("Adversary").lower()
             self._report |= {f"{name}/{key}": value.detach() for key, value in terms.items()}
@@ -403,42 +304,22 @@ class GAN(Counting):
     def _all_optimizers(self) -> list[LightningOptimizer]:
         return cast(list[LightningOptimizer], self.optimizers())
 
-    @staticmethod
-    def _look(
-        adversary: Adversary, real: Tensor, fake: Tensor, augmentation: Augmentation, pick: Any
-    ) -> tuple[Any, Any]:
-        real, fake = (x[pick] if isinstance(pick, slice) else x.index_select(0, pick) for x in (real, fake))
-        real, fake = (adversary.augmented(x, augmentation[pick]) for x in (real, fake))
-        with torch.no_grad():
-            seen_real = adversary.look(real)
-        return seen_real, adversary.look(fake)
-
     def _generator_step(self, stage: Stage, real: Tensor, fakes: Fakes) -> None:
         listened = [(i, a) for i, a in enumerate(self._opponents) if stage.adversarial and a.weight]
-        looked = self._looked if self.reuse_fakes and stage.adversarial else {}
+        views = self._views if self.reuse_fakes and stage.adversarial else {}
         if self.reuse_fakes:  # those that looked in this step
-            listened = [(i, a) for i, a in listened if i in looked]
+            listened = [(i, a) for i, a in listened if i in views]
         terms: dict[str, Tensor] = {}
         for index, adversary in listened:
             adversary.set_learning(False)
-            if index in looked:
-                seen, labels = looked[index].fake, looked[index].labels
+            if index in views:
+                seen, labels = views[index].fake, views[index].labels
             else:
                 augmentation = Augmentation.draw(len(fakes.images), fakes.images.device)
                 seen, labels = adversary.look(adversary.augmented(fakes.images, augmentation)), fakes.codes.labels
             score = adversary.generator_loss(seen, labels)
             terms[f"adversarial_{index}"] = stage.adversarial * adversary.weight * score
-        whole = (looked[i] for i, a in enumerate(self._opponents) if i in looked and a is self._projected)
-        terms |= self.terms(
-            real,
-            fakes,
-            self.generator,
-            self._projected,
-            next(whole, None) if self._projected is not None and self._projected.share == 1 else None,
-            self._draw_prior,
-            adversarial=stage.adversarial > 0,
-            step=self.steps,
-        )
+        terms |= self._weighted_terms(stage, real, fakes, views)
         if terms:  # else nobody that it listens to looked in this step
             self._descend(0, terms)
             self._update_ema()
@@ -446,10 +327,17 @@ class GAN(Counting):
             adversary.set_learning(True)
         self._report |= {f"generator/{key}": value.detach() for key, value in terms.items()}
 
-    def _draw_prior(self, n: int) -> tuple[Tensor, Tensor | None]:
+    def _weighted_terms(self, stage: Stage, real: Tensor, fakes: Fakes, views: Mapping[int, View]) -> dict[str, Tensor]:
         assert self.generator is not None
-        label = self.prior.labels(n)
-        return self.prior.latent(n), label if self.generator.num_classes else None
+        projected = self._projected
+        whole = [v for i, v in views.items() if self._opponents[i] is projected and projected.share == 1]
+        view = whole[0] if whole else None
+        step = GeneratorStep(self.steps, real, fakes, self.generator, self.prior, projected, view)
+        weighted = {}
+        for term in self._terms:
+            if (stage.adversarial or not term.adversarial) and (value := term(step)) is not None:
+                weighted[term.name] = term.weight * value
+        return weighted
 
     def _update_ema(self) -> None:
         # early on the average would be of nothing but the first weights; a graph has one decay for ever
@@ -459,24 +347,12 @@ class GAN(Counting):
         for name, average in self.ema.items():
             update_average(average, self.get_submodule(name), decay)
 
-    def _set_learning_rates(self) -> None:
-        factor = linear_decay(self.images_seen, self.decay)
-        for optimizer, rates in zip(self._all_optimizers(), self._rates, strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate * factor)
-                else:
-                    group["lr"] = rate * factor
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise PhotograftError for a checkpoint of other classes than the data's."""
-        names = checkpoint.get("classes", {}).get("class_names", [])
-        if list(names) != self.class_names:
-            differ = sorted({*names} ^ {*self.class_names}) or names
-            raise PhotograftError(
-                f"the checkpoint was trained on {len(names)} classes and the data have {len(self.class_names)}, or in"
-                f" another order ({short(differ)}): give the same data, or start anew"
-            )
+        state = checkpoint["state_dict"]
+        if "terms.code_covariance" in state:  # its name before terms were a list
+            state["terms.decorrelation.covariance"] = state.pop("terms.code_covariance")
+        check_classes(checkpoint, self.class_names)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what export needs to rebuild the networks."""

@@ -4,37 +4,21 @@ For pictures g(w) and noise y, both of P pixels, |J^T y| / sqrt(P) is held near 
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.base import StyleGenerator
 
 
-class PathLength(nn.Module):
-    """The term, with the running mean that it knows.
+def path_lengths(generator: StyleGenerator, latent: Tensor, label: Tensor | None) -> Tensor:  # -> [N]
+    """|J^T y| / sqrt(P) of pictures that a generator makes for it, in float32 at least.
 
     Args:
-        decay: share of a new batch's mean in the running one.
+        generator: its weights get gradients of this gradient.
+        latent, label: z [N,latent_dim] and classes [N] of the pictures.
     """
-
-    mean: Tensor
-
-    def __init__(self, decay: float = 0.01) -> None:
-        super().__init__()
-        self.decay = decay
-        self.register_buffer("mean", torch.zeros(()))
-
-    def forward(self, generator: StyleGenerator, latent: Tensor, label: Tensor | None) -> Tensor:
-        """Mean square of what lengths differ from their running mean, which is moved on.
-
-        Args:
-            generator: its weights get gradients of this gradient.
-            latent, label: z [N,latent_dim] and classes [N] of the pictures that it makes for it.
-        """
-        ws = generator.mapping(latent, label)
-        images = generator.synthesize(latent, generator.styles(ws))
-        noise = torch.randn_like(images) / images[0, 0].numel() ** 0.5
-        (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
-        lengths = gradient.to(self.mean).square().sum(2).mean(1).sqrt()  # [N]
-        mean = self.mean.lerp(lengths.mean(), self.decay)
-        self.mean.copy_(mean.detach())
-        return (lengths - mean).square().mean()
+    ws = generator.mapping(latent, label)
+    images = generator.synthesize(latent, generator.styles(ws))
+    noise = torch.randn_like(images) / images[0, 0].numel() ** 0.5
+    (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
+    gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+    return gradient.square().sum(2).mean(1).sqrt()

@@ -1,12 +1,18 @@
 """Where the fakes of a training come from, and for how long: prior samples, reconstructions, class translations."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
+from models.layers.resampling import resize
+from train.gan.prior import Prior
 
 SOURCES = ("reconstruction", "translation", "prior")
+PAIRED = ("translation", "prior")  # whose fakes can be compared within their class, in the order of a batch
 
 
 @dataclass
@@ -56,7 +62,7 @@ class Codes:
         labels: [N] int64, the class that each is to show.
         reconstructions: how many of them are codes of the first real pictures with their own classes.
         from_photos: how many, with the reconstructions, are made of the codes of the first real pictures, in order.
-        pairs: per source, [P,2], which ones share their class for the sake of comparing them.
+        pairs: by source, [P,2], which ones share their class for the sake of comparing them.
         photos: [M,latent_dim], the codes of all real pictures without their noise; None without an encoder.
     """
 
@@ -64,7 +70,7 @@ class Codes:
     labels: Tensor
     reconstructions: int
     from_photos: int = 0
-    pairs: tuple[Tensor, ...] = ()
+    pairs: dict[str, Tensor] = field(default_factory=dict)
     photos: Tensor | None = None
 
 
@@ -74,3 +80,61 @@ class Fakes:
 
     images: Tensor
     codes: Codes
+
+
+def draw_codes(
+    stage: Stage,
+    n: int,
+    real: Tensor,
+    label: Tensor,
+    prior: Prior,
+    encoder: FeatureEncoder | None,
+    paired: Collection[str] = (),
+) -> Codes:
+    """Latents and classes of n fakes from a stage's sources.
+
+    Args:
+        stage, n: what they come from, and how many.
+        real, label: pictures [N,3,R,R] in [-1,1] and their classes [N].
+        prior, encoder: give z.
+        paired: sources whose fakes are to come in pairs of one class: some of `PAIRED`.
+
+    Raises:
+        PhotograftError: more fakes from photos than there are real pictures.
+    """
+    counts = stage.split(n)
+    reconstructions = counts["reconstruction"]
+    from_photos = reconstructions + counts["translation"]
+    latent = prior.latent(counts["prior"])
+    drawn = prior.labels(n - reconstructions)
+    pairs = pair_classes(drawn, counts, paired)
+    if not from_photos:
+        return Codes(latent, drawn, 0, 0, pairs)
+    if from_photos > len(real):
+        raise PhotograftError(f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}")
+    assert encoder is not None
+    photos = encoder(resize(real, encoder.resolution))
+    latent = torch.cat([encoder.noisy(photos)[:from_photos], latent])
+    return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions, from_photos, pairs, photos)
+
+
+def pair_classes(drawn: Tensor, counts: dict[str, int], sources: Collection[str]) -> dict[str, Tensor]:
+    """Give the second half of the fakes from each of some sources the classes of the first half.
+
+    Args:
+        drawn: [N] classes of all fakes but the reconstructions; changed in place.
+        counts: fakes by source.
+        sources: some of `PAIRED`.
+
+    Returns:
+        By source, [P,2], the places of each pair among all fakes.
+    """
+    pairs, start = {}, counts["reconstruction"]
+    for source in PAIRED:
+        half = counts[source] // 2 if source in sources else 0
+        first = torch.arange(half, device=drawn.device) + start
+        start += counts[source]
+        if half:
+            drawn[first + half - counts["reconstruction"]] = drawn[first - counts["reconstruction"]]
+            pairs[source] = torch.stack([first, first + half], dim=1)
+    return pairs

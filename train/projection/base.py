@@ -19,7 +19,7 @@ from models.processor import computes_bfloat16
 from models.projection.adam import Adam
 from models.projection.objective import FeatureExtractor, Losses, Objective
 from models.zoo import Model, load_model
-from train.counters import Counting
+from train.counters import CountingModule
 from train.divergence import check_terms
 from train.networks import describe
 from train.projection.classes import generator_labels
@@ -27,7 +27,7 @@ from train.schedule import linear_decay
 
 
 @dataclass
-class Frozen:
+class FrozenNetworks:
     """What is trained against, ready for use.
 
     Attributes:
@@ -46,7 +46,7 @@ class Frozen:
                 network.to(device)
 
 
-class ProjectionTraining(Counting):
+class ProjectionTraining(CountingModule):
     """Base of trainings against a frozen generator and discriminator, which are no part of the checkpoint.
 
     Args:
@@ -91,7 +91,7 @@ class ProjectionTraining(Counting):
         self.learning_rate, self.decay, self.weight_decay = learning_rate, decay, weight_decay
         self.half_precision = half_precision
         self._labels: Tensor | None = None
-        self._frozen: Frozen | None = None
+        self._frozen: FrozenNetworks | None = None
 
     def _beside(self, path: str | None, kind: str) -> Any:
         """The network of a file, or the one that belongs to the generator."""
@@ -126,7 +126,7 @@ class ProjectionTraining(Counting):
         return self._model[0]
 
     @property
-    def frozen(self) -> Frozen:
+    def frozen(self) -> FrozenNetworks:
         """Copies of the networks that are not trained, on this module's device."""
         if self._frozen is None:
             half = self.half_precision and (self.device.type != "cpu" or computes_bfloat16())
@@ -136,7 +136,7 @@ class ProjectionTraining(Counting):
                 for network in (self.model.generator, self._discriminator[0])
             )
             encoder = self._encoder[0]
-            self._frozen = Frozen(generator, discriminator, None if encoder is None else prepare(encoder))
+            self._frozen = FrozenNetworks(generator, discriminator, None if encoder is None else prepare(encoder))
             self._frozen.to(self.device)
         return self._frozen
 

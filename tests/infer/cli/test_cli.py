@@ -18,6 +18,7 @@ from infer.cli import photos as cli_photos
 from infer.cli.edit import edit_groups
 from infer.cli.main import main
 from infer.cli.options import PresetName, SegmenterName, parse_layers
+from infer.cli.project import DEMO_CLASSES
 from infer.editor.editor import Editor, project_all
 from infer.editor.recipe import read_recipe
 from infer.editor.targets import Target
@@ -518,7 +519,7 @@ def test_demo(tiny: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.M
     monkeypatch.setattr("infer.editor.session._network", lambda name: ellipse)
     assert main(["demo", "--steps", "1", "--model", str(tiny), "--out", str(tmp_path / "out")]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    names = [f"cat_to_{name.replace(' ', '-')}.png" for name in cli_photos.DEMO_CLASSES]
+    names = [f"cat_to_{name.replace(' ', '-')}.png" for name in DEMO_CLASSES]
     assert [path.name for path in paths] == [*names, "demo.png"]
     assert all(path.is_absolute() and path.is_file() for path in paths)
     width, height = size_of(paths[-1])

@@ -126,6 +126,7 @@ def test_from_a_photo_to_files_and_on(model: Model, encoder: bool, tmp_path: Pat
     (photo,) = editor.save(tmp_path)
     assert (tmp_path / "photo_to_pug.delta.safetensors").is_file()
     recipe = read_recipe(photo.with_suffix(".json"))
+    assert json.loads(photo.with_suffix(".json").read_text())["files"]["delta"] == "photo_to_pug.delta.safetensors"
     again = Editor(model, ellipse).restore(recipe, editor.photo)
     np.testing.assert_array_equal(again.reconstruction(), editor.reconstruction())
     np.testing.assert_array_equal(again.edit("pug", mask="box").pixels, edit.pixels)
@@ -215,6 +216,7 @@ def test_edit_and_project_commands(
     assert run("project", conditional, out, cat, *where, "--tune") == 0
     start = json.loads((out / "cat.projection.json").read_text())
     assert start["projection"]["settings"]["tuning"] == 3
+    assert start["files"]["delta"] == "cat.projection.delta.safetensors"
     assert (out / start["files"]["delta"]).is_file()
     monkeypatch.setattr("infer.projection.model.project", pytest.fail)
     monkeypatch.setattr("infer.projection.model.tune", pytest.fail)
@@ -247,6 +249,7 @@ def test_transfer_and_blend_between_photos_without_classes(
     recipe = json.loads((out / "cat_0-1-2.json").read_text())
     assert recipe["source"]["projection"]["source"] is None
     assert recipe["source"]["projection"]["settings"]["space"] == "w+"
+    assert recipe["files"]["delta"] == "cat_0-1-2.delta.safetensors"
     assert (out / recipe["files"]["delta"]).is_file()
     assert capsys.readouterr().out.split() == [str(path) for path in _files(out, recipe, "cat_0-1-2.json")]
     assert run("transfer", plain, out, cat, *asked, "--preset", "fast", "--space", "w") == 0

@@ -14,7 +14,7 @@ from infer.evaluate import reconstruction, translation
 from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
-from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, Wanted
+from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, SettlingTarget
 from models.discriminators.projected import ProjectedDiscriminator
 from models.errors import PhotograftError
 from models.perception.judges import to_uint8
@@ -109,7 +109,7 @@ def test_translations_after_projection_are_settled(
     reading = replace(model, projected=network.freeze())
     asked: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
-    def settle(model: Model, latent: torch.Tensor, wanted: Wanted, show: object, *, steps: int) -> torch.Tensor:
+    def settle(model: Model, latent: torch.Tensor, wanted: SettlingTarget, show: object, *, steps: int) -> torch.Tensor:
         asked.append((wanted.outline, wanted.classes, steps))
         return torch.zeros_like(latent)
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from infer.photo import compositing
-from infer.photo.compositing import METHODS, Method, composite, poisson_exact
+from infer.photo.choices import METHODS, Method
+from infer.photo.compositing import composite, poisson_exact
 from models.errors import PhotograftError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "collage" / "poisson.io.npz"

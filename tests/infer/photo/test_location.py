@@ -9,7 +9,7 @@ from skimage import data
 
 from infer.photo import location
 from infer.photo.box import Box, crop_square
-from infer.photo.location import Located, locate
+from infer.photo.location import Location, locate
 from models.perception.locator import Head, HeadLocator
 from models.perception.segmentation import create_segmenter
 
@@ -82,6 +82,22 @@ def test_the_largest_confident_head_is_taken() -> None:
     assert locate(photo, mask=_mask(400, 500), locator=cast(HeadLocator, Heads(faint))).how == "centre"
 
 
+def test_a_head_is_grown_by_a_fifth_and_moved_down() -> None:
+    photo = np.zeros((600, 800, 3), np.uint8)
+    # of 90x160 px around (300, 250): a square of 1.2 * 120 px, 0.02 of that lower
+    found = locate(photo, locator=cast(HeadLocator, Heads(Head(255, 170, 90, 160, 0.9))))
+    assert found == Location(Box(300 - 72, 253 - 72, 144, 144), "head")
+
+
+def test_a_face_is_grown_by_a_third_and_moved_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location, "_cascade_faces", lambda _: [(120.0, 100.0, 100.0, 5.0)])
+    photo, body = np.zeros((400, 400, 3), np.uint8), Box(100, 60, 200, 300)
+    found = locate(photo, mask=_mask(400, 400, body), locator=NOTHING)
+    # around (170, 150): 135 px, 14 px higher; the ears are above what the cascade finds
+    assert found.how == "cat face"
+    assert found.box == Box(round(170 - 67.5), round(136 - 67.5), 135, 135)
+
+
 def test_the_box_grows_with_the_photo() -> None:
     double = np.repeat(np.repeat(CAT, 2, axis=0), 2, axis=1)
     small, large = locate(CAT), locate(double)
@@ -120,7 +136,7 @@ def test_without_an_animal_the_centre() -> None:
     photo = np.zeros((100, 160, 3), np.uint8)
     speck = _mask(100, 160, Box(3, 3, 5, 5))
     for mask in (np.zeros((100, 160), np.float32), speck):
-        assert locate(photo, mask=mask, locator=NOTHING) == Located(Box(30, 0, 100, 100), "centre")
+        assert locate(photo, mask=mask, locator=NOTHING) == Location(Box(30, 0, 100, 100), "centre")
 
 
 def test_a_given_segmenter_is_used() -> None:

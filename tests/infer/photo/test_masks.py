@@ -93,3 +93,15 @@ def test_the_fade_is_the_same_at_any_size() -> None:
 def test_without_an_animal_everything_changes() -> None:
     assert to_change(np.full((64, 64), 0.4, np.float32)).min() == 1
     assert to_change(_animal(64)).min() == 0
+
+
+@pytest.mark.parametrize("side", [200, 40_000])
+def test_a_photo_longer_than_opencv_warps(side: int) -> None:
+    shape = (200, 40_000)
+    ramp = np.tile(np.linspace(0, 1, shape[1], dtype=np.float32), (200, 1))
+    for mask, start in ((ramp, (20_000, 100)), (np.ascontiguousarray(ramp.T), (100, 20_000))):
+        x, y = (centre - side // 2 for centre in start)
+        found = seen(mask, Box(x, y, side, side), mask.shape)
+        line = found[len(found) // 2] if mask is ramp else found[:, len(found) // 2]
+        expected = 0.5 + (np.arange(len(line)) + 0.5 - len(line) / 2) / len(line) * side / shape[1]
+        np.testing.assert_allclose(line, expected, atol=1e-3)

@@ -15,7 +15,7 @@ from infer.editor.targets import Target
 from infer.edits.scbn import Region
 from infer.photo.box import Box
 from infer.projection.presets import PRESETS
-from infer.projection.settling import Wanted, settle, settles
+from infer.projection.settling import SettlingTarget, settle, settles
 from models.discriminators.projected import ProjectedDiscriminator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.outline import soft_iou
@@ -46,10 +46,10 @@ def latent() -> Tensor:
 LABEL = torch.tensor([3, 2, 0])
 
 
-def wanted() -> Wanted:
+def wanted() -> SettlingTarget:
     outline = torch.zeros(3, 64, 64)
     outline[:, 16:48, 8:40] = 1
-    return Wanted(outline, F.one_hot(LABEL, len(CLASSES)).float())
+    return SettlingTarget(outline, F.one_hot(LABEL, len(CLASSES)).float())
 
 
 def moved(model: Model, latent: Tensor, steps: int = 25, **options: float) -> Tensor:
@@ -91,7 +91,7 @@ def test_pictures_do_not_influence_each_other(model: Model, latent: Tensor) -> N
     def show(z: Tensor) -> Tensor:
         return model.generator(z, LABEL[1:2])
 
-    alone = settle(model, latent[1:2], Wanted(asked.outline[1:2], asked.classes[1:2]), show, steps=4)
+    alone = settle(model, latent[1:2], SettlingTarget(asked.outline[1:2], asked.classes[1:2]), show, steps=4)
     assert torch.allclose(together[1:2], alone, atol=5e-3)  # rounding grows on the way
 
 
@@ -137,12 +137,12 @@ def test_classes_wanted_are_shares_of_the_animal(model: Model) -> None:
     outline = torch.zeros(160, 160)
     outline[:80] = 1
     regions = [editor._region(target) for target in targets]
-    asked = Wanted.of_edit(outline, 0, regions, len(CLASSES))
+    asked = SettlingTarget.of_edit(outline, 0, regions, len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.75, 0, 0, 0.25]]), atol=1e-5)
     assert asked.outline.shape == (1, 160, 160)
     below = torch.zeros(160, 160)
     below[40:] = 1  # half of the animal
-    asked = Wanted.of_edit(outline, 0, [Region(below, 2)], len(CLASSES))
+    asked = SettlingTarget.of_edit(outline, 0, [Region(below, 2)], len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.5, 0, 0.5, 0]]), atol=1e-5)
 
 

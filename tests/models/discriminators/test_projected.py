@@ -1,8 +1,10 @@
 """The projected discriminator."""
 
+import pytest
 import torch
 
 from models.discriminators.projected import ProjectedDiscriminator
+from models.errors import PhotograftError
 from models.layers.resampling import resize
 
 
@@ -16,3 +18,9 @@ def test_small_pictures_are_enlarged_for_the_features() -> None:
         assert torch.allclose(small(x, label), large(enlarged, label), atol=1e-5)
         assert torch.allclose(small.class_logits(x), large.classify(large.project(enlarged)), atol=1e-5)
     assert ProjectedDiscriminator(**large.config).config["sees"] == 64
+
+
+@pytest.mark.parametrize("resolution", [1, 16, 31])
+def test_too_small_to_be_seen(resolution: int) -> None:
+    with pytest.raises(PhotograftError, match="greater than or equal to 32"):
+        ProjectedDiscriminator(2, resolution)

@@ -17,7 +17,7 @@ from data.classes import ClassChoice, choose_classes
 from data.records import Catalogue, Record
 from data.report import class_table, printable, say_to_stderr
 from data.transforms import UnreadablePicture, decode_picture, prepare_picture
-from data.values import ValueRange, check_range
+from data.values import ValueRange, check_range, is_number
 from models.errors import PhotograftError
 from models.terminal import Say
 
@@ -228,8 +228,10 @@ def open_splits(
     Raises:
         PhotograftError: nothing there, unknown class, a chosen class without pictures, or no class left.
     """
-    if not 0.0 <= val_fraction < 1.0:
-        raise PhotograftError(f"val_fraction is {val_fraction}: give a number from 0 up to (not including) 1")
+    if not is_number(val_fraction) or not 0.0 <= val_fraction < 1.0:
+        raise PhotograftError(f"val_fraction is {val_fraction!r:.60}: give a number from 0 up to (not including) 1")
+    if not is_number(min_images):
+        raise PhotograftError(f"min_images is {min_images!r:.60}: give a whole number")
     black_and_white = check_range(value_range)
     catalogue = open_catalogue(root, val_root=val_root, val_fraction=val_fraction, picture=picture, labels=labels)
     chosen = choose_classes(

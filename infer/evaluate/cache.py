@@ -22,7 +22,7 @@ NETWORKS = ("generator", "encoder", "discriminator", "auxiliary", "projected")
 Results = dict[str, Tensor]
 
 
-class Kept:
+class ResultCache:
     """Takes results from a folder, or computes and keeps them.
 
     Args:

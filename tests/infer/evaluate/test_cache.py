@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from infer.evaluate.kept import Kept, Results, digest, digests
+from infer.evaluate.cache import ResultCache, Results, digest, digests
 from models.errors import PhotograftError
 from models.zoo import load_model
 
@@ -23,19 +23,19 @@ class Counter:
 
 def test_a_result_is_computed_once_per_settings(tmp_path: Path) -> None:
     compute = Counter()
-    first = Kept(tmp_path / "new" / "folder", seed=1)(compute, steps=2)
-    again = Kept(tmp_path / "new" / "folder", seed=1)(compute, steps=2)
+    first = ResultCache(tmp_path / "new" / "folder", seed=1)(compute, steps=2)
+    again = ResultCache(tmp_path / "new" / "folder", seed=1)(compute, steps=2)
     assert compute.calls == 1
     assert first.keys() == again.keys()
     assert all(torch.equal(first[key], again[key]) and first[key].dtype == again[key].dtype for key in first)
     for calls, (common, own) in enumerate([({"seed": 2}, {"steps": 2}), ({"seed": 1}, {"steps": 3}), ({}, {})], 2):
-        Kept(tmp_path / "new" / "folder", **common)(compute, **own)
+        ResultCache(tmp_path / "new" / "folder", **common)(compute, **own)
         assert compute.calls == calls
     assert len(list((tmp_path / "new" / "folder").iterdir())) == 4
 
 
 def test_damaged_and_strange_files_are_computed_again(tmp_path: Path) -> None:
-    compute, kept = Counter(), Kept(tmp_path)
+    compute, kept = Counter(), ResultCache(tmp_path)
     kept(compute)
     (file,) = tmp_path.iterdir()
     whole = file.read_bytes()
@@ -52,14 +52,14 @@ def test_damaged_and_strange_files_are_computed_again(tmp_path: Path) -> None:
 def test_without_a_folder_nothing_is_kept() -> None:
     compute = Counter()
     for calls in (1, 2):
-        Kept(None)(compute)
+        ResultCache(None)(compute)
         assert compute.calls == calls
 
 
 def test_a_folder_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PhotograftError, match="cannot be written"):
-        Kept(tmp_path / "file" / "folder")(Counter())
+        ResultCache(tmp_path / "file" / "folder")(Counter())
 
 
 def test_digests_tell_shapes_types_values_and_networks_apart(tiny: Path) -> None:

@@ -290,7 +290,7 @@ def test_modes_become_rgb(mode: str) -> None:
 def test_16_bit_is_scaled_down() -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.array([[0, 32768, 65535]], dtype=np.uint16)).save(buffer, "PNG")
-    assert np.asarray(decode_picture(buffer.getvalue()))[0, :, 0].tolist() == [0, 127, 255]
+    assert np.asarray(decode_picture(buffer.getvalue()))[0, :, 0].tolist() == [0, 128, 255]
 
 
 def test_cmyk_exif_alpha_and_animation() -> None:

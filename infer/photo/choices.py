@@ -1,0 +1,9 @@
+"""What callers choose from when a photo is put together and written: light, for whoever only names it."""
+
+from typing import Literal, get_args
+
+Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
+METHODS: tuple[Method, ...] = get_args(Method)
+DEFAULT_METHOD: Method = "limited"
+
+FormatName = Literal["jpg", "png", "tif", "webp", "heic", "bmp"]
