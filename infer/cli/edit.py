@@ -219,8 +219,6 @@ def edit_groups(
     kept = kept_steps(recipe, ChangeClass)
     if not to and not known and not kept:
         raise PhotograftError("say what to change to: --to CLASS (infer.py classes lists them)")
-    if not to and not known and (masks or strengths):
-        raise PhotograftError("--mask and --strength are of changes of classes: give --to too")
     again, to = not to, to or [step.to for step in known]
     where: list[Any] = [mask if mask in WHOLE_MASKS else Path(mask) for mask in masks]
     regions = fitted("--mask", where or [step.region for step in known], "auto", len(to), "--to")

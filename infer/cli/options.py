@@ -237,10 +237,12 @@ def fitted(option: str, values: Sequence[T] | None, default: U, count: int, of: 
     """One value for each of `count` things that option `of` names.
 
     Raises:
-        PhotograftError: there is neither one nor one for each.
+        PhotograftError: there is neither one nor one for each, or there is nothing to give it to.
     """
     if not values:
         return [default] * count
+    if not count:
+        raise PhotograftError(f"{option} is for {of}: give that too")
     if len(values) not in (1, count):
         raise PhotograftError(f"{len(values)} {option} for {count} {of}: give one for all, or one for each")
     return [*values] * (count if len(values) == 1 else 1)

@@ -93,8 +93,7 @@ class Job:
         every = [*kept, *map(referring, steps, (made[one] for one in references))]
         edit = editor.edit(every, method=self.how.method_of(every, self.known), settle=self.how.settle)
         results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
-        for file in write_edit(editor, edit, results, lossless=self.how.lossless):
-            say(file)
+        write_edit(editor, edit, results, lossless=self.how.lossless, done=_say_all)
 
     def _editor(self, steps: Sequence[Step]) -> Editor:
         """With the picture, and a catalog where steps name parts."""
@@ -132,6 +131,11 @@ class Job:
             editor.resolve(steps)
         with bar() as progress:
             return editor.project(asked.class_name, progress=progress, **self.projection)
+
+
+def _say_all(files: Sequence[Path]) -> None:
+    for file in files:
+        say(file)
 
 
 def _listed(photo: Path | None) -> list[Path]:

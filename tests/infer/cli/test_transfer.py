@@ -123,6 +123,7 @@ def test_photos(tiny: Path, out: Path, cat: Path) -> None:
 
 
 def test_refusals(tiny: Path, out: Path, cat: Path, tmp_path: Path, capsys: Capture) -> None:
+    refused(run(tiny, out), capsys, "say which part")
     refused(run(tiny, out, "-p", "nose"), capsys, "unknown part 'nose'")
     refused(run(tiny, out, "-p", "7"), capsys, "no cluster 7")
     refused(run(tiny, out, "-p", "face", "--mode", "global", "--lam", "2"), capsys, "0..1")
@@ -145,3 +146,6 @@ def test_fitted() -> None:
     assert fitted("--x", None, 1, 2, "--part") == [1, 1]
     assert fitted("--x", ["a"], None, 2, "--part") == ["a", "a"]
     assert fitted("--x", ["a", "b"], None, 2, "--part") == ["a", "b"]
+    assert fitted("--x", None, 1, 0, "--part") == []
+    with pytest.raises(PhotograftError, match="--x is for --part: give that too"):
+        fitted("--x", ["a"], None, 0, "--part")

@@ -125,3 +125,37 @@ def test_what_the_version_before_did_not_keep_is_told(
     recipe.write_text(json.dumps(content))
     assert main(["edit", "--recipe", str(recipe), "--out", str(tmp_path / "out")]) == 0
     assert "other.png changed in the generator" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--seed", "1"], "--seed and --recipe exclude each other"),
+        (["--catalog", "x.safetensors"], "--catalog and --recipe exclude each other"),
+        (["--reference-seed", "1"], "--reference-seed is for"),
+        (["photo.png"], "give no photo with it"),
+    ],
+)
+@pytest.mark.parametrize("command", ["blend", "transfer"])
+def test_what_a_recipe_has_said_already(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, arguments: list[str], words: str
+) -> None:
+    (name,) = [name for name in RECIPES if name.startswith(f"{command}_sample/")]
+    asked = [str(folder / part) if part == "photo.png" else part for part in arguments]
+    assert main([command, *asked, "--recipe", str(folder / f"{name}.json"), "--out", str(tmp_path)]) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_projection_has_nothing_to_do_again(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = str(folder / "project" / "photo.projection.json")
+    assert main(["blend", "--recipe", recipe, "--out", str(tmp_path)]) == 2
+    assert "the recipe has no steps" in capsys.readouterr().err
+    half = tmp_path / "half.png"
+    mask = np.zeros((180, 200), np.uint8)
+    mask[40:100, 40:100] = 255
+    Image.fromarray(mask).save(half)
+    command = ["blend", "--recipe", recipe, "--mask", str(half), "--reference-seed", "3", "--out", str(tmp_path)]
+    assert main(command) == 0
+    found = read_recipe(tmp_path / "photo_blend_half.json")
+    assert (found.source, found.settle, found.method) == (read_recipe(Path(recipe)).source, 0, "limited")

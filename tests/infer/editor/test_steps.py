@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from infer.catalog.catalog import build_catalog, save_catalog
-from infer.catalog.part_transfer import PartTransfer, transfer_parts
+from infer.catalog.part_transfer import PartTransfer, part_modulations, transfer_parts
 from infer.cli.main import main
 from infer.editor.editor import Editor
 from infer.editor.points import Sample, sample_point
@@ -172,6 +172,41 @@ def test_parts_are_transferred_as_the_function_does(styles: Model, catalog: Path
 
 
 # ---------------------------------------------------------------------- all of them in one pass
+
+
+def test_steps_go_on_from_what_earlier_ones_made(styles: Model, catalog: Path) -> None:
+    """Classes in other layers and after a transfer: the functions one after another, to the bit."""
+    editor = Editor(styles, ellipse).set_sample(Sample(3, "lion")).set_catalog(catalog)
+    masks = [band(editor.shape, 0, 0.5), band(editor.shape, 0.25, 0.75)]
+    steps = [
+        Transfer(Sample(6), "eyes", "global", shift=True),
+        ChangeClass("pug", masks[0], 0.8, [0, 1]),
+        ChangeClass("black cat", masks[1], 0.5, [1, 2]),
+    ]
+    found, point = editor.edit(steps), sample_point(styles, Sample(3, "lion"))
+    g, samples = styles.generator, point.samples
+    assert editor.catalog is not None
+    asked = [PartTransfer("eyes", sample_point(styles, Sample(6)).stream, Query("global"))]
+    with torch.no_grad():
+        made = part_modulations(editor.catalog.catalog, point.stream, asked, shift=True)
+        for step, mask in zip(steps[1:], masks, strict=True):
+            region = [Region(torch.from_numpy(mask), styles.class_index(step.to), step.strength)]
+            made = class_modulations(
+                g, samples.latent, samples.label, region, origin=samples.origin, base=made, layers=step.layers
+            )
+        expected = to_pixels(g.synthesize(samples.latent, made))
+    np.testing.assert_array_equal(found.pixels, expected)
+    assert (editor.edit(steps[1:]).pixels != expected).any(), "the transfer is in it"
+
+
+def test_blends_in_other_layers_are_taken_one_after_another(model: Model) -> None:
+    """The second, in all of the last layer, covers whatever the first did."""
+    editor = Editor(model).set_sample(SOURCE)
+    last = len(model.generator.feature_layers) - 1
+    covered = editor.edit([Blend(OTHER, "box", layers=[0]), Blend(Sample(6), "box", layers=[last])])
+    alone = editor.edit([Blend(Sample(6), "box", layers=[last])])
+    np.testing.assert_array_equal(covered.pixels, alone.pixels)
+    assert (editor.edit([Blend(OTHER, "box", layers=[0])]).pixels != alone.pixels).any()
 
 
 def test_three_kinds_in_one_pass(styles: Model, catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
