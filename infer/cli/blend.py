@@ -11,7 +11,17 @@ import typer
 from numpy.typing import NDArray
 
 from infer.catalog.catalog import default_path, load_catalog, names_path
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, say
+from infer.cli.common import (
+    CatalogOption,
+    DeviceOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    TruncationOption,
+    note,
+    prepared,
+    say,
+)
 from infer.cli.options import (
     BoxOption,
     FormatOption,
@@ -46,7 +56,7 @@ from infer.photo.compositing import DEFAULT_METHOD
 from infer.photo.painted_mask import read_mask
 from models.errors import PhotograftError, UnsupportedEdit
 from models.files import sha256
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT
 
 Mask = NDArray[np.float32]
 RegionMaskOption = Annotated[
@@ -100,13 +110,14 @@ def blend(
     box: BoxOption = None,
     preset: PresetOption = "balanced",
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     method: MethodOption = DEFAULT_METHOD,
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Carry regions of samples or photos over into a sample or a photo by feature blending.
@@ -123,7 +134,8 @@ def blend(
     names, of = (mask, "--mask") if mask else (part or [], "--part")
     strengths = fitted("--strength", strength, 1.0, len(names), of)
     shifts = [parse_move(text) for text in fitted("--move", move, "0,0", len(names), of)]
-    networks = load_model(model)
+    bundle = prepared(model, device)
+    networks = bundle.on_device
     count = len(networks.generator.feature_layers)
     if not count:
         raise UnsupportedEdit(f"model {networks.name} has no feature layers: features cannot be blended")
@@ -138,7 +150,7 @@ def blend(
     for x, y in shifts:
         if max(abs(x), abs(y)) >= size:
             raise PhotograftError(f"--move {x:g},{y:g} moves all of the reference away: its picture has {size} pixels")
-    pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
+    pictures = Pictures(bundle, preset, searched(space, noise, tune), truncation)
 
     def check(editor: Editor) -> None:
         editor.write_as(written)

@@ -24,7 +24,18 @@ from infer.catalog.catalog import (
 )
 from infer.catalog.catalog_sheet import SHOWN, catalog_sheet, choices_sheet, pictures
 from infer.catalog.naming import animal_shares, propose
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, bar, note, say
+from infer.cli.common import (
+    CatalogOption,
+    DeviceOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    TruncationOption,
+    bar,
+    note,
+    prepared,
+    say,
+)
 from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.pictures.convert import png
 from models.errors import PhotograftError
@@ -62,6 +73,7 @@ def build(
     segment: Annotated[bool, typer.Option(help="Propose names with a segmentation's help.")] = True,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Cluster a layer's activations and propose names.
@@ -69,7 +81,7 @@ def build(
     Writes MODEL.catalog.safetensors, MODEL.catalog.yaml with names to correct, and MODEL.catalog.png, which shows
     every cluster on samples.
     """
-    networks = load_model(model)
+    networks = prepared(model, device).on_device
     check_folder(out)
     results, path = ResultFolder(out, model_inputs(model)), out / f"{file_name(networks.stem)}{SUFFIX}"
     with bar() as update:
@@ -108,6 +120,7 @@ def show(
     catalog: CatalogOption = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Show clusters on samples, in colours.
@@ -115,7 +128,7 @@ def show(
     With --layer or --clusters: a row for each layer and number, to choose from before `catalog build`. Else the sheet
     of the catalog that there is, and its parts.
     """
-    networks = load_model(model)
+    networks = prepared(model, device).on_device
     check_folder(out)
     results = ResultFolder(out, model_inputs(model))
     if layers or clusters:
@@ -187,7 +200,7 @@ def _proposed(made: Catalog, model: Model, segment: bool) -> dict[str, tuple[int
         return propose(made.maps)
     seen = _shown(made, model, SEEN)
     maps = made.cluster_maps(model.generator, seen)
-    shares = animal_shares(maps, pictures(model, seen), create_segmenter())
+    shares = animal_shares(maps, pictures(model, seen), create_segmenter(device=model.generator.device))
     return propose(made.maps, shares if max(shares) > 0.5 else None)  # else there are no animals in these pictures
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -13,8 +14,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from infer.progress import Progress
+from models.device import DeviceName, find_device
 from models.errors import PhotograftError
+from models.prepared import Networks
 from models.terminal import visible
+from models.zoo import load_model
 
 console = Console(stderr=True, highlight=False)
 
@@ -23,6 +27,9 @@ ModelOption = Annotated[
     typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or path of a .generator.safetensors."),
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the results go.")]
+DeviceOption = Annotated[
+    DeviceName, typer.Option(help="Where the networks run. auto: CUDA or MPS if there is one, else the processor.")
+]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")]
 
 TruncationOption = Annotated[
@@ -32,6 +39,12 @@ CatalogOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A catalog's .safetensors; default: the model's own.", show_default=False),
 ]
+
+
+def prepared(model: str, device: DeviceName, *, dtype: torch.dtype | None = None) -> Networks:
+    """A model's networks on a device, by the model's name; the device is looked for before files are read."""
+    find_device(device)
+    return Networks.of(load_model(model), device, dtype=dtype)
 
 
 def complain(text: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from infer.cli.common import Failures, ModelOption, OutOption, say
+from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
 from infer.cli.options import (
     BoxOption,
     DrawSeedOption,
@@ -51,7 +51,7 @@ from infer.pictures.convert import png
 from infer.pictures.sheet import sheet, tile
 from infer.projection.model import check_projects
 from models.errors import PhotograftError
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def edit(
     preset: PresetOption = "balanced",
     steps: StepsOption = None,
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
@@ -90,6 +90,7 @@ def edit(
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Change the class of a region of photos.
@@ -103,12 +104,11 @@ def edit(
     regions = known.targets if known else ()
     groups = edit_groups(to or [], mask or [], strength or [], together, regions, invert=mask_invert)
     where = None if box is None else Box.parse(box)
-    networks = load_model(how.model)
-    chosen = (
-        known.layers if known and layers is None else parse_layers(layers, len(networks.generator.modulated_layers))
-    )
+    networks = prepared(how.model, device)
+    loaded = networks.model
+    chosen = known.layers if known and layers is None else parse_layers(layers, len(loaded.generator.modulated_layers))
     for name in [*(target.to for group in groups for target in group), *([source] if source else [])]:
-        networks.class_index(name)
+        loaded.class_index(name)
     check_folder(out)
     results = ResultFolder(out, [*photos, *model_inputs(how.model), *_read(groups, known, recipe)])
     failures, job = Failures(len(photos)), _Job(groups, chosen, how, results)
@@ -118,10 +118,20 @@ def edit(
             job.check(editor)
             job.run(editor, photos[0], failures)
     else:
-        check_projects(networks)
-        options: dict[str, Any] = {"source": source, "preset": preset, "steps": steps, "seed": seed}
-        options |= searched(space, noise, tune)
-        for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
+        check_projects(loaded)
+        asked = projected(
+            networks,
+            how.segmenter,
+            photos,
+            where,
+            failures,
+            source=source,
+            preset=preset,
+            steps=steps,
+            options=searched(space, noise, tune, seed=seed),
+            check=job.check,
+        )
+        for editor, photo in asked:
             job.run(editor, photo, failures)
         if len(photos) > 1:
             with failures.of(out):

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from infer.cli.common import ModelOption, OutOption, SeedOption, note, print_table, say
+from infer.cli.common import DeviceOption, ModelOption, OutOption, SeedOption, note, prepared, print_table, say
 from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.pictures.convert import png
 from infer.pictures.samples import sample_rows, spread_classes
 from infer.pictures.sheet import sheet
 from models.checkpoints import formats
+from models.device import find_device
 from models.errors import PhotograftError
 from models.files import empty_network, sha256
 from models.writing import file_name
@@ -50,10 +51,11 @@ def sample(
     ] = 1.0,  # by the judge best on the embedded weights: model card
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Draw samples: a picture with a class per row and a z per column."""
-    networks = load_model(model)
+    networks = prepared(model, device).on_device
     count = networks.generator.num_classes
     labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
     check_folder(out)
@@ -125,12 +127,12 @@ def convert(
         say(path)
 
 
-def bench() -> None:
+def bench(device: DeviceOption = "auto") -> None:
     """Time projection in the original's 256 px configuration and by preset, catalogs and transfers of parts, and edits
     of close-ups up to 48 megapixels with their memory.
     """
     from infer.evaluate.photo_speed import bench_photos
     from infer.evaluate.speed import bench as run
 
-    run()
-    bench_photos()
+    run(device=str(find_device(device)))
+    bench_photos(device=device)

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
 
-from infer.cli.common import Failures, ModelOption, OutOption, bar, note, say
+from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, bar, note, prepared, say
 from infer.cli.options import (
     BoxOption,
     DrawSeedOption,
@@ -30,8 +30,10 @@ from infer.photo.photo import Photo
 from infer.pictures.convert import png
 from infer.pictures.sheet import sheet
 from infer.projection.model import check_projects
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
-from models.zoo import DEFAULT, Model, load_model
+from models.prepared import Networks
+from models.zoo import DEFAULT
 
 DEMO_CLASSES = ["black cat", "golden retriever", "lion"]
 
@@ -45,28 +47,31 @@ def need_photos(photos: Sequence[Path] | None) -> list[Path]:
     return list(dict.fromkeys(photos))
 
 
-def new_editor(model: Model, segmenter: str, photo: Path) -> Editor:
+def new_editor(model: Networks, segmenter: str, photo: Path) -> Editor:
     """An editor that says things under the photo's name."""
     return Editor(model, segmenter, say=lambda text: note(f"{photo.name}: {text}"))
 
 
 def projected(
-    model: Model,
+    model: Networks,
     segmenter: str,
     photos: Sequence[Path],
     box: Box | None,
     failures: Failures,
     *,
+    source: str | None,
+    preset: str,
+    steps: int | None,
+    options: ProjectionOptions,
     check: Check = lambda editor: None,
-    **options: Any,
 ) -> Iterator[tuple[Editor, Path]]:
     """Editors with projected photos, one after another; bad photos are reported and left out.
 
     Args:
         model, segmenter, photos, box: see `Editor`.
         failures: where bad photos are reported.
+        source, preset, steps, options: see `project_all`.
         check: raises PhotograftError for a photo that should not be projected at all.
-        options: of `project_all`.
     """
     for i, photo in enumerate(photos, 1):
         which = f"{i} of {len(photos)}: " if len(photos) > 1 else ""
@@ -74,7 +79,7 @@ def projected(
             editor = new_editor(model, segmenter, photo).set_photo(photo, box)
             check(editor)
             with bar(which) as progress:
-                project_all([editor], progress=progress, **options)
+                project_all([editor], source, preset=preset, steps=steps, options=options, progress=progress)
             yield editor, photo
 
 
@@ -86,11 +91,12 @@ def project(
     steps: StepsOption = None,
     restarts: RestartsOption = None,
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     segmenter: SegmenterOption = "deeplab",
     seed: DrawSeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Find the latents of photos.
@@ -100,15 +106,17 @@ def project(
     """
     photos = need_photos(photos)
     where = None if box is None else Box.parse(box)
-    networks = load_model(model)
-    check_projects(networks)
+    networks = prepared(model, device)
+    check_projects(networks.model)
     if source is not None:
-        networks.class_index(source)
+        networks.model.class_index(source)
     check_folder(out)
     failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
-    options: dict[str, Any] = {"source": source, "seed": seed, "preset": preset, "steps": steps, "restarts": restarts}
-    options |= searched(space, noise, tune)
-    for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
+    options = searched(space, noise, tune, restarts=restarts, seed=seed)
+    asked = projected(
+        networks, segmenter, photos, where, failures, source=source, preset=preset, steps=steps, options=options
+    )
+    for editor, photo in asked:
         with failures.of(photo):
             write_projection(editor, results, say)
     failures.finish()
@@ -119,6 +127,7 @@ def demo(
     preset: PresetOption = "fast",  # by eye better on this photo than more updates
     steps: StepsOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out/demo"),
 ) -> None:
     """Edit a photo of a cat into another cat, a dog and a lion.
@@ -127,10 +136,10 @@ def demo(
     """
     from skimage import data
 
-    networks = load_model(model)
-    numbers = dict.fromkeys(networks.class_index(name) for name in to or DEMO_CLASSES)
-    classes = [networks.class_names[number] for number in numbers]
-    check_projects(networks)
+    networks = prepared(model, device)
+    numbers = dict.fromkeys(networks.model.class_index(name) for name in to or DEMO_CLASSES)
+    classes = [networks.model.class_names[number] for number in numbers]
+    check_projects(networks.model)
     check_folder(out)
     cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")  # type: ignore[no-untyped-call]
     editor = new_editor(networks, "deeplab", out / "cat.png").set_photo(cat)

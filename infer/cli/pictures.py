@@ -27,7 +27,9 @@ from infer.pictures.convert import png, to_pixels
 from infer.pictures.heatmap import heat_picture, squared_error
 from infer.pictures.sheet import sheet
 from infer.projection.model import check_projects
+from infer.projection.options import ProjectionOptions
 from models.base import Generator
+from models.prepared import Networks
 from models.samples import Samples, draw
 from models.writing import Writer, file_name, text
 from models.zoo import Model
@@ -93,14 +95,20 @@ class Pictures:
     """Where pictures come from.
 
     Attributes:
-        model: that makes them.
-        projection: options of `Editor.project`.
+        networks: of the model that makes them.
+        preset, projection: of projections.
         truncation: of samples.
     """
 
-    model: Model
-    projection: dict[str, Any]
+    networks: Networks
+    preset: str
+    projection: ProjectionOptions
     truncation: float
+
+    @property
+    def model(self) -> Model:
+        """With the generator on its device."""
+        return self.networks.on_device
 
     def one(
         self,
@@ -116,10 +124,10 @@ class Pictures:
         """
         if photo is not None:
             check_projects(self.model)
-            editor = new_editor(self.model, "deeplab", photo).set_photo(photo, box)
+            editor = new_editor(self.networks, "deeplab", photo).set_photo(photo, box)
             check(editor)
             with bar() as progress:
-                editor.project(wanted, progress=progress, **self.projection)
+                editor.project(wanted, preset=self.preset, options=self.projection, progress=progress)
             samples = editor.samples()
         else:
             editor, label = None, None if wanted is None else self.model.class_index(wanted)

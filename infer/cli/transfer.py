@@ -5,7 +5,16 @@ from pathlib import Path
 
 from infer.catalog.catalog import default_path, load_catalog, names_path
 from infer.catalog.part_transfer import PartTransfer, transfer_parts
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, say
+from infer.cli.common import (
+    CatalogOption,
+    DeviceOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    TruncationOption,
+    prepared,
+    say,
+)
 from infer.cli.options import (
     BoxOption,
     EpsilonOption,
@@ -39,7 +48,7 @@ from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.edits.query_transfer import RHO, Query, check_transfers
 from infer.photo.box import Box
 from models.files import sha256
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT
 
 
 def transfer(
@@ -61,13 +70,14 @@ def transfer(
     box: BoxOption = None,
     preset: PresetOption = "balanced",
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     method: MethodOption = "paste",
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Transfer the look of parts: from samples or photos to a sample or a photo.
@@ -78,14 +88,15 @@ def transfer(
     """
     written = chosen_format(file_format, lossless)
     query = Query(mode, lam, epsilon, rho, per_layer, released)
-    networks = load_model(model)
+    bundle = prepared(model, device)
+    networks = bundle.on_device
     check_transfers(networks.generator)
     path = catalog or default_path(networks, out)
     known = load_catalog(path, networks)
     for name in part:
         known.clusters(name)
     check_folder(out)
-    pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
+    pictures = Pictures(bundle, preset, searched(space, noise, tune), truncation)
     where = None if box is None else Box.parse(box)
     source = pictures.one(photo, seed, source_class, where, lambda editor: editor.write_as(written))
     references = pictures.references(reference, reference_seed, reference_class, len(part), "--part")

@@ -36,10 +36,11 @@ from infer.pictures.convert import to_pixels
 from infer.progress import Progress
 from infer.projection import settling
 from infer.projection.delta import Delta, load_delta
-from infer.projection.model import project_pictures, projection_options
+from infer.projection.model import chosen_options, project_pictures
+from infer.projection.options import UNSET, ProjectionOptions
 from infer.projection.presets import DEFAULT_PRESET, get_preset
 from infer.projection.search import Projection
-from models.base import StyleGenerator
+from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.layers.resampling import resize_pixels
 from models.schema import Index, Settling, Steps, Whole, bounded, short
@@ -102,11 +103,11 @@ class Editor(Session):
         *,
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
+        options: ProjectionOptions = UNSET,
         progress: Progress | None = None,
-        **options: Any,
     ) -> Self:
         """Find the latent of the crop; see `project_all` and `infer.projection.model.project_pictures`."""
-        project_all([self], source, preset=preset, steps=steps, progress=progress, **options)
+        project_all([self], source, preset=preset, steps=steps, options=options, progress=progress)
         return self
 
     @bounded
@@ -148,7 +149,7 @@ class Editor(Session):
         if label is not None and not 0 <= label < classes:
             there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
             raise PhotograftError(f"class {label} does not exist: {there}")
-        own = None if delta is None else (delta, delta.applied(generator))
+        own = None if delta is None else (delta, delta.applied(self.networks.exact))
         curve = torch.zeros(0, 1)
         self._need_photo()
         self.label, self.edits, self._own = label, [], own
@@ -237,7 +238,7 @@ class Editor(Session):
         maps = region_maps(generator, regions, layers)
         steps = self._settling() if settle is None else settle
 
-        def show(latent: Tensor) -> Tensor:
+        def show(generator: Generator, latent: Tensor) -> Tensor:
             modulations = class_modulations(generator, latent, label, regions, origin=samples.origin, maps=maps)
             return generator.synthesize(latent, modulations)
 
@@ -245,8 +246,9 @@ class Editor(Session):
         if steps:
             outline = torch.from_numpy(masks.seen(self._segmented(), self.box, photo.pixels.shape))
             wanted = settling.Wanted.of_edit(outline, int(label), regions, generator.num_classes)
-            latent = settling.settle(self.model, latent, wanted, show, steps=steps)
-        image = to_pixels(show(latent))
+            networks, fast = self.for_settling()
+            latent = settling.settle(networks, latent, wanted, partial(show, fast), steps=steps)
+        image = to_pixels(show(generator, latent))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]
         pasted = self._paste_mask(targets, patch)
         pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)
@@ -358,8 +360,8 @@ def project_all(
     *,
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
+    options: ProjectionOptions = UNSET,
     progress: Progress | None = None,
-    **options: Any,
 ) -> None:
     """Project the photos of several editors of one model; see `infer.projection.model.project_pictures`.
 
@@ -367,24 +369,25 @@ def project_all(
     options give the same bytes, whatever other photos there are and in whatever order.
 
     Args:
-        editors: one at least, with their photos set.
-        source, preset, steps, progress, options: see there.
+        editors: one at least, with their photos set and the same networks.
+        source, preset, options, progress: see there.
+        steps: updates at most, instead of the options'.
 
     Raises:
         PhotograftError: as there; no editor is changed then.
     """
-    model = editors[0].model
+    networks = editors[0].networks
+    options = options if steps is None else replace(options, steps=steps)
     found = [
-        project_pictures(model, editor.target(), source, preset=preset, steps=steps, progress=progress, **options)[0]
+        project_pictures(networks, editor.target(), source, preset=preset, options=options, progress=progress)[0]
         for editor in editors
     ]
-    used = projection_options(model, preset, steps=steps, **options)
-    used = {key: str(value) if isinstance(value, torch.dtype) else value for key, value in sorted(used.items())}
-    plain = {key: value for key, value in used.items() if isinstance(value, int | float | str)}
+    used = chosen_options(networks.model, preset, options).said()
+    used |= {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
     for editor, projection in zip(editors, found, strict=True):
         editor.label = None if projection.label is None else int(projection.label)
         editor.projection, editor.edits = projection, []
-        editor.settings = {"preset": preset, "source_given": source is not None} | plain
+        editor.settings = {"preset": preset, "source_given": source is not None} | used
         name, loss = editor.class_name, float(projection.loss)
         how = "projected" if name is None else f"projected as {name!r}"
         editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from infer.projection.options import SpaceName
 from infer.projection.tuning import STEPS
 from models.errors import PhotograftError
 from models.registry import suggest
@@ -27,7 +28,7 @@ class Preset:
     trials: bool = True
     tuning: int = 0
     settling: int = 0
-    style_space: str = "w+"
+    style_space: SpaceName = "w+"
 
 
 PRESETS = {

@@ -16,7 +16,7 @@ from torch import Tensor
 from infer.edits.scbn import Region, region_weights
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.outline import shrunk, soft_iou
-from models.prepared import prepare_once
+from models.prepared import Networks
 from models.projection.adam import Adam
 from models.schema import Positive, Steps, Weight, bounded
 from models.zoo import Model
@@ -54,7 +54,7 @@ def settles(model: Model) -> bool:
 
 @bounded
 def settle(
-    model: Model,
+    networks: Networks,
     latent: Tensor,
     wanted: Wanted,
     show: Callable[[Tensor], Tensor],
@@ -70,7 +70,7 @@ def settle(
     prior than it was: there classes are lost.
 
     Args:
-        model: with a projected discriminator that reads outlines.
+        networks: with a projected discriminator that reads outlines.
         latent: z [N,latent_dim].
         wanted: of the N pictures.
         show: edited pictures [N,3,R,R] in [-1,1] of latents [N,latent_dim]; differentiable.
@@ -78,28 +78,30 @@ def settle(
         learning_rate, shape_weight, class_weight: see above.
 
     Returns:
-        As latent.
+        As latent, where that is.
 
     Raises:
         UnsupportedEdit: a model that reads no outlines, or latents that are not z.
         PhotograftError: a loss that is not a number.
     """
-    if not settles(model):
-        raise UnsupportedEdit(f"model {model.name} reads no outlines or classes: its edits cannot be settled")
+    network = networks.projected
+    if network is None or not settles(networks.model):
+        raise UnsupportedEdit(f"model {networks.model.name} reads no outlines or classes: its edits cannot be settled")
     if latent.ndim != 2:
         raise UnsupportedEdit("only edits of z can be settled, not those of w or w+: project in z, or settle 0 updates")
-    network = prepare_once(model.projected, channels_last=True)
     shown = (wanted.outline.flatten(1).amax(1) > 0.5).to(latent.device)
-    radius, adam, z = latent.norm(dim=1, keepdim=True), Adam.start(latent), latent.detach()
+    z = latent.detach().to(networks.device)
+    radius, adam, classes = z.norm(dim=1, keepdim=True), Adam.start(z), wanted.classes.to(networks.device)
     outline: Tensor | None = None
     for t in range(steps):
         z = z.requires_grad_()
         with torch.enable_grad():
-            seen = network.project(show(z).float().contiguous(memory_format=torch.channels_last))
+            image = show(z).contiguous(memory_format=torch.channels_last)
+            seen = network.project(image.to(network.classifier.weight.dtype))
             found = network.outline(seen.stages)
             if outline is None:
                 outline = shrunk(wanted.outline, found)
-            untold = F.cross_entropy(network.classify(seen).float(), wanted.classes.to(found), reduction="none")
+            untold = F.cross_entropy(network.classify(seen).float(), classes, reduction="none")
             loss = shape_weight * (1 - soft_iou(found, outline)) + class_weight * untold
             total = loss.sum()
         (gradient,) = torch.autograd.grad(total, z)
@@ -107,4 +109,4 @@ def settle(
             raise PhotograftError("the loss of settling is not a number: the weights are unusable")
         z = adam.step(z.detach(), gradient, learning_rate * (1 - t / steps) ** 0.5)
         z = z * (radius / z.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
-    return torch.where(shown[:, None], z, latent)
+    return torch.where(shown[:, None], z.to(latent.device), latent)

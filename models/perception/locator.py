@@ -24,7 +24,7 @@ from models.perception.segmentation import load_deeplab
 from models.registry import locators
 from models.schema import Share, Width
 
-LOCATOR_WEIGHTS = Path(__file__).parent / "weights" / "locator.safetensors"
+LOCATOR_WEIGHTS = Path(__file__).parents[1] / "weights" / "locator.safetensors"
 SIDE = 257  # of the picture that the network sees; 16 * 16 + 1 keeps DeepLab's grid symmetric
 GRID = 17
 SCENE_SIDE = 192  # longest side of the training photos: larger ones are shrunk to it first, to look alike

@@ -23,7 +23,7 @@ from models.files import read_tensors
 from models.layers.resampling import resize_pixels
 from models.reading import check_finite
 
-DEEPLAB_WEIGHTS = Path(__file__).parent / "weights" / "deeplabv3_mnv2_voc.safetensors"
+DEEPLAB_WEIGHTS = Path(__file__).parents[1] / "weights" / "deeplabv3_mnv2_voc.safetensors"
 VOC_ANIMALS = (3, 8, 10, 12, 13, 17)  # bird, cat, cow, dog, horse, sheep
 SEGMENTERS = ("deeplab", "grabcut", "torchvision")
 
