@@ -40,7 +40,7 @@ from infer.projection.model import chosen_options, project_pictures
 from infer.projection.options import UNSET, ProjectionOptions
 from infer.projection.presets import DEFAULT_PRESET, get_preset
 from infer.projection.search import Projection
-from models.base import Generator, StyleGenerator
+from models.base import StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.layers.resampling import resize_pixels
 from models.schema import Index, Settling, Steps, Whole, bounded, short
@@ -237,18 +237,15 @@ class Editor(Session):
         regions = [self._region(target) for target in targets]
         maps = region_maps(generator, regions, layers)
         steps = self._settling() if settle is None else settle
-
-        def show(generator: Generator, latent: Tensor) -> Tensor:
-            modulations = class_modulations(generator, latent, label, regions, origin=samples.origin, maps=maps)
-            return generator.synthesize(latent, modulations)
-
+        mix = partial(class_modulations, label=label, regions=regions, origin=samples.origin, maps=maps)
         latent = samples.latent
         if steps:
             outline = torch.from_numpy(masks.seen(self._segmented(), self.box, photo.pixels.shape))
             wanted = settling.Wanted.of_edit(outline, int(label), regions, generator.num_classes)
             networks, fast = self.for_settling()
-            latent = settling.settle(networks, latent, wanted, partial(show, fast), steps=steps)
-        image = to_pixels(show(generator, latent))
+            show = settling.shown(fast, latent, partial(mix, fast))
+            latent = settling.settle(networks, latent, wanted, show, steps=steps)
+        image = to_pixels(generator.synthesize(latent, mix(generator, latent)))
         patch = uncrop(image, self.box, photo.pixels.shape)[0]
         pasted = self._paste_mask(targets, patch)
         pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)

@@ -68,7 +68,7 @@ def choose_class(
     if not candidates or not all(0 <= c < generator.num_classes for c in candidates):
         raise PhotograftError(f"candidate classes must be some of 0..{generator.num_classes - 1}: {candidates[:8]}")
     psi = networks.psi if networks.discriminator is None else networks.discriminator
-    score, target = score or class_scores(networks.discriminator), target.to(networks.device)
+    score, target = score or class_scores(networks.float32.discriminator), target.to(networks.device)
     options = ProjectionOptions(steps=steps)
     nan = float("nan")
     rankings = []
@@ -82,7 +82,7 @@ def choose_class(
             labels = torch.tensor(tried[at : at + chunk], device=target.device)
             pictures = picture.expand(len(labels), -1, -1, -1)
             found = project(networks, pictures, labels, options, psi=psi, batch_size=chunk)
-            losses |= dict(zip(labels.tolist(), found.loss.tolist(), strict=True))
+            losses |= dict(zip(tried[at : at + chunk], found.loss.tolist(), strict=True))
         by_loss = sorted(tried, key=losses.__getitem__)
         ranks = {c: by_loss.index(c) + (tried.index(c) if scores else 0) for c in tried}
         best = sorted(by_loss, key=ranks.__getitem__)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infer.edits.scbn import Region, region_weights
+from models.base import Generator, Modulation, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.outline import shrunk, soft_iou
 from models.prepared import Networks
@@ -50,6 +51,30 @@ class Wanted:
 def settles(model: Model) -> bool:
     """Whether the model can tell outlines and classes of its pictures."""
     return model.projected is not None and model.projected.outline.fitted and model.generator.num_classes > 0
+
+
+def shown(
+    generator: Generator, latent: Tensor, mix: Callable[[Tensor], Sequence[Modulation]]
+) -> Callable[[Tensor], Tensor]:
+    """Edited pictures of latents [N,latent_dim], for `settle`.
+
+    Args:
+        generator: that makes them.
+        latent: of the kind that will be shown.
+        mix: edited modulations of latents. Where the classes alone make them they are mixed once, in the generator's
+            dtype and layout.
+    """
+    if isinstance(generator, StyleGenerator):
+        return lambda z: generator.synthesize(z, mix(z))
+    weight = next(p for p in generator.parameters() if p.ndim == 4)
+    last = weight.is_contiguous(memory_format=torch.channels_last)
+
+    def held(t: Tensor) -> Tensor:
+        return t.to(weight.dtype, memory_format=torch.channels_last if last and t.ndim == 4 else torch.preserve_format)
+
+    with torch.no_grad():
+        fixed = [modulation.map(held) for modulation in mix(latent)]
+    return lambda z: generator.synthesize(z, fixed)
 
 
 @bounded

@@ -85,5 +85,5 @@ def fold_spectral_norm(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
-            module.weight.copy_(module.spectral_norm(module.weight))
+            module.weight = nn.Parameter(module.spectral_norm(module.weight), requires_grad=False)
             module.add_module("spectral_norm", nn.Identity())
