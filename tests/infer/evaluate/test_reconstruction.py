@@ -127,7 +127,7 @@ def test_classmates_are_training_photos_of_the_class(pictures: Path, model: Mode
 def test_rows_are_encoders_by_updates_then_references(pictures: Path, model: Model, tmp_path: Path) -> None:
     other = with_encoder(model, write_encoder(tmp_path / "other.encoder.safetensors", 5))
     said: list[tuple[str, int, int]] = []
-    options = {"photos": 6, "steps": [0, 2], "say": lambda *a: said.append(a)}
+    options = {"photos": 6, "steps": [0, 2], "progress": lambda *a: said.append(a)}
     found = evaluate_reconstruction({"own": exact(model), "other": exact(other)}, pictures, **options)  # type: ignore[arg-type]
     rows = [(answer.name, answer.steps) for answer in found.answers]
     assert rows[:4] == [("own", 0), ("own", 2), ("other", 0), ("other", 2)]

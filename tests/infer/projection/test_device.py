@@ -39,11 +39,11 @@ CUDA = torch.device("cuda", 0)
 
 
 class Numbers(TorchDispatchMode):
-    """Gives numbers where some are read off tensors that hold none: 0, so that what is checked is found in order."""
+    """Gives numbers where some are read off tensors that hold none: true, so that checks find all in order, and 0."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
-            return True if args[0].dtype == torch.bool else args[0].new_zeros(()).dtype.is_floating_point * 0.0 or 0
+            return args[0].dtype == torch.bool or (0.0 if args[0].is_floating_point() else 0)
         return func(*args, **(kwargs or {}))
 
 
@@ -64,19 +64,12 @@ def fake() -> Iterator[None]:
                         held[name] = nn.Parameter(empty, False) if held is module._parameters else empty
         return made
 
-    to = nn.Module.to
-
-    def moved(module: Any, *args: Any, **kwargs: Any) -> Any:  # torch swaps no parameters without numbers
-        return module if isinstance(next(module.parameters()), FakeTensor) else to(module, *args, **kwargs)
-
     with pytest.MonkeyPatch.context() as patch, FakeTensorMode(allow_non_fake_inputs=True), Numbers():
         patch.setattr("models.prepared.prepare", prepared)
         for user in ("generators.sngan", "layers.equalized", "encoder"):  # it reads labels, of which there are none
             patch.setattr(f"models.{user}.check_labels", lambda *_: None)
-        patch.setattr(nn.Module, "to", moved)
         # going back through the graph wants a real device; on the way there every operation has been seen
         patch.setattr("torch.autograd.grad", lambda outputs, inputs, *rest: (torch.zeros_like(inputs),))
-        patch.setattr(Tensor, "backward", lambda tensor: None)
         yield
 
 
@@ -93,14 +86,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
 
 
 @pytest.mark.parametrize("kind", ["zeta", "whole", "style"])
-@pytest.mark.parametrize("preset", ["fast", "balanced", "best"])
+@pytest.mark.parametrize("preset", ["fast", "balanced"])
 def test_projection_leaves_no_tensor_behind(models: dict[str, Model], kind: str, preset: str) -> None:
     with fake():
         networks = Networks(
             models[kind], CUDA, torch.bfloat16, True, "projected" if kind == "whole" else "discriminator"
         )
         r = models[kind].generator.resolution
-        options = ProjectionOptions(steps=None if preset == "fast" else 1, restarts=1, tuning=int(preset == "best"))
+        options = ProjectionOptions(steps=None if preset == "fast" else 1, restarts=1)
         (found,) = project_pictures(networks, torch.zeros(1, 3, r, r), preset=preset, options=options)
         for name, value in vars(found).items():
             assert not isinstance(value, Tensor) or value.device.type == "cpu", name
