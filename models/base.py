@@ -108,6 +108,11 @@ class Generator(Configurable, ABC):
     resolution: int
 
     @property
+    def device(self) -> torch.device:
+        """Where its weights are, and what it makes."""
+        return next(self.parameters()).device
+
+    @property
     def modulated_layers(self) -> tuple[Layer, ...]:
         """The layers that take a modulation, in the order of `modulations`."""
         return tuple(layer for layer in self.layers if layer.modulated)
@@ -119,7 +124,7 @@ class Generator(Configurable, ABC):
 
     @abstractmethod
     def modulations(self, latent: Tensor, label: Tensor | None = None) -> list[Modulation]:
-        """Mapping half.
+        """Mapping half. Latents and labels may be on another device: they are brought to the weights.
 
         Args:
             latent: [N,latent_dim].
@@ -224,7 +229,7 @@ class StyleGenerator(Generator):
 
     def modulations(self, latent: Tensor, label: Tensor | None = None) -> list[Modulation]:
         """See `Generator.modulations`; the latent is z [N,latent_dim] or w+ [N,num_ws,w_dim]."""
-        ws = latent.to(self.w_mean.dtype) if latent.ndim == 3 else self.mapping(latent, label)
+        ws = latent.to(self.w_mean) if latent.ndim == 3 else self.mapping(latent, label)
         return self.styles(ws)
 
 

@@ -31,11 +31,16 @@ class Samples:
         label, origin = (None if t is None else t[rows] for t in (self.label, self.origin))
         return Samples(self.latent[rows], label, origin)
 
+    def cpu(self) -> "Samples":
+        """The same in the processor's memory."""
+        label, origin = (None if t is None else t.cpu() for t in (self.label, self.origin))
+        return Samples(self.latent.cpu(), label, origin)
+
 
 @torch.no_grad()
 @bounded
 def draw(model: Model, n: Count, *, seed: Seed = 0, truncation: Weight = 1.0, label: Index | None = None) -> Samples:
-    """n samples of a model.
+    """n samples of a model, on its generator's device.
 
     Args:
         model: any.
@@ -49,7 +54,8 @@ def draw(model: Model, n: Count, *, seed: Seed = 0, truncation: Weight = 1.0, la
     if generator.num_classes:
         labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
         labels = labels if label is None else torch.full_like(labels, label)
-    z = generator.sample_latent(n, random)
+    z = generator.sample_latent(n, random).to(generator.device)
+    labels = None if labels is None else labels.to(generator.device)
     return Samples(truncated(generator, z, labels, truncation), labels, z)
 
 

@@ -240,7 +240,7 @@ def load_catalog(path: Path, model: Model) -> Catalog:
         raise PhotograftError(f"{path} is not a catalog of this version: make one (infer.py catalog build)")
     described: _Described = parse_json(_Described, file.metadata.get("settings", ""), f"{path} is damaged: settings")
     _check_shapes(described, file.described, path)
-    tensors = file.read()
+    tensors = {key: t.to(model.generator.device) for key, t in file.read().items()}
     maps = tensors["maps"]
     if bool((tensors["std"] < 0).any()) or not 0 <= float(maps.min()) <= float(maps.max()) <= 1 + 1e-3:
         raise PhotograftError(f"{path} is damaged: negative deviations, or maps that are no shares")

@@ -35,7 +35,7 @@ def stream_of(generator: Generator, samples: Samples) -> Stream:
         UnsupportedEdit: a generator without modulated layers.
     """
     check_transfers(generator)
-    latent = samples.latent
+    latent = samples.latent.to(generator.device)
     if isinstance(generator, StyleGenerator) and latent.ndim == 2:
         latent = generator.mapping(latent, samples.label)
     return Stream(latent, generator.modulations(latent, samples.label))

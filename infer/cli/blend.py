@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
+from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption, SeedOption, TruncationOption, prepared
 from infer.cli.options import (
     BoxOption,
     FormatOption,
@@ -30,7 +30,7 @@ from infer.cli.options import (
 )
 from infer.edits.choices import DEFAULT_SIZE, WHOLE_MASKS
 from models.errors import PhotograftError, UnsupportedEdit
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT
 
 RegionMaskOption = Annotated[
     list[str] | None,
@@ -85,7 +85,7 @@ def blend(
     box: BoxOption = None,
     preset: PresetOption = "balanced",
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     recipe: RecipeOption = None,
     method: MethodOption = None,
@@ -93,6 +93,7 @@ def blend(
     file_format: FormatOption = None,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Carry regions of samples or photos over into a sample or a photo by feature blending.
@@ -118,10 +119,10 @@ def blend(
     strengths = fitted("--strength", strength, 1.0, len(names), of)
     shifts = [parse_move(text) for text in fitted("--move", move, "0,0", len(names), of)]
     asked = asked_references(reference, reference_seed, reference_class, len(names), of)
-    networks = load_model(how.model)
-    count = len(networks.generator.feature_layers)
+    networks = prepared(how.model, device)
+    count = len(networks.model.generator.feature_layers)
     if not count:
-        raise UnsupportedEdit(f"model {networks.name} has no feature layers: features cannot be blended")
+        raise UnsupportedEdit(f"model {networks.model.name} has no feature layers: features cannot be blended")
     chosen = range(count) if layers == "all" else parse_layers(layers, count)
     steps = [
         Blend(
@@ -142,7 +143,8 @@ def blend(
         Asked(photo, seed, source_class),
         None if box is None else Box.parse(box),
         truncation,
-        {"preset": preset} | searched(space, noise, tune),
+        preset,
+        searched(space, noise, tune),
         catalog,
         out,
         [] if recipe is None else [recipe],

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infer.catalog.choices import CLUSTERS, SAMPLES, Resize
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, bar, note, say
+from infer.cli.common import (
+    CatalogOption,
+    DeviceOption,
+    ModelOption,
+    OutOption,
+    SeedOption,
+    TruncationOption,
+    bar,
+    note,
+    prepared,
+    say,
+)
 from models.errors import PhotograftError
 from models.writing import Writer, file_name
 from models.zoo import DEFAULT, Model, load_model
@@ -46,6 +57,7 @@ def build(
     segment: Annotated[bool, typer.Option(help="Propose names with a segmentation's help.")] = True,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Cluster a layer's activations and propose names.
@@ -58,7 +70,7 @@ def build(
     from infer.catalog.catalog import SUFFIX, build_catalog, catalog_files
     from infer.editor.results import ResultFolder, check_folder, model_inputs
 
-    networks = load_model(model)
+    networks = prepared(model, device).on_device
     check_folder(out)
     results, path = ResultFolder(out, model_inputs(model)), out / f"{file_name(networks.stem)}{SUFFIX}"
     with bar() as update:
@@ -97,6 +109,7 @@ def show(
     catalog: CatalogOption = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Show clusters on samples, in colours.
@@ -110,7 +123,7 @@ def show(
     from infer.pictures.convert import png
     from models.samples import draw
 
-    networks = load_model(model)
+    networks = prepared(model, device).on_device
     check_folder(out)
     results = ResultFolder(out, model_inputs(model))
     if layers or clusters:
@@ -192,7 +205,7 @@ def _proposed(made: Catalog, model: Model, segment: bool) -> dict[str, tuple[int
         return propose(made.maps)
     seen = _shown(made, model, SEEN)
     maps = made.cluster_maps(model.generator, seen)
-    shares = animal_shares(maps, pictures(model, seen), create_segmenter())
+    shares = animal_shares(maps, pictures(model, seen), create_segmenter(device=model.generator.device))
     return propose(made.maps, shares if max(shares) > 0.5 else None)  # else there are no animals in these pictures
 
 

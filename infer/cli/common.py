@@ -1,9 +1,11 @@
 """What the commands share: messages, the progress bar, some options, failures among many photos."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,8 +16,13 @@ from rich.text import Text
 
 from infer.cli.completion import model_names
 from infer.progress import Progress
+from models.device import DeviceName, find_device
 from models.errors import PhotograftError
 from models.terminal import visible
+from models.zoo import load_model
+
+if TYPE_CHECKING:
+    from models.prepared import Networks
 
 console = Console(stderr=True, highlight=False)
 
@@ -30,6 +37,9 @@ ModelOption = Annotated[
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the results go.")]
+DeviceOption = Annotated[
+    DeviceName, typer.Option(help="Where the networks run. auto: CUDA or MPS if there is one, else the processor.")
+]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")]
 
 TruncationOption = Annotated[
@@ -39,6 +49,22 @@ CatalogOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A catalog's .safetensors; default: the model's own.", show_default=False),
 ]
+
+
+def prepared(model: str, device: DeviceName, *, bf16: bool | None = None) -> Networks:
+    """A model's networks on a device, by the model's name; the device is looked for before files are read.
+
+    Args:
+        model, device: as on the command line.
+        bf16: bfloat16 or float32, instead of what is fastest.
+    """
+    import torch
+
+    from models.prepared import Networks
+
+    find_device(device)
+    dtype = None if bf16 is None else torch.bfloat16 if bf16 else torch.float32
+    return Networks.of(load_model(model), device, dtype=dtype)
 
 
 def complain(text: str) -> None:

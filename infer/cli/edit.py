@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from infer.cli.common import Failures, ModelOption, OutOption, say
+from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
 from infer.cli.options import (
     BoxOption,
     DrawSeedOption,
@@ -39,7 +39,7 @@ from infer.cli.options import (
 )
 from infer.edits.choices import WHOLE_MASKS
 from models.errors import PhotograftError
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT
 
 if TYPE_CHECKING:
     from infer.cli.again import How
@@ -80,7 +80,7 @@ def edit(
     preset: PresetOption = "balanced",
     steps: StepsOption = None,
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
@@ -88,6 +88,7 @@ def edit(
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Change the class of a region of photos.
@@ -113,30 +114,41 @@ def edit(
         photos = [] if again is None else [again]
     groups = edit_groups(to or [], mask or [], strength or [], together, known, invert=mask_invert)
     where = None if box is None else Box.parse(box)
-    networks = load_model(how.model)
+    networks = prepared(how.model, device)
+    loaded = networks.model
     if layers is not None:
-        chosen = parse_layers(layers, len(networks.generator.modulated_layers))
+        chosen = parse_layers(layers, len(loaded.generator.modulated_layers))
         groups = [
             [replace(step, layers=chosen) if isinstance(step, ChangeClass) else step for step in group]
             for group in groups
         ]
-    asked = [step.to for group in groups for step in group if isinstance(step, ChangeClass)]
-    for name in [*asked, *([source] if source else [])]:
-        networks.class_index(name)
+    classes = [step.to for group in groups for step in group if isinstance(step, ChangeClass)]
+    for name in [*classes, *([source] if source else [])]:
+        loaded.class_index(name)
     check_folder(out)
     results = ResultFolder(out, [*photos, *model_inputs(how.model), *([] if recipe is None else [recipe])])
     failures, job = Failures(max(len(photos), 1)), _Job(groups, how, results, known)
     if known is not None:
-        photo = photos[0] if photos else Path(f"{networks.stem} sample")
+        photo = photos[0] if photos else Path(f"{loaded.stem} sample")
         with failures.of(photo):
             editor = new_editor(networks, how.segmenter, photo).restore(known, photos[0] if photos else None)
             job.check(editor)
             job.run(editor, photo, failures)
     else:
-        check_projects(networks)
-        options: dict[str, Any] = {"source": source, "preset": preset, "steps": steps, "seed": seed}
-        options |= searched(space, noise, tune)
-        for editor, photo in projected(networks, how.segmenter, photos, where, failures, check=job.check, **options):
+        check_projects(loaded)
+        asked = projected(
+            networks,
+            how.segmenter,
+            photos,
+            where,
+            failures,
+            source=source,
+            preset=preset,
+            steps=steps,
+            options=searched(space, noise, tune, seed=seed),
+            check=job.check,
+        )
+        for editor, photo in asked:
             job.run(editor, photo, failures)
         if len(photos) > 1:
             with failures.of(out):

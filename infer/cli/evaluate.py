@@ -4,14 +4,15 @@ import re
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from infer.cli.common import CatalogOption, bar, note, print_table, say
+from infer.cli.common import CatalogOption, DeviceOption, bar, note, prepared, print_table, say
 from infer.cli.options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
 from infer.edits.choices import RHO
 from infer.evaluate.choices import REAL, SETTLING
+from models.device import find_device
 from models.errors import PhotograftError
 from models.schema import short
 from models.zoo import DEFAULT, Model, load_model, with_encoder
@@ -37,6 +38,7 @@ def generator(
         Path | None, typer.Option(metavar="YAML", help="Which of the classifier's classes are which of the model's.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")] = 1,
+    device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and contact sheet.")] = Path("out"),
 ) -> None:
     """Samples against real pictures: Fréchet distances, precision and recall, class hits, and a contact sheet."""
@@ -45,7 +47,8 @@ def generator(
     from infer.evaluate.generator import evaluate_generator
     from infer.evaluate.generator_report import write_generator
 
-    model = load_model(name)
+    networks = prepared(name, device, bf16=False)
+    model = networks.model
     if (classifier is None) != (index_map is None):
         raise PhotograftError("--classifier and --index-map go together")
     read = [*model_inputs(name), *([index_map] if index_map else []), *([Path(classifier)] if classifier else [])]
@@ -53,7 +56,7 @@ def generator(
     check_folder(out)
     with bar() as update:
         report = evaluate_generator(
-            model, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, progress=update
+            networks, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, progress=update
         )
     print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
     for path in write_generator(report, model, ResultFolder(out, read)):
@@ -81,6 +84,7 @@ def translation(
         list[str] | None, typer.Option(metavar="GROUP", help="Groups of the class errors; default: all.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of targets and real pictures.")] = 1,
+    device: DeviceOption = "auto",
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for tables, contact sheets and kept latents.")
     ] = Path("out"),
@@ -93,19 +97,18 @@ def translation(
     from infer.evaluate.translation import evaluate_translation
     from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
 
-    model, counts = load_model(name), _counts(steps)
+    networks, counts = prepared(name, device, bf16=bf16), _counts(steps)
     check_folder(out)
     _check_bf16(bf16)
     with bar() as update:
         report = evaluate_translation(
-            model,
+            networks,
             data,
             photos=photos,
             steps=counts,
             translations=translations,
             real=real,
             masks=masks,
-            bf16=bf16,
             settling=settle,
             seed=seed,
             into=into or (),
@@ -114,7 +117,7 @@ def translation(
         )
     print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
     print_table(pair_rows(report), "class errors")
-    for path in write_translation(report, model, data.name, ResultFolder(out, model_inputs(name))):
+    for path in write_translation(report, networks.model, data.name, ResultFolder(out, model_inputs(name))):
         say(path)
 
 
@@ -129,6 +132,7 @@ def history(
     masks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Translations that are segmented.")] = 40,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random draws.")] = 1,
     name: Annotated[str, typer.Option(help="Of the files.")] = "training",
+    device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table, curve and kept points.")] = Path("out"),
 ) -> None:
     """How a training got better: samples and translations over the pictures seen, as CSV and PNG.
@@ -142,7 +146,15 @@ def history(
     check_folder(out)
     with bar() as update:
         points = measure_history(
-            names, data, samples=samples, photos=photos, masks=masks, seed=seed, folder=out / "history", progress=update
+            names,
+            data,
+            samples=samples,
+            photos=photos,
+            masks=masks,
+            seed=seed,
+            folder=out / "history",
+            device=device,
+            progress=update,
         )
     print_table(history_rows(points), f"{samples} samples, {photos} photos, seed {seed}")
     for path in write_history(points, name, ResultFolder(out, chain.from_iterable(map(model_inputs, names)))):
@@ -166,6 +178,7 @@ def convergence(
     bf16: Annotated[bool, typer.Option("--bf16", help="Networks in bfloat16.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Photos worked on at once.")] = 32,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the random starts.")] = 0,
+    device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, figures and kept curves.")] = Path("out"),
 ) -> None:
     """How fast projection converges on z and zeta, from E and from random starts (the paper's Figures 16 and 17).
@@ -180,13 +193,13 @@ def convergence(
 
     if max_norm is not None and not max_norm > 0:
         raise PhotograftError(f"--max-norm is a positive radius, not {max_norm}")
-    model = load_model(name)
+    networks = prepared(name, device, bf16=bf16)
+    model = networks.model
     check_folder(out)
     _check_bf16(bf16)
-    chosen = validation_photos(data, model, photos, seed)
+    chosen = validation_photos(data, networks, photos, seed)
     with bar() as update:
-        options: dict[str, Any] = {"max_norm": max_norm, "bf16": bf16, "batch_size": batch_size, "progress": update}
-        runner = Runner(model, out / "curves", **options)
+        runner = Runner(networks, out / "curves", max_norm=max_norm, batch_size=batch_size, progress=update)
         found = compare(
             runner, chosen, steps=steps, random_steps=random_steps, grid_photos=grid_photos, grid_steps=grid_steps
         )
@@ -212,6 +225,7 @@ def reconstruction(
     steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,20",
     photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the choice of other photos.")] = 0,
+    device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and pictures.")] = Path("out"),
 ) -> None:
     """How near reconstructions are to photos: of encoders as they are, and after bar of projection.
@@ -219,18 +233,23 @@ def reconstruction(
     Judged by SqueezeNet features and pixels, beside the loss that projection itself lowers; another photo of the same
     class and the mean code show what is no better than the class.
     """
+    import torch
+
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.evaluate.reconstruction import evaluate_reconstruction
     from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
+    from models.prepared import Networks
 
     counts = _counts(steps)
-    models = _with_encoders(load_model(name), encoder or [])
+    find_device(device)
+    loaded = _with_encoders(load_model(name), encoder or [])
+    models = {encoder: Networks.of(model, device, dtype=torch.float32) for encoder, model in loaded.items()}
     check_folder(out)
     with bar() as update:
         found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, progress=update)
     print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
     results = ResultFolder(out, [*model_inputs(name), *(encoder or [])])
-    for path in write_reconstruction(found, next(iter(models.values())).name, data.name, results):
+    for path in write_reconstruction(found, next(iter(loaded.values())).name, data.name, results):
         say(path)
 
 
@@ -254,6 +273,7 @@ def transfer(
     truncation: Annotated[float, typer.Option(min=0, max=2, help="Of samples.")] = 1.0,
     catalog: CatalogOption = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of samples.")] = 0,
+    device: DeviceOption = "auto",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for files and kept measures.")] = Path("out"),
 ) -> None:
     """How local and how real transfers of parts are (the second paper's Figure 7 and Table 1).
@@ -265,18 +285,17 @@ def transfer(
     from infer.edits.query_transfer import Query, check_transfers
     from infer.evaluate.transfers import Evaluation
     from infer.evaluate.transfers_report import distance_rows, level_rows, write_transfer
-    from models.prepared import prepare_once
 
-    model = load_model(name)
+    networks = prepared(name, device, bf16=False)
+    model = replace(networks.model, generator=networks.generator)
     check_transfers(model.generator)
     file = catalog or default_path(model, out)
     known = load_catalog(file, model)
     check_folder(out)
     query = Query(epsilon=epsilon, rho=rho, per_layer=per_layer)
-    faster = replace(model, generator=prepare_once(model.generator, channels_last=True))
     with bar() as update:
         evaluation = Evaluation(
-            faster, known, query, shift, pairs, samples, truncation, seed, out / "transfers", progress=update
+            model, known, query, shift, pairs, samples, truncation, seed, out / "transfers", progress=update
         )
         found = evaluation.run(list(parts or known.names), data)
     print_table(level_rows(found), f"{model.stem}: {found.text}")

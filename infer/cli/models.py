@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from infer.cli.common import ModelOption, OutOption, SeedOption, note, print_table, say
+from infer.cli.common import DeviceOption, ModelOption, OutOption, SeedOption, note, prepared, print_table, say
 from infer.cli.completion import class_names
+from models.device import find_device
 from models.errors import PhotograftError
 from models.writing import file_name
-from models.zoo import DEFAULT, ZOO, is_installed, load_model, read_classes
+from models.zoo import DEFAULT, ZOO, is_installed, read_classes
 
 SHOWN_NAMES = 12  # of a file's classes
 
@@ -51,6 +52,7 @@ def sample(
     ] = 1.0,  # by the judge best on the embedded weights: model card
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Draw samples: a picture with a class per row and a z per column."""
@@ -59,7 +61,7 @@ def sample(
     from infer.pictures.samples import sample_rows, spread_classes
     from infer.pictures.sheet import sheet
 
-    networks = load_model(model)
+    networks = prepared(model, device).on_device
     count = networks.generator.num_classes
     labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
     check_folder(out)
@@ -138,7 +140,7 @@ def convert(
         say(path)
 
 
-def bench() -> None:
+def bench(device: DeviceOption = "auto") -> None:
     """Time how commands start, projection in the original's 256 px configuration and by preset, catalogs and transfers
     of parts, and edits of close-ups up to 48 megapixels with their memory.
     """
@@ -146,6 +148,7 @@ def bench() -> None:
     from infer.evaluate.speed import bench as run
     from infer.evaluate.startup import bench_startup
 
+    where = find_device(device)
     bench_startup()
-    run()
-    bench_photos()
+    run(device=str(where))
+    bench_photos(device=device)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
 from infer.cli.completion import class_names
 from infer.edits.choices import Mode
 from infer.photo.choices import FormatName, Method
+from infer.projection.options import ProjectionOptions, SpaceName
 from infer.projection.presets import PRESETS
 from models.errors import PhotograftError
 
@@ -23,7 +24,6 @@ _WORK = ", ".join(
     f"{name} ({preset.steps} updates{f', {preset.tuning} of tuning' if preset.tuning else ''})"
     for name, preset in PRESETS.items()
 )
-SpaceName = Literal["z", "zeta", "w", "w+"]
 PhotosArgument = Annotated[list[Path] | None, typer.Argument(metavar="PHOTO", help="Photos.", show_default=False)]
 FromOption = Annotated[
     str | None,
@@ -75,11 +75,10 @@ SpaceOption = Annotated[
     ),
 ]
 NoiseOption = Annotated[
-    bool | None,
+    bool,
     typer.Option(
         "--noise/--no-noise",
-        help="Search a style generator's noise maps too, in w and w+. Default: yes.",
-        show_default=False,
+        help="Search a style generator's noise maps too, in w and w+.",
         rich_help_panel=_PROJECTION,
     ),
 ]
@@ -94,9 +93,16 @@ TuneOption = Annotated[
 ]
 
 
-def searched(space: SpaceName | None, noise: bool | None, tune: bool | None) -> dict[str, Any]:
-    """These options as those of `infer.projection.model.project_pictures`."""
-    return {"space": space, "noise": noise, "tuning": tune}
+def searched(
+    space: SpaceName | None = None,
+    noise: bool = True,
+    tune: bool | None = None,
+    *,
+    restarts: int | None = None,
+    seed: int = 0,
+) -> ProjectionOptions:
+    """These options as one."""
+    return ProjectionOptions(space=space, noise=noise, tuning=tune, restarts=restarts, seed=seed)
 
 
 SettleOption = Annotated[

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from infer.cli.common import Failures, bar, note
 from infer.editor.editor import Editor, project_all
 from infer.photo.box import Box
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
-from models.zoo import Model
+from models.prepared import Networks
 
 Check = Callable[[Editor], object]
 
@@ -20,28 +20,31 @@ def need_photos(photos: Sequence[Path] | None) -> list[Path]:
     return list(dict.fromkeys(photos))
 
 
-def new_editor(model: Model, segmenter: str, photo: Path) -> Editor:
+def new_editor(model: Networks, segmenter: str, photo: Path) -> Editor:
     """An editor that says things under the photo's name."""
     return Editor(model, segmenter, say=lambda text: note(f"{photo.name}: {text}"))
 
 
 def projected(
-    model: Model,
+    model: Networks,
     segmenter: str,
     photos: Sequence[Path],
     box: Box | None,
     failures: Failures,
     *,
+    source: str | None,
+    preset: str,
+    steps: int | None,
+    options: ProjectionOptions,
     check: Check = lambda editor: None,
-    **options: Any,
 ) -> Iterator[tuple[Editor, Path]]:
     """Editors with projected photos, one after another; bad photos are reported and left out.
 
     Args:
         model, segmenter, photos, box: see `Editor`.
         failures: where bad photos are reported.
+        source, preset, steps, options: see `project_all`.
         check: raises PhotograftError for a photo that should not be projected at all.
-        options: of `project_all`.
     """
     for i, photo in enumerate(photos, 1):
         which = f"{i} of {len(photos)}: " if len(photos) > 1 else ""
@@ -49,5 +52,5 @@ def projected(
             editor = new_editor(model, segmenter, photo).set_photo(photo, box)
             check(editor)
             with bar(which) as progress:
-                project_all([editor], progress=progress, **options)
+                project_all([editor], source, preset=preset, steps=steps, options=options, progress=progress)
             yield editor, photo

@@ -1,9 +1,8 @@
 """Commands that bring pictures together (transfer, blend): where source and references come from, what is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from infer.catalog.catalog import default_path
 from infer.cli.again import How, kept_steps, photo_of
@@ -19,8 +18,9 @@ from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.editor.steps import Blend, Step, Transfer, referring
 from infer.photo.box import Box
 from infer.projection.model import check_projects
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
-from models.zoo import Model
+from models.prepared import Networks
 
 OF_THE_RECIPE = {  # what a recipe has said already: its picture, and the catalog
     "seed": "--seed",
@@ -56,23 +56,24 @@ class Job:
     """What blend and transfer do alike, once their options are read.
 
     Attributes:
-        model: with which.
+        networks: with which.
         known: a recipe to go on from.
         how: options that a recipe knows too.
         source, box: the picture, if no recipe says it.
         truncation: of samples.
-        projection: options of `Editor.project`.
+        preset, projection: of projections.
         catalog: a file; None: the model's own.
         out, read: the folder for results, and files that are read.
     """
 
-    model: Model
+    networks: Networks
     known: Recipe | None
     how: How
     source: Asked
     box: Box | None
     truncation: float
-    projection: Mapping[str, Any]
+    preset: str
+    projection: ProjectionOptions
     catalog: Path | None
     out: Path
     read: Sequence[Path]
@@ -98,14 +99,14 @@ class Job:
     def _editor(self, steps: Sequence[Step]) -> Editor:
         """With the picture, and a catalog where steps name parts."""
         photo = self.source.photo if self.known is None else photo_of(self.known, _listed(self.source.photo))
-        editor = Editor(self.model, self.how.segmenter, note)
+        editor = Editor(self.networks, self.how.segmenter, note)
         if photo is not None:
-            editor = new_editor(self.model, self.how.segmenter, photo)
+            editor = new_editor(self.networks, self.how.segmenter, photo)
         parts = any(isinstance(step, Transfer) or (isinstance(step, Blend) and step.part) for step in steps)
         if self.known is not None:
             editor.restore(self.known, photo)
         if parts and editor.catalog is None:
-            editor.set_catalog(self.catalog or default_path(self.model, self.out))
+            editor.set_catalog(self.catalog or default_path(self.networks.model, self.out))
         check_parts(editor, steps)
         check_folder(self.out)
         if self.known is None:
@@ -116,21 +117,21 @@ class Job:
 
     def _point(self, asked: Asked) -> Point:
         if asked.photo is None:
-            return sample_point(self.model, Sample(asked.seed, asked.class_name, self.truncation))
-        editor = new_editor(self.model, "deeplab", asked.photo)
+            return sample_point(self.networks.on_device, Sample(asked.seed, asked.class_name, self.truncation))
+        editor = new_editor(self.networks, "deeplab", asked.photo)
         return self._set(editor, asked, None, ()).point()
 
     def _set(self, editor: Editor, asked: Asked, box: Box | None, steps: Sequence[Step]) -> Editor:
         """The editor with a picture; a photo that its steps do not fit is not projected at all."""
         if asked.photo is None:
             return editor.set_sample(Sample(asked.seed, asked.class_name, self.truncation))
-        check_projects(self.model)
+        check_projects(self.networks.model)
         editor.set_photo(asked.photo, box)
         if steps:
             editor.write_as(self.how.format)
             editor.resolve(steps)
         with bar() as progress:
-            return editor.project(asked.class_name, progress=progress, **self.projection)
+            return editor.project(asked.class_name, preset=self.preset, options=self.projection, progress=progress)
 
 
 def _say_all(files: Sequence[Path]) -> None:

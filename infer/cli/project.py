@@ -1,11 +1,11 @@
 """The commands that find latents and do little more: project, demo."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from infer.cli.common import Failures, ModelOption, OutOption, bar, say
+from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, bar, prepared, say
 from infer.cli.completion import class_names
 from infer.cli.options import (
     BoxOption,
@@ -21,7 +21,7 @@ from infer.cli.options import (
     TuneOption,
     searched,
 )
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT
 
 DEMO_CLASSES = ["black cat", "golden retriever", "lion"]
 
@@ -34,11 +34,12 @@ def project(
     steps: StepsOption = None,
     restarts: RestartsOption = None,
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     segmenter: SegmenterOption = "deeplab",
     seed: DrawSeedOption = 0,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Find the latents of photos.
@@ -54,15 +55,17 @@ def project(
 
     photos = need_photos(photos)
     where = None if box is None else Box.parse(box)
-    networks = load_model(model)
-    check_projects(networks)
+    networks = prepared(model, device)
+    check_projects(networks.model)
     if source is not None:
-        networks.class_index(source)
+        networks.model.class_index(source)
     check_folder(out)
     failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
-    options: dict[str, Any] = {"source": source, "seed": seed, "preset": preset, "steps": steps, "restarts": restarts}
-    options |= searched(space, noise, tune)
-    for editor, photo in projected(networks, segmenter, photos, where, failures, **options):
+    options = searched(space, noise, tune, restarts=restarts, seed=seed)
+    asked = projected(
+        networks, segmenter, photos, where, failures, source=source, preset=preset, steps=steps, options=options
+    )
+    for editor, photo in asked:
         with failures.of(photo):
             write_projection(editor, results, say)
     failures.finish()
@@ -76,6 +79,7 @@ def demo(
     preset: PresetOption = "fast",  # by eye better on this photo than more updates
     steps: StepsOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out/demo"),
 ) -> None:
     """Edit a photo of a cat into another cat, a dog and a lion.
@@ -93,10 +97,10 @@ def demo(
     from infer.pictures.sheet import sheet
     from infer.projection.model import check_projects
 
-    networks = load_model(model)
-    numbers = dict.fromkeys(networks.class_index(name) for name in to or DEMO_CLASSES)
-    classes = [networks.class_names[number] for number in numbers]
-    check_projects(networks)
+    networks = prepared(model, device)
+    numbers = dict.fromkeys(networks.model.class_index(name) for name in to or DEMO_CLASSES)
+    classes = [networks.model.class_names[number] for number in numbers]
+    check_projects(networks.model)
     check_folder(out)
     cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")  # type: ignore[no-untyped-call]
     editor = new_editor(networks, "deeplab", out / "cat.png").set_photo(cat)

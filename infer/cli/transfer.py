@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
+from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption, SeedOption, TruncationOption, prepared
 from infer.cli.options import (
     BoxOption,
     EpsilonOption,
@@ -33,7 +33,7 @@ from infer.cli.options import (
 )
 from infer.edits.choices import RHO
 from models.errors import PhotograftError
-from models.zoo import DEFAULT, load_model
+from models.zoo import DEFAULT
 
 
 def transfer(
@@ -56,7 +56,7 @@ def transfer(
     box: BoxOption = None,
     preset: PresetOption = "balanced",
     space: SpaceOption = None,
-    noise: NoiseOption = None,
+    noise: NoiseOption = True,
     tune: TuneOption = None,
     recipe: RecipeOption = None,
     method: MethodOption = None,
@@ -64,6 +64,7 @@ def transfer(
     file_format: FormatOption = None,
     catalog: CatalogOption = None,
     model: ModelOption = DEFAULT,
+    device: DeviceOption = "auto",
     out: OutOption = Path("out"),
 ) -> None:
     """Transfer the look of parts: from samples or photos to a sample or a photo.
@@ -87,8 +88,8 @@ def transfer(
     how = How(model, method, lossless, chosen_format(file_format, lossless)).again(context, known, OF_THE_RECIPE)
     steps = [Transfer(0, name, mode, epsilon, rho, lam, per_layer, released, shift) for name in names]
     asked = asked_references(reference, reference_seed, reference_class, len(names), "--part")
-    networks = load_model(how.model)
-    check_transfers(networks.generator)
+    networks = prepared(how.model, device)
+    check_transfers(networks.model.generator)
     job = Job(
         networks,
         known,
@@ -96,7 +97,8 @@ def transfer(
         Asked(photo, seed, source_class),
         None if box is None else Box.parse(box),
         truncation,
-        {"preset": preset} | searched(space, noise, tune),
+        preset,
+        searched(space, noise, tune),
         catalog,
         out,
         [] if recipe is None else [recipe],

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -46,8 +46,10 @@ from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
 from infer.projection import settling
-from infer.projection.model import project_pictures, projection_options
+from infer.projection.model import chosen_options, project_pictures
+from infer.projection.options import UNSET, ProjectionOptions
 from infer.projection.presets import DEFAULT_PRESET, get_preset
+from models.base import Modulation
 from models.errors import PhotograftError
 from models.samples import Samples
 from models.schema import Index, Settling, bounded, check, short
@@ -66,11 +68,11 @@ class Editor(Opening):
         *,
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
+        options: ProjectionOptions = UNSET,
         progress: Progress | None = None,
-        **options: Any,
     ) -> Self:
         """Find the latent of the crop; see `project_all` and `infer.projection.model.project_pictures`."""
-        project_all([self], source, preset=preset, steps=steps, progress=progress, **options)
+        project_all([self], source, preset=preset, steps=steps, options=options, progress=progress)
         return self
 
     # ------------------------------------------------------------------ edit
@@ -113,7 +115,7 @@ class Editor(Opening):
         ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
         sized = for_generator(self, steps, areas)
         latent, settled = self._settled(samples, steps, sized, ground, settle)
-        image = passed(changes(steps, sized, ground), ground, latent, samples.label, samples.origin)
+        image = passed(changes(steps, sized, ground), ground, replace(samples, latent=latent)).image()
         if method is None:
             method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
         drawn = to_pixels(image)
@@ -187,10 +189,10 @@ class Editor(Opening):
 
     def _found(self, reference: str | Path | Photo | Sample) -> Point:
         if isinstance(reference, Sample):
-            return sample_point(self.model, reference)
-        other = type(self)(self.model, self.segmenter, self.say).set_photo(reference)
+            return sample_point(self.networks.on_device, reference)
+        other = type(self)(self.networks, self.segmenter, self.say).set_photo(reference)
         with torch.enable_grad():  # which edits go without
-            return other.project(**self._options).point()
+            return other.project(preset=self._preset, options=self._options).point()
 
     def _settled(
         self, samples: Samples, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None
@@ -208,12 +210,15 @@ class Editor(Opening):
         outline = torch.from_numpy(masks.seen(self.segmented(), self.box, self.shape))
         regions = [step.target(self.model, area) for step, area in pairs if isinstance(step, ChangeClass)]
         wanted = settling.SettlingTarget.of_edit(outline, int(samples.label), regions, self.model.generator.num_classes)
+        networks, generator = self.for_settling()
+        ground = replace(ground, generator=generator)
         done = changes(steps, areas, ground, only=ChangeClass)
 
-        def show(latent: Tensor) -> Tensor:
-            return passed(done, ground, latent, samples.label, samples.origin)
+        def mix(latent: Tensor) -> Sequence[Modulation]:
+            return passed(done, ground, replace(samples, latent=latent)).modulations
 
-        return settling.settle(self.model, samples.latent, wanted, show, steps=settle), settle
+        show = settling.shown(generator, samples.latent, mix)
+        return settling.settle(networks, samples.latent, wanted, show, steps=settle), settle
 
     # ------------------------------------------------------------------ into the photo
 
@@ -306,8 +311,8 @@ def project_all(
     *,
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
+    options: ProjectionOptions = UNSET,
     progress: Progress | None = None,
-    **options: Any,
 ) -> None:
     """Project the photos of several editors of one model; see `infer.projection.model.project_pictures`.
 
@@ -315,25 +320,25 @@ def project_all(
     options give the same bytes, whatever other photos there are and in whatever order.
 
     Args:
-        editors: one at least, with their photos set.
-        source, preset, steps, progress, options: see there.
+        editors: one at least, with their photos set and the same networks.
+        source, preset, options, progress: see there.
+        steps: updates at most, instead of the options'.
 
     Raises:
         PhotograftError: as there; no editor is changed then.
     """
-    model = editors[0].model
+    networks = editors[0].networks
+    options = options if steps is None else replace(options, steps=steps)
     found = [
-        project_pictures(model, editor.target(), source, preset=preset, steps=steps, progress=progress, **options)[0]
+        project_pictures(networks, editor.target(), source, preset=preset, options=options, progress=progress)[0]
         for editor in editors
     ]
-    asked = {"preset": preset, "steps": steps, **options}
-    used = projection_options(model, preset, steps=steps, **options)
-    used = {key: str(value) if isinstance(value, torch.dtype) else value for key, value in sorted(used.items())}
-    plain = {key: value for key, value in used.items() if isinstance(value, int | float | str)}
+    used = chosen_options(networks.model, preset, options).said()
+    used |= {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
     for editor, projection in zip(editors, found, strict=True):
         editor.label = None if projection.label is None else int(projection.label)
-        editor.projection, editor.edits, editor._options, editor._known = projection, [], asked, {}
-        editor.settings = {"preset": preset, "source_given": source is not None} | plain
+        editor.projection, editor.edits, editor._preset, editor._options = projection, [], preset, options
+        editor.settings, editor._known = {"preset": preset, "source_given": source is not None} | used, {}
         name, loss = editor.class_name, float(projection.loss)
         how = "projected" if name is None else f"projected as {name!r}"
         editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))

@@ -20,6 +20,8 @@ from infer.photo.photo import Photo
 from infer.photo.read import read_photo
 from infer.photo.write import unkept, written_as
 from infer.projection.delta import Delta, load_delta
+from infer.projection.options import UNSET
+from infer.projection.presets import DEFAULT_PRESET
 from infer.projection.search import Projection
 from models.base import StyleGenerator
 from models.errors import PhotograftError
@@ -70,7 +72,7 @@ class Opening(Session):
             PhotograftError: an unknown class. The editor then keeps what it had.
         """
         side = self.model.generator.resolution
-        point = sample_point(self.model, sample)
+        point = sample_point(self.networks.on_device, sample)
         assert isinstance(point.said, Sample)
         self._begin(None, point.said, Box(0, 0, side, side), "sample")
         self._hold(point.samples)
@@ -80,7 +82,7 @@ class Opening(Session):
         """Another picture: what was known of the one before is forgotten."""
         self.photo, self.sample, self.box, self.located, self._told = photo, sample, box, how, set()
         self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
-        self.references, self._known, self._options = (), {}, {}
+        self.references, self._known, self._preset, self._options = (), {}, DEFAULT_PRESET, UNSET
         self.inputs = [] if photo is None or photo.path is None else [photo.path]
 
     def set_catalog(self, path: str | Path) -> Self:
@@ -90,7 +92,7 @@ class Opening(Session):
             PhotograftError: no catalog, or one of another model's weights.
         """
         path = Path(path)
-        self.catalog = CatalogFile(path, "", load_catalog(path, self.model))
+        self.catalog = CatalogFile(path, "", load_catalog(path, self.networks.on_device))
         self.catalog = replace(self.catalog, sha256=sha256(path))
         return self
 
@@ -147,10 +149,10 @@ class Opening(Session):
         if label is not None and not 0 <= label < classes:
             there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
             raise PhotograftError(f"class {label} does not exist: {there}")
-        own = None if delta is None else (delta, delta.applied(generator))
+        own = None if delta is None else (delta, delta.applied(self.networks.exact))
         self._need_photo()
         labels = None if label is None else torch.tensor([label])
-        self._hold(Samples(latent, labels, origin), delta=delta, loss=loss, iterations=iterations)
+        self._hold(Samples(latent, labels, origin).cpu(), delta=delta, loss=loss, iterations=iterations)
         self.edits, self._own = [], own
         return self
 
@@ -183,8 +185,9 @@ class Opening(Session):
         """
         if recipe.weights != self.model.fingerprint:
             raise PhotograftError(f"the recipe was made with other weights than those of model {self.model.name}")
+        model = self.networks.on_device
         points = tuple(
-            sample_point(self.model, known) if isinstance(known, Sample) else projected_point(self.model, known)
+            sample_point(model, known) if isinstance(known, Sample) else projected_point(model, known)
             for known in recipe.references
         )
         if isinstance(recipe.source, Sample):

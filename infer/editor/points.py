@@ -77,8 +77,8 @@ class Point:
     """A picture that the generator knows: what edits start from, and what they take parts of.
 
     Attributes:
-        samples: its latent and class.
-        generator: that makes it: the model's, or a copy with the photo's delta.
+        samples: its latent and class, on the CPU.
+        generator: that makes it: the model's, or a copy with the photo's delta; on the device.
         class_name: None if there are no classes.
         said: how a recipe says it.
         delta: what the photo changes in the generator.
@@ -115,9 +115,9 @@ class Pointing(Protocol):
 
 
 def sample_point(model: Model, sample: Sample) -> Point:
-    """A sample, drawn. Raises PhotograftError for an unknown class."""
+    """A sample, drawn with a model whose generator is on the device. Raises PhotograftError for an unknown class."""
     label = None if sample.class_name is None else model.class_index(sample.class_name)
-    drawn = draw(model, 1, seed=sample.seed, truncation=sample.truncation, label=label)
+    drawn = draw(model, 1, seed=sample.seed, truncation=sample.truncation, label=label).cpu()
     if sample.truncation != 1:
         drawn = replace(drawn, origin=None)  # w is no longer that of z
     name = None if drawn.label is None or not model.class_names else model.class_names[int(drawn.label)]
@@ -125,7 +125,7 @@ def sample_point(model: Model, sample: Sample) -> Point:
 
 
 def projected_point(model: Model, known: Projected) -> Point:
-    """A photo's projection, as a recipe has it; the photo itself is not needed.
+    """A photo's projection, as a recipe has it; the photo itself is not needed. The model is as in `sample_point`.
 
     Raises:
         PhotograftError: an unknown class, or no file of the delta.
@@ -140,7 +140,7 @@ def projected_point(model: Model, known: Projected) -> Point:
 def part_area(catalog: Catalog, generator: Generator, samples: Samples, part: str) -> NDArray[np.float32]:  # -> [r,r]
     """Where a part is in a picture, at the size of the catalog's layer."""
     maps = catalog.cluster_maps(generator, samples)
-    return np.asarray(catalog.part_map(part, maps)[0]).clip(0, 1).astype(np.float32)
+    return np.asarray(catalog.part_map(part, maps)[0].cpu()).clip(0, 1).astype(np.float32)
 
 
 def pixels_hash(pixels: NDArray[np.uint8]) -> str:  # [H,W,3]

@@ -19,11 +19,14 @@ from infer.photo.choices import Method
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta
+from infer.projection.options import UNSET
+from infer.projection.presets import DEFAULT_PRESET
 from infer.projection.search import Projection
 from models.base import Generator
 from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
 from models.perception.segmentation import Segmenter, create_segmenter
+from models.prepared import Networks
 from models.samples import Samples
 from models.terminal import Say
 from models.zoo import DEFAULT, Model, load_model
@@ -91,13 +94,15 @@ class Session:
     """One picture with one model: where a photo's head is, what it was projected to, and what was done to it.
 
     Args:
-        model: a generator with what belongs to it.
+        model: a generator with what belongs to it; or its networks where they are prepared already.
         segmenter: finds the animal: a name of `models.perception.segmentation.SEGMENTERS` or any function with the
             signature of `Segmenter`. It is called only where a region is "auto" or no head is found, and is shown large
             photos reduced to `masks.FINEST` px on the shorter side.
         say: is told in words what was found, for a person to read.
+        device: "auto", "cpu", "cuda" or "mps": where all networks run; where networks are given, theirs counts.
 
     Attributes:
+        networks, model: what was given.
         photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
         sample: what is edited instead of a photo; its box is all of it.
         label, projection, settings: class and latent of the crop, and how they were found; after `project`. label is
@@ -111,8 +116,16 @@ class Session:
     box: Box
     located: str
 
-    def __init__(self, model: Model, segmenter: Segmenter | str = "deeplab", say: Say | None = None) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: Model | Networks,
+        segmenter: Segmenter | str = "deeplab",
+        say: Say | None = None,
+        *,
+        device: str = "auto",
+    ) -> None:
+        self.networks = model if isinstance(model, Networks) else Networks.of(model, device)
+        self.model = self.networks.model
         self.segmenter = segmenter
         self.say: Say = say or (lambda text: None)
         self.photo: Photo | None = None
@@ -125,15 +138,23 @@ class Session:
         self.catalog: CatalogFile | None = None
         self.inputs: list[Path] = []
         self._known: dict[Any, tuple[Any, Point]] = {}  # references that were looked for, with what was asked
-        self._options: dict[str, Any] = {}  # of the last projection
+        self._preset, self._options = DEFAULT_PRESET, UNSET  # of the last projection
         self._photo_mask: NDArray[np.float32] | None = None
         self._told: set[str] = set()
         self._own: tuple[Delta, Generator] | None = None
+        self._own_fast: tuple[Delta, Generator] | None = None
 
     @classmethod
-    def from_pretrained(cls, name: str = DEFAULT, **options: Any) -> Self:
-        """An editor with a model of the zoo, or of files (see `models.zoo.load_model`); options as of the class."""
-        return cls(load_model(name), **options)
+    def from_pretrained(
+        cls,
+        name: str = DEFAULT,
+        segmenter: Segmenter | str = "deeplab",
+        say: Say | None = None,
+        *,
+        device: str = "auto",
+    ) -> Self:
+        """An editor with a model of the zoo, or of files (see `models.zoo.load_model`); the rest as of the class."""
+        return cls(load_model(name), segmenter, say, device=device)
 
     def say_once(self, text: str) -> None:
         """Say something that does not change while the picture is the same."""
@@ -175,7 +196,7 @@ class Session:
             return self.segmenter(pixels)
         if self.segmenter == "grabcut":
             return create_segmenter("grabcut", box=None if box is None else (box.x, box.y, box.w, box.h))(pixels)
-        return _network(self.segmenter)(pixels)
+        return _network(self.segmenter, self.networks.device)(pixels)
 
     def _need_photo(self) -> Photo:
         if self.photo is None:
@@ -204,10 +225,26 @@ class Session:
         """The generator that makes the photo's pictures: the model's, or a copy with the photo's `delta`."""
         delta = self.delta
         if delta is None:
-            return self.model.generator
+            return self.networks.exact
         if self._own is None or self._own[0] is not delta:
-            self._own = (delta, delta.applied(self.model.generator))
+            self._own = (delta, delta.applied(self.networks.exact))
         return self._own[1]
+
+    def for_settling(self) -> tuple[Networks, Generator]:
+        """The networks that look, and the generator that makes pictures, while a latent settles for an edit.
+
+        In the form in which the latent was searched; recipes that do not name it are from before there were several,
+        and latents of the caller's have none: those settle in float32, and to the same bytes as ever.
+        """
+        dtype, delta = self.settings.get("dtype"), self.delta
+        if dtype is None:
+            return self.networks.float32, self.generator
+        networks = self.networks.float32 if dtype == "float32" else self.networks
+        if delta is None:
+            return networks, networks.generator
+        if self._own_fast is None or self._own_fast[0] is not delta:
+            self._own_fast = (delta, networks.fast(self.generator))
+        return networks, self._own_fast[1]
 
     @property
     def class_name(self) -> str | None:
@@ -257,5 +294,5 @@ class Session:
 
 
 @lru_cache(maxsize=2)
-def _network(name: str) -> Segmenter:
-    return create_segmenter(name)
+def _network(name: str, device: torch.device) -> Segmenter:
+    return create_segmenter(name, device=device)

@@ -28,6 +28,7 @@ from infer.edits.scbn import Region, class_modulations, region_maps
 from infer.photo.photo import Photo
 from models.base import Generator, Layer, Modulation, Tap
 from models.errors import PhotograftError
+from models.samples import Samples
 from models.schema import Flag, Index, Real, Text, Weight, check, short
 from models.zoo import Model
 
@@ -298,10 +299,11 @@ def changes(
     return found
 
 
-def passed(changes: Sequence[Change], ground: Ground, latent: Tensor, label: Tensor | None, origin: Any) -> Tensor:
-    """The picture [N,3,R,R] that comes out of the one pass."""
-    start = Pass(ground.generator, latent, label, origin, ground.generator.modulations(latent, label))
-    return reduce(lambda before, change: change(before), changes, start).image()
+def passed(changes: Sequence[Change], ground: Ground, samples: Samples) -> Pass:
+    """The one pass of samples, with all that is changed in it."""
+    modulations = ground.generator.modulations(samples.latent, samples.label)
+    start = Pass(ground.generator, samples.latent, samples.label, samples.origin, modulations)
+    return reduce(lambda before, change: change(before), changes, start)
 
 
 def _point(step: Blend | Transfer) -> Point:

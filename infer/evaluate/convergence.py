@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.evaluate.curves import Curve, Photos, Runner, curves_of
-from infer.projection.search import LEARNING_RATES
+from infer.projection.options import LEARNING_RATES
 from models.zoo import Model
 
 FACTOR = 2.0  # between neighbouring rates of a grid

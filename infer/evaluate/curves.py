@@ -17,9 +17,10 @@ from data.loaders import PictureStore
 from data.pictures import open_splits
 from infer.evaluate.cache import ResultCache, digest, digests
 from infer.progress import Progress, untold
+from infer.projection.options import ProjectionOptions
 from infer.projection.search import project
 from models.errors import PhotograftError
-from models.prepared import prepare_once
+from models.prepared import Networks
 from models.zoo import Model
 
 FORMAT = 1  # of the kept curves
@@ -76,19 +77,20 @@ def curves_of(model: Model) -> list[Curve]:
     return [Curve(space, start) for start in starts for space in spaces]
 
 
-def validation_photos(root: Path, model: Model, n: int, seed: int) -> Photos:
+def validation_photos(root: Path, networks: Networks, n: int, seed: int, *, encode: bool = True) -> Photos:
     """n photos of the validation split, evenly spaced, as the generator would make them, and where they start.
 
     Args:
         root: the model's data: class folders or tar shards.
-        model: its classes must be those of the data; an unconditional one takes any.
+        networks: the model's classes must be those of the data; an unconditional one takes any.
         n: number of photos; all if there are fewer.
         seed: of the random starts.
+        encode: find E's answers too, if there is an E.
 
     Raises:
         PhotograftError: data of other classes, or without validation pictures.
     """
-    train, val = open_splits(root)
+    model, (train, val) = networks.model, open_splits(root)
     if model.class_names and train.class_names != model.class_names:
         raise PhotograftError(f"the classes in {root} are not those of model {model.name}: evaluate on its own data")
     if len(val) == 0:
@@ -97,11 +99,11 @@ def validation_photos(root: Path, model: Model, n: int, seed: int) -> Photos:
     images, _, labels = store.many(evenly(len(val), n))
     target, label = images_to_float(images), labels if model.class_names else None
     start = {"random": model.generator.sample_latent(len(target), torch.Generator().manual_seed(seed))}
-    if model.encoder is not None:
-        e = prepare_once(model.encoder, channels_last=True)
+    e, device = networks.encoder if encode else None, networks.device
+    if e is not None:
         with torch.no_grad():
             codes = [
-                e.encode(target[i : i + 32], None if label is None else label[i : i + 32])
+                e.encode(target[i : i + 32].to(device), None if label is None else label[i : i + 32].to(device)).cpu()
                 for i in range(0, len(target), 32)
             ]
         start["encoder"] = torch.cat(codes)
@@ -112,27 +114,26 @@ class Runner:
     """Runs curves, or takes them from the folder where they were kept.
 
     Args:
-        model: with a discriminator; with auxiliary networks for zeta.
+        networks: with an SN projection discriminator; with auxiliary networks for zeta.
         folder: of the kept curves.
         max_norm: see `infer.projection.search.project`; None as in the paper.
-        bf16: networks in bfloat16 instead of float32.
         batch_size: photos worked on at once. It changes no result beyond rounding, so it is no part of the name.
         progress: told of progress.
     """
 
     def __init__(
         self,
-        model: Model,
+        networks: Networks,
         folder: Path,
         *,
         max_norm: float | None = None,
-        bf16: bool = False,
         batch_size: int = 32,
         progress: Progress | None = None,
     ) -> None:
+        model = networks.model
         if model.discriminator is None:
             raise PhotograftError(f"model {model.name} has no discriminator beside its generator: there is no loss")
-        self.model, self.max_norm, self.bf16, self.batch_size = model, max_norm, bf16, batch_size
+        self.networks, self.model, self.max_norm, self.batch_size = networks, model, max_norm, batch_size
         self.progress: Progress = progress or untold
         self.done, self.total = 0, 0
         self._kept, self._digests = ResultCache(folder), digests(model)
@@ -147,8 +148,14 @@ class Runner:
         return found["losses"]
 
     def _compute(self, photos: Photos, curve: Curve, rate: float, steps: int, what: str) -> Tensor:
-        dtype = torch.bfloat16 if self.bf16 else torch.float32
-        g, d = (prepare_once(n, dtype, True) for n in (self.model.generator, self.model.discriminator))
+        options = ProjectionOptions(
+            space=curve.space,  # type: ignore[arg-type]
+            steps=steps,
+            learning_rate=rate,
+            pixel_weight=PIXEL_WEIGHT,
+            keep="best",  # the curve is the same; a rate at which Adam runs away at the end is then no error
+            max_norm=self.max_norm,
+        )
         parts = []
         for i in range(0, len(photos), self.batch_size):
             rows, before = slice(i, i + self.batch_size), self.done
@@ -159,21 +166,13 @@ class Runner:
                 self.progress(what, self.done, self.total)
 
             found = project(
-                g,
-                d,
+                self.networks,
                 photos.target[rows],
                 None if photos.label is None else photos.label[rows],
-                auxiliary=prepare_once(self.model.auxiliary) if curve.space == "zeta" else None,
-                space=curve.space,
-                init=photos.start[curve.start][rows],
-                steps=steps,
-                learning_rate=rate,
-                pixel_weight=PIXEL_WEIGHT,
-                keep="best",  # the curve is the same; a rate at which Adam runs away at the end is then no error
-                max_norm=self.max_norm,
+                options,
+                psi=self.networks.discriminator,
+                start=photos.start[curve.start][rows],
                 batch_size=self.batch_size,
-                dtype=dtype,
-                channels_last=True,
                 progress=progress,
             )
             parts.append(found.feature_curve + PIXEL_WEIGHT * found.pixel_curve)
@@ -190,7 +189,7 @@ class Runner:
             "steps": steps,
             "pixel_weight": PIXEL_WEIGHT,
             "max_norm": self.max_norm,
-            "bf16": self.bf16,
+            "bf16": self.networks.dtype == torch.bfloat16,
             "photos": digest([photos.target, *label]),
             "start": digest([photos.start[curve.start]]),  # so E and the seed are in it
             **{part: self._digests[part] for part in parts},

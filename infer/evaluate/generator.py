@@ -7,6 +7,7 @@ generators that were trained against a projected discriminator on it, and are na
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,8 +18,7 @@ from infer.evaluate.judging import BATCH, Hits, Probe, judge_features, real_pict
 from infer.evaluate.manifold import Manifold, manifold
 from infer.progress import Progress, untold
 from models.perception.judges import FLATTERING, JUDGES, frechet, resize_bicubic, to_uint8
-from models.prepared import prepare_once
-from models.zoo import Model
+from models.prepared import Networks, prepare
 
 SMALL = 64  # pixels, of the distance that does not look at fine detail
 INDEPENDENT = "squeezenet"
@@ -65,20 +65,20 @@ class GeneratorReport:
 
 
 @torch.no_grad()
-def draw_samples(model: Model, n: int, seed: int, truncation: float, progress: Progress) -> tuple[Tensor, Tensor]:
+def draw_samples(networks: Networks, n: int, seed: int, truncation: float, progress: Progress) -> tuple[Tensor, Tensor]:
     """n samples, uint8 [n,3,R,R], and their classes [n], drawn as often as training drew them."""
-    random = torch.Generator().manual_seed(seed)
+    model, random = networks.model, torch.Generator().manual_seed(seed)
     labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
     z = model.generator.sample_latent(n, random) * truncation
-    generator, images = prepare_once(model.generator, channels_last=True), []
+    generator, images = networks.generator, []
     for i in range(0, n, BATCH):
-        images.append(to_uint8(generator(z[i : i + BATCH], labels[i : i + BATCH])))
+        images.append(to_uint8(generator(z[i : i + BATCH], labels[i : i + BATCH])).cpu())
         progress("sampling", min(i + BATCH, n), n)
     return torch.cat(images), labels
 
 
 def evaluate_generator(
-    model: Model,
+    networks: Networks,
     root: Path,
     *,
     samples: int = 4000,
@@ -90,7 +90,7 @@ def evaluate_generator(
     """Judge prior samples against the pictures that the generator was trained on.
 
     Args:
-        model: a class-conditional one.
+        networks: of a class-conditional model.
         root: its data: class folders or tar shards.
         samples: number of samples and of real pictures; below some thousands distances are too large.
         truncation: factor on z.
@@ -98,11 +98,13 @@ def evaluate_generator(
         classifier: names classes too, beside the probe.
         progress: told of progress.
     """
-    progress = progress or untold
+    model, progress = networks.model, progress or untold
     real, real_labels, val, val_labels = real_pictures(root, model, samples, seed)
-    fake, fake_labels = draw_samples(model, samples, seed, truncation, progress)
+    fake, fake_labels = draw_samples(networks, samples, seed, truncation, progress)
     groups = torch.tensor(model.groups)
     distances, floors = {}, {}
+
+    ready = partial(prepare, channels_last=networks.channels_last, device=networks.device)
 
     def compare(name: str, judge: torch.nn.Module, sides: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         features = judge_features(judge, sides[0], progress, f"{name}: real")
@@ -111,12 +113,12 @@ def evaluate_generator(
         floors[name] = frechet(features[0::2], features[1::2])
         return features, found
 
-    judge = JUDGES[INDEPENDENT]()
+    judge = ready(JUDGES[INDEPENDENT]())
     features, found = compare(INDEPENDENT, judge, (real, fake))
     if model.generator.resolution > SMALL:
         compare(f"{INDEPENDENT}, {SMALL} px", judge, (shrunk(real), shrunk(fake)))
     for name in JUDGES.keys() - {INDEPENDENT}:
-        compare(name, JUDGES[name](), (real, fake))
+        compare(name, ready(JUDGES[name]()), (real, fake))
     probe = Probe(features, real_labels, len(groups))
     ceiling = probe.hits(judge_features(judge, val, progress, f"{INDEPENDENT}: validation"), val_labels, groups)
     classified = {}

@@ -1,7 +1,7 @@
 """How a training got better: the judge's numbers of several exports of it over the pictures that it had seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from infer.evaluate.reconstruction import find_codes
 from infer.evaluate.report_files import Row, csv_table, figure_png, write_report
 from infer.evaluate.translation import References, Translator
 from infer.progress import Progress, untold
+from models.device import find_device
 from models.errors import PhotograftError
 from models.header import read_header
 from models.perception.judges import frechet
 from models.perception.segmentation import create_segmenter
+from models.prepared import Networks
 from models.writing import file_name
-from models.zoo import Model, load_model, model_files, model_stem
+from models.zoo import load_model, model_files, model_stem
 
 FORMAT = 1  # of the kept points
 HEADER = (
@@ -70,6 +72,7 @@ def measure_history(
     masks: int = 40,
     seed: int = 1,
     folder: Path | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> list[Point]:
     """Judge several exports of one training.
@@ -82,6 +85,7 @@ def measure_history(
         masks: translations that are segmented.
         seed: of samples, targets and real pictures.
         folder: where points are kept as they are done.
+        device: where networks run.
         progress: told of progress.
 
     Returns:
@@ -91,18 +95,19 @@ def measure_history(
         PhotograftError: a model without an encoder, or of other classes.
     """
     progress = progress or untold
-    judge, points = _Judge(root, samples, photos, masks, seed, progress), []
+    judge, points = _Judge(root, samples, photos, masks, seed, device, progress), []
     compared = digest([torch.as_tensor(open_splits(root)[0].labels)])  # other training pictures are another reference
     kept = ResultCache(folder, format=FORMAT, samples=samples, masks=masks, seed=seed, train=compared)
     for done, name in enumerate(names):
         progress(f"model {done + 1} of {len(names)}", done, len(names))
-        model = load_model(name)
+        networks = Networks.of(load_model(name), device, dtype=torch.float32)
+        model = networks.model
         if model.encoder is None:
             raise PhotograftError(f"model {name} has no encoder: it cannot translate photos")
-        chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
+        chosen = validation_photos(root, networks, photos, seed, encode=False)
         assert chosen.label is not None
-        networks = {part: text for part, text in digests(model).items() if part in ("generator", "encoder")}
-        found = kept(partial(judge, model, chosen), photos=digest([chosen.target, chosen.label]), **networks)
+        weights = {part: text for part, text in digests(model).items() if part in ("generator", "encoder")}
+        found = kept(partial(judge, networks, chosen), photos=digest([chosen.target, chosen.label]), **weights)
         images = read_header(model_files(model_stem(name))["generator"]).known.images_seen
         points.append(Point(model.stem, images, **{key: float(value) for key, value in found.items()}))
     return sorted(points, key=lambda point: point.images)
@@ -111,20 +116,24 @@ def measure_history(
 class _Judge:
     """Judges models of one set of classes; arguments as of `measure_history`."""
 
-    def __init__(self, root: Path, samples: int, photos: int, masks: int, seed: int, progress: Progress) -> None:
+    def __init__(
+        self, root: Path, samples: int, photos: int, masks: int, seed: int, device: str, progress: Progress
+    ) -> None:
         self.root, self.samples, self.masks, self.seed, self.progress = root, samples, masks, seed, progress
-        self.per_photo, self.segment = max(1, samples // photos), create_segmenter()
+        self.per_photo, self.segment = max(1, samples // photos), create_segmenter(device=find_device(device))
         self.references: References | None = None
 
-    def __call__(self, model: Model, chosen: Photos) -> Results:
+    def __call__(self, networks: Networks, chosen: Photos) -> Results:
         """A point's numbers by name."""
         self.references = references = self.references or References(
-            model, self.root, self.samples, self.seed, self.progress
+            networks, self.root, self.samples, self.seed, self.progress
         )
-        translator = Translator(model, chosen, references, self.per_photo, self.seed)
-        z = find_codes(model, chosen, 0, lambda n: None)
+        translator = Translator(networks, chosen, references, self.per_photo, self.seed)
+        z = find_codes(networks, chosen, 0, lambda n: None)
         found = translator.found(0, z, self.masks, self.segment)
-        features = references.features(draw_samples(model, self.samples, self.seed, 1.0, self.progress)[0], "samples")
+        features = references.features(
+            draw_samples(networks, self.samples, self.seed, 1.0, self.progress)[0], "samples"
+        )
         shape = manifold(references.real, features)
         seen = found.overlap[~found.overlap.isnan()]
         numbers = {

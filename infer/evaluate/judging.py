@@ -12,7 +12,6 @@ from data.pictures import open_splits
 from data.sampling import ClassBalancedSampler
 from infer.progress import Progress
 from models.errors import PhotograftError
-from models.prepared import prepare_once
 from models.zoo import Model
 
 BATCH = 64
@@ -72,10 +71,10 @@ class Probe:
 def judge_features(
     judge: nn.Module, images: Tensor, progress: Progress, what: str
 ) -> Tensor:  # uint8 [N,3,R,R] -> [N,D]
-    """Features of pictures, in batches."""
-    judge, parts = prepare_once(judge, channels_last=True), []
+    """Features of pictures, in batches; the judge is on its device, they come back on the CPU."""
+    device, parts = next(judge.parameters()).device, []
     for i in range(0, len(images), BATCH):
-        parts.append(judge(images[i : i + BATCH]).float())
+        parts.append(judge(images[i : i + BATCH].to(device)).float().cpu())
         progress(what, min(i + BATCH, len(images)), len(images))
     return torch.cat(parts)
 

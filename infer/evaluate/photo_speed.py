@@ -50,13 +50,13 @@ class Cost:
     bytes_per_pixel: float
 
 
-def measure_here(megapixels: float, model: str = DEFAULT) -> Cost:
+def measure_here(megapixels: float, model: str = DEFAULT, device: str = "auto") -> Cost:
     """Measure in this process, which should have done nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.jpg"), Path(folder, "large.jpg")
         _close_up(model, _START, small)
         _close_up(model, megapixels, large)
-        editor = Editor.from_pretrained(model)
+        editor = Editor.from_pretrained(model, device=device)
         _edit(editor, small, None)
         settling = _edit(editor, small, None) - _edit(editor, small, 0)
         before = _most_memory()
@@ -65,9 +65,9 @@ def measure_here(megapixels: float, model: str = DEFAULT) -> Cost:
     return Cost(megapixels, seconds, max(settling, 0.0), more / (megapixels * 1e6))
 
 
-def measure(megapixels: float, model: str = DEFAULT) -> Cost:
+def measure(megapixels: float, model: str = DEFAULT, device: str = "auto") -> Cost:
     """Measure in a process of its own. Raises PhotograftError if that fails."""
-    command = [sys.executable, "-m", "infer.evaluate.photo_speed", str(megapixels), model]
+    command = [sys.executable, "-m", "infer.evaluate.photo_speed", str(megapixels), model, device]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or [f"signal {-done.returncode}"])[-1]
@@ -75,11 +75,11 @@ def measure(megapixels: float, model: str = DEFAULT) -> Cost:
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def bench_photos(sizes: Sequence[float] = SIZES, console: Console | None = None) -> list[Cost]:
+def bench_photos(sizes: Sequence[float] = SIZES, console: Console | None = None, device: str = "auto") -> list[Cost]:
     """Measure and print the curve; nothing where the default model is not installed."""
     if not is_installed(DEFAULT):
         return []
-    costs = [measure(megapixels) for megapixels in sizes]
+    costs = [measure(megapixels, device=device) for megapixels in sizes]
     table = Table(title=f"Edit of a close-up, beyond projection, {torch.get_num_threads()} threads")
     for column in ("megapixels", "beyond settling", "settling", "bytes per pixel", "bar"):
         table.add_column(column, justify="right")
@@ -138,4 +138,4 @@ def _most_memory() -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure_here(float(sys.argv[1]), sys.argv[2]))))
+    print(json.dumps(asdict(measure_here(float(sys.argv[1]), *sys.argv[2:]))))

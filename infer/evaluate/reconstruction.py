@@ -8,7 +8,7 @@ photos. Beside it stand the pixels, and the loss of projection, which encoders a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -23,11 +23,12 @@ from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photo
 from infer.evaluate.judging import judge_features
 from infer.progress import Progress, untold
 from infer.projection.model import check_projects, project_pictures
+from infer.projection.options import ProjectionOptions
 from models.base import StyleGenerator
 from models.errors import PhotograftError
 from models.losses import feature_distance, pixel_distance, psi
 from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
-from models.prepared import prepare_once
+from models.prepared import Networks, prepare
 from models.zoo import Model
 
 BATCH = 32
@@ -109,33 +110,33 @@ def classmates(root: Path, model: Model, label: Tensor, seed: int) -> Tensor:  #
 
 
 def find_codes(
-    model: Model,
+    networks: Networks,
     photos: Photos,
     steps: int,
     advance: Callable[[int], None],
     kept: ResultCache | None = None,
-    **options: Any,
 ) -> Tensor:
     """z [N,latent_dim] as the editor finds it for photos whose class is known; of style generators in z too, which goes
     with any class.
 
     Args:
-        model: with an encoder and a discriminator.
+        networks: of a model with an encoder and a discriminator.
         photos: with labels.
         steps: updates of projection; 0 is E's answer.
         advance: told of every group of photos that is done, by their number.
         kept: where codes are kept as they are found; it knows what else they depend on.
-        options: of `infer.projection.search.project`, instead of the model's.
     """
     assert photos.label is not None
-    options = {"space": "z"} | options if isinstance(model.generator, StyleGenerator) else options
+    model = networks.model
+    space: Literal["z"] | None = "z" if isinstance(model.generator, StyleGenerator) else None
+    options = ProjectionOptions(steps=steps, space=space)
     z = torch.empty(len(photos), model.generator.latent_dim)
     for rows in torch.arange(len(photos)).split(BATCH):
         target, label = photos.target[rows], photos.label[rows]
 
         def project(target: Tensor = target, label: Tensor = label) -> Results:
             names = [model.class_names[k] for k in label.tolist()]
-            found = project_pictures(model, target, names, steps=steps, batch_size=TOGETHER, **options)
+            found = project_pictures(networks, target, names, options=options, batch_size=TOGETHER)
             return {"z": torch.cat([row.latent for row in found])}
 
         # E's answers are quicker found than kept
@@ -149,17 +150,14 @@ class Judge:
     """Compares pictures with photos, whose features are computed once.
 
     Args:
-        model: whose discriminator gives Psi and whose generator makes pictures of codes.
+        networks: the SN projection discriminator gives Psi, the generator makes pictures of codes.
         photos: N, with labels.
     """
 
-    def __init__(self, model: Model, photos: Photos) -> None:
-        self.photos = photos
+    def __init__(self, networks: Networks, photos: Photos) -> None:
+        self.networks, self.photos = networks, photos
         self.shown = torch.from_numpy(evenly(len(photos), SHOWN))
-        self.generator, self.discriminator = (
-            prepare_once(network, channels_last=True) for network in (model.generator, model.discriminator)
-        )
-        self.network = SqueezeNetFeatures()
+        self.network = prepare(SqueezeNetFeatures(), channels_last=networks.channels_last, device=networks.device)
         self.features, self.psi = self._features(photos.target), self._psi(photos.target)
 
     def _features(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,512]
@@ -167,7 +165,10 @@ class Judge:
 
     @torch.no_grad()
     def _psi(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,D]
-        return torch.cat([psi(self.discriminator.features(part).float()) for part in images.split(BATCH)])
+        network = self.networks.float32.discriminator
+        assert network is not None
+        parts = (part.to(self.networks.device) for part in images.split(BATCH))
+        return torch.cat([psi(network.features(part).float()).cpu() for part in parts])
 
     @torch.no_grad()
     def of_codes(self, name: str, steps: int | None, z: Tensor) -> Answer:
@@ -175,7 +176,7 @@ class Judge:
         label = self.photos.label
         assert label is not None
         parts = zip(z.split(BATCH), label.split(BATCH), strict=True)
-        images = torch.cat([self.generator(code, k).float() for code, k in parts])
+        images = torch.cat([self.networks.float32.generator(code, k).cpu() for code, k in parts])
         return replace(self.of_pictures(name, images), steps=steps, norm=torch.linalg.vector_norm(z, dim=1))
 
     def of_pictures(self, name: str, images: Tensor) -> Answer:
@@ -194,7 +195,7 @@ class Judge:
 
 
 def evaluate_reconstruction(
-    models: Mapping[str, Model],
+    models: Mapping[str, Networks],
     root: Path,
     *,
     photos: int = 500,
@@ -205,7 +206,7 @@ def evaluate_reconstruction(
     """Reconstruct validation photos with encoders and compare.
 
     Args:
-        models: name of an encoder -> the class-conditional model with it; they differ in nothing else.
+        models: name of an encoder -> networks of the class-conditional model with it; they differ in nothing else.
         root: the model's data: class folders or tar shards.
         photos: so many, evenly spaced over the validation split; all if there are fewer.
         steps: numbers of updates of projection; 0 is E's answer as it is.
@@ -215,17 +216,18 @@ def evaluate_reconstruction(
     Raises:
         PhotograftError: networks that are missing, an unconditional model, data of other classes.
     """
-    model = next(iter(models.values()))
+    networks = next(iter(models.values()))
+    model = networks.model
     check_projects(model)
     for name, each in models.items():
-        if each.encoder is None:
+        if each.model.encoder is None:
             raise PhotograftError(f"model {name} has no encoder beside its generator: give --encoder FILE")
     if not model.class_names:
         raise PhotograftError(f"model {model.name} is unconditional: reconstructions are measured class by class")
-    chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
+    chosen = validation_photos(root, networks, photos, seed, encode=False)
     assert chosen.label is not None
     others = classmates(root, model, chosen.label, seed)
-    judge, answers, done = Judge(model, chosen), [], 0
+    judge, answers, done = Judge(networks, chosen), [], 0
     total = len(models) * len(chosen) * sum(max(t, 1) for t in steps)
     for name, each in models.items():
         for t in steps:
@@ -239,5 +241,5 @@ def evaluate_reconstruction(
             answers.append(judge.of_codes(name, t, find_codes(each, chosen, t, advance)))
     answers.append(judge.of_codes(MEAN_CODE, None, torch.zeros(len(chosen), model.generator.latent_dim)))
     answers.append(judge.of_pictures(OTHER_PHOTO, others))
-    hashes = {file: value for each in models.values() for file, value in each.hashes.items()}
+    hashes = {file: value for each in models.values() for file, value in each.model.hashes.items()}
     return Reconstruction(answers, to_uint8(chosen.target[judge.shown]), len(chosen), seed, hashes)

@@ -19,11 +19,12 @@ from infer.edits.query_transfer import Query
 from infer.projection.model import project_pictures
 from infer.projection.presets import PRESETS
 from models.auxiliary import AuxiliaryNetworks
+from models.device import fast_dtype
 from models.discriminators.sn_projection import SN_LAYOUTS, SNProjectionDiscriminator
 from models.generators import stylegan2
 from models.generators.sngan import SNGANGenerator, layout
 from models.generators.stylegan2 import StyleGAN2Generator
-from models.prepared import prepare
+from models.prepared import Networks, prepare
 from models.projection.adam import Adam
 from models.projection.objective import Objective
 from models.samples import Samples
@@ -89,16 +90,15 @@ class Overhead:
 
 
 def _networks(
-    ch: int, layouts: tuple[str, str], num_classes: int, dtype: torch.dtype, channels_last: bool, device: str
+    ch: int, layouts: tuple[str, str], num_classes: int, dtype: torch.dtype | None, channels_last: bool, device: str
 ) -> tuple[SNGANGenerator, SNProjectionDiscriminator]:
     """Random ones of a layout and base width, made ready."""
     torch.manual_seed(0)
-    g: SNGANGenerator = prepare(SNGANGenerator(layout(layouts[0], ch), num_classes=num_classes), dtype, channels_last)
-    channels = [ch * m for m in SN_LAYOUTS[layouts[1]]]
-    d: SNProjectionDiscriminator = prepare(
-        SNProjectionDiscriminator(channels, num_classes, hidden="out"), dtype, channels_last
-    )
-    return g.to(device), d.to(device)
+    where = torch.device(device)
+    g = SNGANGenerator(layout(layouts[0], ch), num_classes=num_classes)
+    d = SNProjectionDiscriminator([ch * m for m in SN_LAYOUTS[layouts[1]]], num_classes, hidden="out")
+    dtype = dtype or fast_dtype(where)
+    return prepare(g, dtype, channels_last, where), prepare(d, dtype, channels_last, where)
 
 
 def measure(
@@ -107,8 +107,8 @@ def measure(
     layouts: tuple[str, str] = LAYOUTS_256,
     num_classes: int = 143,
     repeats: int = 7,
-    dtype: torch.dtype = torch.float32,
-    channels_last: bool = False,
+    dtype: torch.dtype | None = None,
+    channels_last: bool = True,
     device: str = "cpu",
 ) -> Timing:
     """Time random networks of a layout and base width; generator and iteration take turns, so that load hits both.
@@ -116,7 +116,8 @@ def measure(
     Args:
         ch, layouts, num_classes: of generator and discriminator.
         repeats: measurements that the medians are of.
-        dtype, channels_last, device: see `infer.projection.search.project`.
+        dtype, channels_last, device: see `models.prepared.Networks`; dtype None is the fastest there, the default of
+            projection.
     """
     g, d = _networks(ch, layouts, num_classes, dtype, channels_last, device)
     label, rows = torch.tensor([0], device=device), torch.tensor([0], device=device)
@@ -145,7 +146,7 @@ def measure_overhead(
     layouts: tuple[str, str] = LAYOUTS_256,
     num_classes: int = 143,
     repeats: int = 7,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     channels_last: bool = True,
     device: str = "cpu",
 ) -> Overhead:
@@ -158,8 +159,8 @@ def measure_overhead(
     g, d = _networks(ch, layouts, num_classes, dtype, channels_last, device)
     if g.latent_dim != auxiliary.latent_dim:
         g = SNGANGenerator(g.channels, latent_dim=auxiliary.latent_dim, num_classes=num_classes)
-        g = prepare(g, dtype, channels_last).to(device)
-    b = prepare(auxiliary).to(device)
+        g = prepare(g, dtype or fast_dtype(torch.device(device)), channels_last, torch.device(device))
+    b = prepare(auxiliary, device=torch.device(device))
     label, rows = torch.tensor([0], device=device), torch.tensor([0], device=device)
     z = torch.randn(1, g.latent_dim, device=device)
     with torch.no_grad():
@@ -230,7 +231,8 @@ def measure_styles(
     x = torch.randn(rows, row_channels, generator=torch.Generator().manual_seed(0)).to(device)
     catalogs = _in_turns([partial(spherical_kmeans, x, clusters)], (repeats + 1) // 2, device, warm=False)[0]
     torch.manual_seed(0)
-    generator: StyleGAN2Generator = prepare(StyleGAN2Generator(channels)).to(device)
+    where = torch.device(device)
+    generator: StyleGAN2Generator = prepare(StyleGAN2Generator(channels), fast_dtype(where), True, where)
     names = [(layer.name, layer.channels) for layer in generator.modulated_layers]
     contributions = {name: torch.rand(1, c, device=device) for name, c in names}
     settings = Settings("random", "", names[0][0], 1, 0, 1.0, 0, "bilinear")
@@ -255,20 +257,21 @@ def measure_styles(
     return StyleTiming(statistics.median(catalogs), statistics.median(images), ratio)
 
 
-def measure_presets(model: Model, repeats: int = 5) -> dict[str, tuple[float, float]]:
+def measure_presets(model: Model, repeats: int = 5, device: str = "auto") -> dict[str, tuple[float, float]]:
     """Seconds per photo of a loaded model by preset, of one photo at a time: (class given, class found).
 
     Args:
         model: a class-conditional one with a discriminator.
         repeats: of "fast", the median counts; the others, which take long, are measured once.
+        device: where.
     """
-    r = model.generator.resolution
+    r, networks = model.generator.resolution, Networks.of(model, device)
     photo = torch.rand(1, 3, r, r, generator=torch.Generator().manual_seed(0)) * 2 - 1
     found = {}
     for preset in PRESETS:
         rounds, warm = (repeats, True) if preset == "fast" else (1, False)
         given, unknown = (
-            _in_turns([partial(project_pictures, model, photo, source, preset=preset)], rounds, "cpu", warm=warm)[0]
+            _in_turns([partial(project_pictures, networks, photo, source, preset=preset)], rounds, device, warm=warm)[0]
             for source in (model.class_names[0], None)
         )
         found[preset] = (statistics.median(given), statistics.median(unknown))
@@ -287,7 +290,7 @@ def _in_turns(functions: list[Callable[[], object]], repeats: int, device: str, 
 def _time(f: Callable[[], object], device: str) -> float:
     start = time.perf_counter()
     f()
-    if device != "cpu":
+    if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - start
 
@@ -296,7 +299,7 @@ def bench(*, repeats: int = 7, device: str = "cpu", console: Console | None = No
     """Measure and print tables: precisions, what zeta costs, parts and styles, and the presets of the default model.
 
     Returns:
-        The timings by precision. The first is the exact default, for which the bars count.
+        The timings by precision. The first is the default, for which the bars count.
     """
     console = console or Console()
     model = load_model(DEFAULT) if is_installed(DEFAULT) else None
@@ -304,16 +307,17 @@ def bench(*, repeats: int = 7, device: str = "cpu", console: Console | None = No
     _bench_overhead(model, repeats, device, console)
     _bench_styles(repeats, device, console)
     if model is not None:
-        _bench_presets(model, console)
+        _bench_presets(model, device, console)
     return timings
 
 
 def _bench_precisions(repeats: int, device: str, console: Console) -> dict[str, Timing]:
-    """Exact float32, float32 in channels_last order, bfloat16 in channels_last order."""
+    """The default on the device, float32 in the same layout, exact float32."""
+    fast = fast_dtype(torch.device(device))
     variants = {
-        "float32 (default)": (torch.float32, False),
+        f"{str(fast).removeprefix('torch.')} (default)": (fast, True),
         "float32, channels_last": (torch.float32, True),
-        "bfloat16, channels_last": (torch.bfloat16, True),
+        "float32, exact": (torch.float32, False),
     }
     table = Table(title=f"Projection at 256 px, ch 48, one picture, {torch.get_num_threads()} threads on {device}")
     for column in ("networks", "G forward", "iteration", "in G forwards", "of the original's", "bars"):
@@ -340,7 +344,7 @@ def _bench_overhead(model: Model | None, repeats: int, device: str, console: Con
     networks = {"the paper's": AuxiliaryNetworks(**PAPER_AUXILIARY)}
     if model is not None and model.auxiliary is not None:
         networks[f"of {model.stem}"] = model.auxiliary
-    table = Table(title="zeta at 256 px, ch 48, one picture, float32, channels_last")
+    table = Table(title="zeta at 256 px, ch 48, one picture, as by default")
     for column in ("A and B", "sizes", "iteration on z", "on zeta", "B alone", "share of B"):
         table.add_column(column, justify="left" if column == "A and B" else "right")
     for name, network in networks.items():
@@ -373,10 +377,10 @@ def _bench_styles(repeats: int, device: str, console: Console) -> None:
     console.print(table)
 
 
-def _bench_presets(model: Model, console: Console) -> None:
+def _bench_presets(model: Model, device: str, console: Console) -> None:
     table = Table(title=f"Projection of one photo with {model.stem}, {torch.get_num_threads()} threads")
     for column in ("preset", "updates", "class given", "class found"):
         table.add_column(column, justify="left" if column == "preset" else "right")
-    for name, (given, found) in measure_presets(model).items():
+    for name, (given, found) in measure_presets(model, device=device).items():
         table.add_row(name, str(PRESETS[name].steps), f"{given:.3f} s", f"{found:.3f} s")
     console.print(table)

@@ -179,9 +179,10 @@ class Evaluation:
 
     @torch.no_grad()
     def _judged(self, images: Iterator[Tensor], total: int, what: str) -> Tensor:
-        judge, parts, done = SqueezeNetFeatures(), [], 0
+        device = self.model.generator.device
+        judge, parts, done = SqueezeNetFeatures().to(device), [], 0
         for batch in images:
-            parts.append(judge(batch))
+            parts.append(judge(batch.to(device)).cpu())
             done += len(batch)
             self.progress(what, done, total)
         return torch.cat(parts)

@@ -8,7 +8,7 @@ SqueezeNet.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from models.errors import PhotograftError
 from models.perception.judges import JUDGES, frechet, to_uint8
 from models.perception.outline import OUTLINE, segment
 from models.perception.segmentation import Segmenter, create_segmenter
-from models.prepared import prepare_once
+from models.prepared import Networks, prepare
 from models.zoo import Model
 
 Show = Callable[[Tensor], Tensor]
@@ -142,7 +142,7 @@ class References:
     """What pictures of one set of data are judged by: real pictures' features, the probe, and how often it is right.
 
     Args:
-        model: of these classes.
+        networks: of a model of these classes; the judge is where they are.
         root: its data.
         n: real pictures, drawn as in training.
         seed: of the draw.
@@ -153,8 +153,9 @@ class References:
         ceiling: group -> top-5 error of its real validation pictures.
     """
 
-    def __init__(self, model: Model, root: Path, n: int, seed: int, progress: Progress) -> None:
-        self.judge = JUDGES[INDEPENDENT]()
+    def __init__(self, networks: Networks, root: Path, n: int, seed: int, progress: Progress) -> None:
+        model, self.device = networks.model, networks.device
+        self.judge = prepare(JUDGES[INDEPENDENT](), channels_last=networks.channels_last, device=networks.device)
         self.progress, groups = progress, torch.tensor(model.groups)
         real, real_label, val, val_label = real_pictures(root, model, n, seed)
         self.real = self.features(real, "real pictures")
@@ -171,13 +172,12 @@ class Translator:
     """A model's photos, ready to be translated and judged.
 
     Args:
-        model: whose generator translates.
+        networks: whose generator translates, and settles in their form.
         photos: N, with labels.
         references: of the model's data.
         per_photo: translations per photo behind the Fréchet distance.
         seed: of target classes.
         outline: [N,h,w], where the animal is in the photos, for settling; None: nothing is settled.
-        dtype: of the generator while settling.
         kept: where settled latents are kept as they are done; None: nowhere.
         into: names of the groups into which pairs are formed; empty: all.
 
@@ -187,25 +187,25 @@ class Translator:
 
     def __init__(
         self,
-        model: Model,
+        networks: Networks,
         photos: Photos,
         references: References,
         per_photo: int,
         seed: int,
         outline: Tensor | None = None,
-        dtype: torch.dtype = torch.float32,
         kept: ResultCache | None = None,
         into: Sequence[str] = (),
     ) -> None:
         assert photos.label is not None
         self.kept = kept or ResultCache(None)
+        self.networks, model = networks, networks.model
         self.model, self.label, self.references, self.seed = model, photos.label, references, seed
-        self.groups, self.per_photo, self.outline, self.dtype = torch.tensor(model.groups), per_photo, outline, dtype
+        self.groups, self.per_photo, self.outline = torch.tensor(model.groups), per_photo, outline
         unknown = set(into) - set(model.group_names)
         if unknown:
             raise PhotograftError(f"no group {sorted(unknown)}: choose among {', '.join(model.group_names)}")
         self.into = [k for k in self.groups.unique().tolist() if not into or model.group_names[k] in into]
-        self.generator = prepare_once(model.generator, channels_last=True)
+        self.generator = networks.float32.generator
         self.pictures = to_uint8(photos.target)
         self.own = references.features(self.pictures, "photos")
 
@@ -213,14 +213,13 @@ class Translator:
     def make(self, z: Tensor, label: Tensor) -> Tensor:  # [n,D], [n] -> uint8 [n,3,R,R]
         """Pictures of codes under classes."""
         parts = zip(z.split(BATCH), label.split(BATCH), strict=True)
-        return torch.cat([to_uint8(self.generator(code, k)) for code, k in parts])
+        return torch.cat([to_uint8(self.generator(code, k)).cpu() for code, k in parts])
 
     def settled(self, z: Tensor, label: Tensor, rows: Tensor, steps: int, what: str) -> Tensor:  # [n,D] -> [n,D]
         """Codes z [n,D] of the photos rows [n], settled under classes [n] by so many updates."""
         if not steps:
             return z
         assert self.outline is not None
-        generator = prepare_once(self.model.generator, self.dtype, channels_last=True)
         parts = []
         for i in range(0, len(z), SETTLED):
             part = slice(i, i + SETTLED)
@@ -228,11 +227,11 @@ class Translator:
             wanted = SettlingTarget(self.outline[rows[part]], classes)
 
             def show(latent: Tensor, k: Tensor = label[part]) -> Tensor:
-                image: Tensor = generator(latent.to(self.dtype), k)
+                image: Tensor = self.networks.generator(latent, k)
                 return image
 
             def compute(latent: Tensor = z[part], wanted: SettlingTarget = wanted, show: Show = show) -> Results:
-                return {"z": settle(self.model, latent, wanted, show, steps=steps)}
+                return {"z": settle(self.networks, latent, wanted, show, steps=steps)}
 
             start = digest([z[part], wanted.classes, wanted.outline])
             parts.append(self.kept(compute, settling=steps, start=start)["z"])
@@ -292,7 +291,7 @@ class Translator:
 
 
 def evaluate_translation(
-    model: Model,
+    networks: Networks,
     root: Path,
     *,
     photos: int = 500,
@@ -300,7 +299,6 @@ def evaluate_translation(
     translations: int = 4000,
     real: int = REAL,
     masks: int = 100,
-    bf16: bool = False,
     settling: int = SETTLING,
     seed: int = 1,
     into: Sequence[str] = (),
@@ -310,14 +308,14 @@ def evaluate_translation(
     """Translate validation photos of known class into other classes and judge the pictures.
 
     Args:
-        model: a class-conditional one with what projection needs.
+        networks: of a class-conditional model with what projection needs; latents are searched and settle in their
+            form, pictures are made and judged in float32.
         root: its data: class folders or tar shards.
         photos: so many, evenly spaced over the validation split; all if there are fewer.
         steps: numbers of updates of projection; 0 is E's answer as it is.
         translations: behind a Fréchet distance; with few, distances are too large.
         real: real pictures: what distances are to, and what the probe is fitted to. Some thousands.
         masks: translations whose animal is segmented.
-        bf16: projection, and the generator while settling, in bfloat16.
         settling: updates of each translation's latent after projection, if the model can; none after E alone.
         seed: of the target classes and of the choice of real pictures.
         into: names of the groups into which class errors are measured; empty: all.
@@ -327,25 +325,25 @@ def evaluate_translation(
     Raises:
         PhotograftError: networks that are missing, an unconditional model, data of other classes, an unknown group.
     """
-    progress = progress or untold
+    model, progress = networks.model, progress or untold
     check_projects(model)
     if not model.class_names:
         raise PhotograftError(f"model {model.name} is unconditional: it cannot translate into another class")
     if model.encoder is None and 0 in steps:
         raise PhotograftError(f"model {model.name} has no encoder: leave 0 out of --steps")
-    chosen = validation_photos(root, replace(model, encoder=None), photos, seed)
+    chosen = validation_photos(root, networks, photos, seed, encode=False)
     per_photo = max(1, round(translations / len(chosen)))
-    references = References(model, root, real, seed, progress)
-    segmenter, dtype, outline = create_segmenter(), torch.bfloat16 if bf16 else torch.float32, None
+    references = References(networks, root, real, seed, progress)
+    segmenter, outline, bf16 = create_segmenter(device=networks.device), None, networks.dtype == torch.bfloat16
     if settling and any(steps) and settles(model):
         progress("segmenting photos", 0, len(chosen))
         outline = segment(segmenter, chosen.target, OUTLINE)
     kept = ResultCache(folder, format=FORMAT, bf16=bf16, weights=[SHAPE_WEIGHT, CLASS_WEIGHT], **digests(model))
-    translator = Translator(model, chosen, references, per_photo, seed, outline, dtype, kept, into)
+    translator = Translator(networks, chosen, references, per_photo, seed, outline, kept, into)
     found = []
     for t in steps:
         advance = _counter(progress, f"projecting, {t} updates", len(chosen))
-        z = find_codes(model, chosen, t, advance, kept, dtype=dtype)
+        z = find_codes(networks, chosen, t, advance, kept)
         found.append(translator.found(t, z, masks, segmenter, settling if t and outline is not None else 0))
     drawn = per_photo * len(chosen)
     part = min(drawn, real // 2)

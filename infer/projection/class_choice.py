@@ -6,13 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from infer.projection.options import ProjectionOptions
 from infer.projection.search import project
-from models.base import Generator
 from models.discriminators.sn_projection import SNProjectionDiscriminator
-from models.encoder import Encoder
 from models.errors import PhotograftError
-from models.prepared import prepare
-from models.projection.objective import FeatureExtractor
+from models.prepared import Networks
 
 ScoreFunction = Callable[[Tensor], Tensor]
 """Pictures [N,3,R,R] -> [N,num_classes], the more the better."""
@@ -34,8 +32,7 @@ class ClassScore:
 
 
 def choose_class(
-    generator: Generator,
-    discriminator: FeatureExtractor,
+    networks: Networks,
     target: Tensor,
     candidates: Sequence[int] | None = None,
     *,
@@ -43,9 +40,6 @@ def choose_class(
     shortlist: int = 16,
     steps: int = 5,
     chunk: int = 8,
-    encoder: Encoder | None = None,
-    init: str | None = None,
-    channels_last: bool = False,
 ) -> list[list[ClassScore]]:
     """Rank classes for pictures whose class nobody gave.
 
@@ -55,7 +49,8 @@ def choose_class(
     itself: which others are given changes nothing.
 
     Args:
-        generator, discriminator, target, encoder, init, channels_last: see `infer.projection.search.project`.
+        networks, target: see `infer.projection.search.project`. Trials look through the SN projection discriminator
+            where there is one, which is the cheaper Psi.
         candidates: class indices; all classes if None.
         score: of all classes; an SN projection discriminator's own if None.
         shortlist: number of candidates that are projected; 0: the score alone decides.
@@ -68,11 +63,13 @@ def choose_class(
     Raises:
         PhotograftError: an unconditional generator, or no or unknown candidates.
     """
+    generator = networks.model.generator
     candidates = list(range(generator.num_classes) if candidates is None else dict.fromkeys(candidates))
     if not candidates or not all(0 <= c < generator.num_classes for c in candidates):
         raise PhotograftError(f"candidate classes must be some of 0..{generator.num_classes - 1}: {candidates[:8]}")
-    g, d, e = (prepare(network, channels_last=channels_last) for network in (generator, discriminator, encoder))
-    score = score or class_scores(d)
+    psi = networks.psi if networks.discriminator is None else networks.discriminator
+    score, target = score or class_scores(networks.float32.discriminator), target.to(networks.device)
+    options = ProjectionOptions(steps=steps)
     nan = float("nan")
     rankings = []
     for picture in target[:, None]:
@@ -84,9 +81,8 @@ def choose_class(
         for at in range(0, len(tried), chunk):
             labels = torch.tensor(tried[at : at + chunk], device=target.device)
             pictures = picture.expand(len(labels), -1, -1, -1)
-            options = {"steps": steps, "batch_size": chunk, "channels_last": channels_last}
-            found = project(g, d, pictures, labels, encoder=e, init=init, **options)  # type: ignore[arg-type]
-            losses |= dict(zip(labels.tolist(), found.loss.tolist(), strict=True))
+            found = project(networks, pictures, labels, options, psi=psi, batch_size=chunk)
+            losses |= dict(zip(tried[at : at + chunk], found.loss.tolist(), strict=True))
         by_loss = sorted(tried, key=losses.__getitem__)
         ranks = {c: by_loss.index(c) + (tried.index(c) if scores else 0) for c in tried}
         best = sorted(by_loss, key=ranks.__getitem__)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.base import Generator
 from models.errors import PhotograftError
+from models.layers.resampling import keep_kernels
 from models.tensors import open_tensors
 from models.writing import Writer, write_file
 
@@ -98,6 +99,7 @@ class Delta:
         self._check(tensors)  # before factors are multiplied
         for name, difference in self._differences():
             tensors[name] += difference.to(tensors[name]).view_as(tensors[name])
+        keep_kernels(changed)
         return changed.freeze()
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -2,23 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from infer.progress import Progress
-from infer.projection.class_choice import ScoreFunction, choose_class
+from infer.projection.class_choice import choose_class
+from infer.projection.options import UNSET, ProjectionOptions, SpaceName
 from infer.projection.presets import DEFAULT_PRESET, TUNING, get_preset
 from infer.projection.search import Projection, check_options, join, project
 from infer.projection.starts import W_SPACES
 from infer.projection.tuning import tune
-from models.base import Configurable, StyleGenerator
+from models.base import StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
-from models.prepared import prepare_once
-from models.projection.objective import FeatureExtractor
-from models.schema import Steps, check, short
+from models.prepared import Networks
+from models.schema import Count, bounded, short
 from models.zoo import Model
 
 SHORTLIST = 3  # classes of a photo that are projected when a classifier drew up the list
@@ -36,49 +35,48 @@ def check_projects(model: Model) -> None:
         )
 
 
-def projection_options(model: Model, preset: str = DEFAULT_PRESET, **given: Any) -> dict[str, Any]:
+def chosen_options(model: Model, preset: str = DEFAULT_PRESET, options: ProjectionOptions = UNSET) -> ProjectionOptions:
     """Options of `project_pictures` for a model's photos: given ones, else the preset's, else the model's.
 
     Args:
         model: with auxiliary networks zeta is searched, at the learning rate that their file names. Codes of a
-            `FeatureEncoder` have the prior's norm: there z stays where the prior is. With a projected discriminator
-            Psi is its features (see `project_pictures`), and of a style generator w or w+ is searched.
+            `FeatureEncoder` have the prior's norm: there z stays where the prior is. Of a style generator w or w+ is
+            searched.
         preset: name in PRESETS.
-        given: options that are not None take precedence; tuning may be True for as many updates as are usual.
+        options: what is not None takes precedence.
 
     Raises:
         PhotograftError: an unknown preset.
     """
     chosen = get_preset(preset)
-    given = {key: value for key, value in given.items() if value is not None}
-    if given.get("tuning") is True:
-        given["tuning"] = chosen.tuning or TUNING
-    options: dict[str, Any] = {"steps": chosen.steps, "restarts": chosen.restarts, "tuning": chosen.tuning}
-    options |= {"channels_last": True, "psi": "discriminator" if model.projected is None else "projected"}
-    searched = "z" if model.auxiliary is None else "zeta"
-    searched = chosen.style_space if isinstance(model.generator, StyleGenerator) else searched
-    options["space"] = given.get("space", searched)
-    bounded = isinstance(model.encoder, FeatureEncoder) and options["space"] not in W_SPACES
-    if bounded:
-        options["max_norm"] = BALL * model.generator.latent_dim**0.5
-    if options["space"] == "zeta":
-        options |= {"auxiliary": model.auxiliary, "learning_rate": model.projection_learning_rate}
-    elif bounded:
-        options["learning_rate"] = 0.3  # in the ball; docs/experiments
-    options |= given
-    updates = options["tuning"]
-    return options | {"tuning": int(updates) if isinstance(updates, bool) else check(Steps, updates, "tuning")}
+    searched: SpaceName = "z" if model.auxiliary is None else "zeta"
+    space = options.space or (chosen.style_space if isinstance(model.generator, StyleGenerator) else searched)
+    bounded = isinstance(model.encoder, FeatureEncoder) and space not in W_SPACES
+    rate = 0.3 if bounded else None  # in the ball; docs/experiments
+    rate = model.projection_learning_rate if space == "zeta" else rate
+    tuning = chosen.tuning if options.tuning is None else options.tuning
+    ball = BALL * model.generator.latent_dim**0.5 if bounded else None
+    return replace(
+        options,
+        space=space,
+        steps=chosen.steps if options.steps is None else options.steps,
+        restarts=chosen.restarts if options.restarts is None else options.restarts,
+        learning_rate=rate if options.learning_rate is None else options.learning_rate,
+        max_norm=ball if options.max_norm is None else options.max_norm,
+        tuning=(chosen.tuning or TUNING) if tuning is True else int(tuning),
+    )
 
 
+@bounded
 def project_pictures(
-    model: Model,
+    networks: Networks,
     target: Tensor,
     source: str | Sequence[str] | None = None,
     *,
     preset: str = DEFAULT_PRESET,
-    steps: int | None = None,
+    options: ProjectionOptions = UNSET,
+    batch_size: Count = 1,
     progress: Progress | None = None,
-    **options: Any,
 ) -> list[Projection]:
     """Project pictures, each under its own class if there are classes.
 
@@ -86,98 +84,81 @@ def project_pictures(
     1 is given.
 
     Args:
-        model: with a discriminator.
+        networks: with a discriminator.
         target: [N,3,R,R] in [-1,1].
         source: class of what is in all pictures, or each one's; None finds each picture's own (see `choose_classes`).
         preset: name in PRESETS.
-        steps: updates at most, instead of the preset's; 0 takes the encoder's answer as it is, and its loss, which
-            nobody has looked at then, is NaN.
+        options: instead of the preset's and the model's (see `chosen_options`). With 0 steps the encoder's answer is
+            taken as it is, and its loss, which nobody has looked at then, is NaN.
+        batch_size: see `infer.projection.search.project`.
         progress: told of every update of projecting and of tuning, counted anew for each picture.
-        options: of `infer.projection.search.project`, instead of the preset's and the model's (see
-            `projection_options`); `psi`, whose features are Psi: "discriminator", the paper's, or "projected", on
-            frozen ImageNet features: with a small discriminator's Psi photos drift away by an independent judge
-            (README);
-            and `tuning`, updates of a copy of the generator for each picture (see `infer.projection.tuning`).
 
     Returns:
-        One projection per picture, with N = 1, its label and, where the generator changes with it, its delta.
+        One projection per picture, with N = 1, its label and, where the generator changes with it, its delta; on the
+        CPU.
 
     Raises:
-        PhotograftError: unknown preset, class or psi, a model without a discriminator, or a loss that is not a number.
+        PhotograftError: unknown preset or class, a model without a discriminator, or a loss that is not a number.
     """
+    model = networks.model
     check_projects(model)
-    chosen = projection_options(model, preset, steps=steps, **options)
-    psi, tuning = _psi_network(model, chosen.pop("psi")), chosen.pop("tuning")
-    check_options(model.generator, target, chosen)
-    trials, layout = get_preset(preset).trials, bool(chosen["channels_last"])
+    chosen = chosen_options(model, preset, options)
+    check_options(networks, target, chosen)
+    trials = get_preset(preset).trials
     names = [source] * len(target) if isinstance(source, str) else source
     if names is not None and not isinstance(names, Sequence):
         raise PhotograftError(f"the class of the pictures must be a name, or one for each, not {short(names)}")
     if names is not None and len(names) != len(target):
         raise PhotograftError(f"{len(names)} classes for {len(target)} pictures: give one for all, or one for each")
     label = None if names is None else torch.tensor([model.class_index(name) for name in names])
-    if chosen["steps"] == chosen["restarts"] == 0 and model.encoder is not None and "init" not in chosen:
-        size, in_w = chosen.get("batch_size", 1), chosen["space"] in W_SPACES
-        batches = [slice(at, at + size) for at in range(0, len(target), size)]
+    if chosen.steps == chosen.restarts == 0 and model.encoder is not None and chosen.init is None:
+        batches = [slice(at, at + batch_size) for at in range(0, len(target), batch_size)]
         labels = [None if label is None else label[rows] for rows in batches]
-        codes = [_encoded(model, target[rows], y, trials, layout) for rows, y in zip(batches, labels, strict=True)]
-        found = join([_unrefined(model, z, y, in_w) for z, y in codes])
+        codes = [_encoded(networks, target[rows], y, trials) for rows, y in zip(batches, labels, strict=True)]
+        found = join([_unrefined(networks, z, y, chosen.space in W_SPACES) for z, y in codes])
     else:
         if label is None and model.generator.num_classes:
-            label = choose_classes(model, target, trials=trials, channels_last=layout)
-        dtype = chosen.get("dtype", torch.float32)
-        chosen["auxiliary"] = prepare_once(chosen.get("auxiliary"))
-        found = project(
-            prepare_once(model.generator, dtype, layout),
-            prepare_once(psi, dtype, layout),
-            target,
-            label,
-            encoder=prepare_once(model.encoder, channels_last=layout),
-            progress=progress,
-            **chosen,
-        )
+            label = choose_classes(networks, target, trials=trials)
+        found = project(networks, target, label, chosen, batch_size=batch_size, progress=progress)
     rows = [found[i : i + 1] for i in range(len(target))]
-    if not tuning:
+    if not chosen.tuning:
         return rows
-    options = {key: value for key, value in chosen.items() if key in ("pixel_weight", "feature_weight", "seed")}
-    options |= {"steps": tuning, "progress": progress}
-    psi = prepare_once(psi, channels_last=layout)
-    return [_tuned(model, psi, picture[None], row, **options) for picture, row in zip(target, rows, strict=True)]
+    return [_tuned(networks, picture[None], row, chosen, progress) for picture, row in zip(target, rows, strict=True)]
 
 
-def _tuned(model: Model, psi: FeatureExtractor, picture: Tensor, found: Projection, **options: Any) -> Projection:
-    before = found.deltas[0] if found.deltas else None
-    delta, loss = tune(model.generator, psi, picture, found.latent, found.label, delta=before, **options)
+def _tuned(
+    networks: Networks, picture: Tensor, found: Projection, options: ProjectionOptions, progress: Progress | None
+) -> Projection:
+    delta, loss = tune(
+        networks,
+        picture,
+        found.latent,
+        found.label,
+        delta=found.deltas[0] if found.deltas else None,
+        steps=int(options.tuning or 0),
+        pixel_weight=options.pixel_weight,
+        seed=options.seed,
+        progress=progress,
+    )
     return replace(found, deltas=(delta,), loss=torch.full_like(found.loss, loss))
 
 
-def _psi_network(model: Model, name: str) -> Any:
-    """The network behind Psi, by name."""
-    networks: dict[str, Configurable | None] = {"discriminator": model.discriminator, "projected": model.projected}
-    network = networks.get(check(str, name, "psi"))
-    if network is None:
-        there = ", ".join(key for key, value in networks.items() if value is not None)
-        raise PhotograftError(f"model {model.name} has no {name!r} to take Psi from: choose from {there}")
-    return network
-
-
-def _encoded(
-    model: Model, target: Tensor, label: Tensor | None, trials: bool, channels_last: bool
-) -> tuple[Tensor, Tensor | None]:
+@torch.no_grad()
+def _encoded(networks: Networks, target: Tensor, label: Tensor | None, trials: bool) -> tuple[Tensor, Tensor | None]:
     """E(x) [N,latent_dim] and the classes [N], found if they are not given; None if there are none.
 
     Where E and the classifier look through the same features of the same picture, these are computed once.
     """
-    e, classifier = (prepare_once(n, channels_last=channels_last) for n in (model.encoder, model.projected))
-    unknown = label is None and model.generator.num_classes > 0
-    if unknown and not trials and _shares_features(model):
-        with torch.no_grad():
-            stages = e.network.stage(target, 18)
-            return e.code(stages[13], stages[17]), classifier.classifier(stages[18].mean(dim=(2, 3))).argmax(1)
-    if unknown:
-        label = choose_classes(model, target, trials=trials, channels_last=channels_last)  # trials need gradients
-    with torch.no_grad():
-        return e.encode(target, label), label
+    e, classifier = networks.encoder, networks.classifier
+    x = target.to(networks.device)
+    if label is None and networks.model.generator.num_classes:
+        if not trials and isinstance(e, FeatureEncoder) and classifier and _shares_features(networks.model):
+            stages = e.network.stage(x, 18)
+            found: Tensor = classifier.classifier(stages[18].mean(dim=(2, 3))).argmax(1)
+            return e.code(stages[13], stages[17]).cpu(), found.cpu()
+        label = choose_classes(networks, target, trials=trials)
+    assert e is not None
+    return e.encode(x, None if label is None else label.to(networks.device)).cpu(), label
 
 
 def _shares_features(model: Model) -> bool:
@@ -188,21 +169,20 @@ def _shares_features(model: Model) -> bool:
     return same and e.resolution == d.sees == model.generator.resolution
 
 
-def _unrefined(model: Model, z: Tensor, label: Tensor | None, in_w: bool) -> Projection:
+def _unrefined(networks: Networks, z: Tensor, label: Tensor | None, in_w: bool) -> Projection:
     """E's answer as it is, in w+ where that is asked for."""
-    n, latent, generator = len(z), z, model.generator
+    n, latent = len(z), z
     if in_w:
-        assert isinstance(generator, StyleGenerator)
+        assert isinstance(networks.exact, StyleGenerator)
         with torch.no_grad():
-            latent = generator.mapping(z, label)
+            latent = networks.exact.mapping(z, label).cpu()
     curve, nan = z.new_zeros(0, n), z.new_full((n,), torch.nan)
     counts = torch.zeros(n, dtype=torch.int64)
     return Projection(latent, label, nan, curve, curve, counts, origin=z if in_w else None)
 
 
-def choose_classes(
-    model: Model, target: Tensor, *, trials: bool = True, channels_last: bool = True
-) -> Tensor:  # [N,3,R,R] -> [N]
+@torch.enable_grad()
+def choose_classes(networks: Networks, target: Tensor, *, trials: bool = True) -> Tensor:  # [N,3,R,R] -> [N]
     """Class of each picture that the model's discriminators and the first steps of projection agree on.
 
     A projected discriminator has a classifier fitted to real pictures: it draws up a short list. Without one the
@@ -210,29 +190,13 @@ def choose_classes(
     would start from the one mean of w.
 
     Args:
-        model: a class-conditional one with a discriminator of either kind.
+        networks: of a class-conditional model with a discriminator of either kind.
         target: in [-1,1].
         trials: False takes the best of the list without projecting (unless nothing can draw one up).
-        channels_last: see `infer.projection.search.project`.
     """
-    check_projects(model)
-    discriminator = model.projected if model.discriminator is None else model.discriminator
-    g, d, e = (
-        prepare_once(network, channels_last=channels_last)
-        for network in (model.generator, discriminator, model.encoder)
-    )
-    score = None if model.projected is None else _classifier(model, channels_last)
+    check_projects(networks.model)
+    classifier = networks.classifier
+    score = None if classifier is None else torch.no_grad()(classifier.class_logits)
     shortlist = (SCORED_SHORTLIST if score is None else SHORTLIST) if trials else 0
-    rankings = choose_class(g, d, target, score=score, shortlist=shortlist, encoder=e, channels_last=channels_last)
+    rankings = choose_class(networks, target, score=score, shortlist=shortlist)
     return torch.tensor([ranking[0].label for ranking in rankings])
-
-
-def _classifier(model: Model, channels_last: bool) -> ScoreFunction:
-    projected = prepare_once(model.projected, channels_last=channels_last)
-
-    @torch.no_grad()
-    def score(pictures: Tensor) -> Tensor:
-        logits: Tensor = projected.class_logits(pictures)
-        return logits
-
-    return score

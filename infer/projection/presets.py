@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from infer.projection.options import SpaceName
 from models.errors import PhotograftError
 from models.registry import suggest
 from models.schema import check, short
@@ -28,7 +29,7 @@ class Preset:
     trials: bool = True
     tuning: int = 0
     settling: int = 0
-    style_space: str = "w+"
+    style_space: SpaceName = "w+"
 
 
 PRESETS = {

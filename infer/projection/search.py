@@ -12,29 +12,26 @@ signs, make that visible within ten updates. So pictures are not mixed unless a 
 starts are more rows of the batch, of which the worse half of each picture is dropped again and again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.delta import Delta
+from infer.projection.options import LEARNING_RATES, ORIGINAL_STEPS, UNSET, ProjectionOptions
 from infer.projection.starts import W_SPACES, Starts, check_space, check_start, create_space, find_starts
-from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
-from models.encoder import Encoder
 from models.errors import PhotograftError
-from models.prepared import prepare
-from models.processor import Floating
+from models.prepared import Networks
 from models.projection.adam import Adam
 from models.projection.objective import FeatureExtractor, Losses, Objective
 from models.projection.spaces import WSpace, ZetaSpace
-from models.schema import Count, Flag, Positive, Restarts, Seed, Steps, Weight, bounded, check_arguments
+from models.schema import Count, bounded
 
-# of the originals; in w in units of its deviation over the prior
-LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
+TOLERANCE = 1e-3  # by which a loss must fall not to be stale, relative to the least one (to 0.001 where that is less)
 HALVING = 10  # iterations between two halvings of the starts
 
 
@@ -78,32 +75,22 @@ class Projection:
             deltas=self.deltas[rows],
         )
 
+    def cpu(self) -> "Projection":
+        """The same in the processor's memory."""
+        tensors: dict[str, Any] = {name: t.cpu() for name, t in vars(self).items() if isinstance(t, Tensor)}
+        return replace(self, **tensors)
+
 
 @bounded
 def project(
-    generator: Generator,
-    discriminator: FeatureExtractor,
+    networks: Networks,
     target: Tensor,
     label: Tensor | None = None,
+    options: ProjectionOptions = UNSET,
     *,
-    encoder: Encoder | None = None,
-    auxiliary: AuxiliaryNetworks | None = None,
-    space: str = "z",
-    init: str | Tensor | None = None,
-    steps: Steps = 200,
-    learning_rate: Positive | None = None,
-    pixel_weight: Weight = 0.2,
-    feature_weight: Weight = 1.0,
-    keep: Literal["best", "last"] = "best",
-    patience: Count | None = None,
-    tolerance: Weight = 1e-3,
-    max_norm: float | None = None,
-    noise: Flag = True,
-    restarts: Restarts = 0,
+    psi: FeatureExtractor | None = None,
+    start: Tensor | None = None,
     batch_size: Count = 1,
-    dtype: Floating = torch.float32,
-    channels_last: Flag = False,
-    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Projection:
     """Find latents whose pictures look like given ones.
@@ -112,83 +99,52 @@ def project(
     on one machine with one number of threads and one set of versions; on CUDA as far as its kernels repeat themselves.
 
     Args:
-        generator, discriminator: copies of them are frozen, folded and cast; they themselves are left alone. What
-            `prepare` made in the same dtype and layout is used without a copy.
+        networks: with a discriminator; float32 without channels_last is exact.
         target: [N,3,R,R] float32 in [-1,1] at the generator's resolution.
         label: [N] classes, or [N,num_classes] weights; None if unconditional.
-        encoder: E, for init "encoder".
-        auxiliary: A and B, for space "zeta".
-        space: in which Adam moves: "z" or "zeta"; of a style generator also "w" (one for all layers) or "w+".
-        init: "encoder" (if there is one, the default), "mean" (z = 0, or the mean of w), "random" (the prior), or
-            latents: z [N,latent_dim], or in w and w+ also w+ [N,num_ws,w_dim].
-        steps: number of updates at most (200 in the original).
-        learning_rate: see LEARNING_RATES if None.
-        pixel_weight, feature_weight: of MSE and L.
-        keep: "best": the latent of the least loss seen; "last": that after the last update, as in the original.
-        patience: stop a picture when so many updates in a row have not lowered its loss by `tolerance`; None: never.
-        tolerance: relative to the least loss so far (to 0.001 where that is less).
-        max_norm: z is held in the ball of this radius (see `Space.hold`); None: not at all, as in the paper. Far
-            out of the prior (whose z have norm sqrt(latent_dim)) a picture may be near and its translations poor.
-        noise: in w and w+ search each picture's noise maps too.
-        restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
+        options: see there; its tuning is for `infer.projection.model.project_pictures`.
+        psi: whose features are compared, prepared; None: the networks' own.
+        start: latents to start from instead of the options' init: z [N,latent_dim], or in w and w+ also w+
+            [N,num_ws,w_dim].
         batch_size: pictures that are worked on at once. More are faster, and rounding then depends on the others.
-        dtype, channels_last: of the networks. float32 and False are exact; bfloat16 is faster where the processor has
-            it and moves the trajectory (see infer/evaluate/speed.py).
-        seed: of random draws; every picture gets the same.
         progress: told of every update; of one group of batch_size pictures after another.
 
+    Returns:
+        The projections, on the CPU.
+
     Raises:
-        PhotograftError: shapes, ranges, spaces, starts or labels that do not fit.
+        PhotograftError: shapes, spaces, starts or labels that do not fit.
         UnsupportedEdit: w or w+ of a generator that has none.
     """
-    _check_pictures(generator, target)
-    moves = create_space(space, generator, auxiliary, max_norm, noise)
-    in_w = space in W_SPACES
+    check_options(networks, target, options)
+    generator, psi = networks.generator, psi or networks.psi
+    space = options.space or "z"
+    moves, in_w = create_space(space, networks, options.max_norm, options.noise), space in W_SPACES
     if label is not None and len(label) != len(target):
         raise PhotograftError(f"{len(label)} labels for {len(target)} pictures: give one for each")
-    if isinstance(init, Tensor):
-        check_start(init, len(target), generator, in_w)
-    e = prepare(encoder, channels_last=channels_last)
-    rate = learning_rate or LEARNING_RATES[space]
-    settings = _Settings(steps, rate, keep == "last", patience, tolerance, seed, progress)
-    g, d = prepare(generator, dtype, channels_last), prepare(discriminator, dtype, channels_last)
+    if start is not None:
+        check_start(start, len(target), generator, in_w)
+    target = target.to(networks.device)
+    label, start = (None if t is None else t.to(networks.device) for t in (label, start))
     parts = []
     for at in range(0, len(target), batch_size):
         chosen = slice(at, at + batch_size)
-        part_label = None if label is None else label[chosen]
-        part_init = (
-            init[chosen].clone() if isinstance(init, Tensor) else init
-        )  # products round by memory's alignment too
-        starts = find_starts(generator, target[chosen], part_label, e, part_init, restarts, seed, in_w)
+        part_label, part_start = (None if t is None else t[chosen] for t in (label, start))
+        # products round by memory's alignment too
+        part_start = None if part_start is None else part_start.clone()
+        starts = find_starts(networks, target[chosen], part_label, options, part_start)
         objective = Objective(
-            g,
-            d,
-            target[chosen],
-            part_label,
-            space=moves,
-            pixel_weight=pixel_weight,
-            feature_weight=feature_weight,
+            generator, psi, target[chosen], part_label, space=moves, pixel_weight=options.pixel_weight
         )
-        parts.append(_Descent(objective, starts, settings).run())
-    return replace(join(parts), label=label)
+        parts.append(_Descent(objective, starts, options, progress).run())
+    found = join(parts).cpu()
+    return replace(found, label=None if label is None else label.cpu())
 
 
-@dataclass(frozen=True)
-class _Settings:
-    steps: int
-    learning_rate: float
-    last: bool
-    patience: int | None
-    tolerance: float
-    seed: int
-    progress: Progress | None
-
-
-def check_options(generator: Generator, target: Tensor, options: Mapping[str, Any]) -> None:
+def check_options(networks: Networks, target: Tensor, options: ProjectionOptions) -> None:
     """Raise PhotograftError unless `project` takes these pictures and options: for calls that need not search."""
-    _check_pictures(generator, target)
-    check_arguments(project, {"generator": generator, "discriminator": None, "target": target, **options}, "projection")
-    check_space(options.get("space", "z"), generator, options.get("auxiliary"), options.get("max_norm"))
+    _check_pictures(networks.model.generator, target)
+    check_space(options.space or "z", networks, options.max_norm)
 
 
 def _check_pictures(generator: Generator, target: Tensor) -> None:
@@ -202,13 +158,18 @@ def _check_pictures(generator: Generator, target: Tensor) -> None:
 class _Descent:
     """Adam on all starts of a few pictures, with what is known of each start by its number."""
 
-    def __init__(self, objective: Objective, starts: Starts, settings: _Settings) -> None:
-        self.objective, self.settings = objective, settings
+    def __init__(
+        self, objective: Objective, starts: Starts, options: ProjectionOptions, progress: Progress | None
+    ) -> None:
+        self.objective, self.progress, self.last = objective, progress, options.keep == "last"
+        self.patience = options.patience
+        self.steps = ORIGINAL_STEPS if options.steps is None else options.steps
+        self.learning_rate = options.learning_rate or LEARNING_RATES[options.space or "z"]
         count, n = starts.latent.shape[:2]
         self.rows = torch.arange(n, device=starts.latent.device).repeat(count)  # picture of every start that still runs
         self.ids = torch.arange(count * n, device=starts.latent.device)  # its number
         self.origin, self.explores = starts.origin.flatten(0, 1), not starts.informed
-        self.random = torch.Generator().manual_seed(settings.seed)
+        self.random = torch.Generator().manual_seed(options.seed)
         with torch.no_grad():
             self.variable = objective.space.start(starts.latent.flatten(0, 1))  # [count*n,D]
         self.adam = Adam.start(self.variable)
@@ -217,46 +178,45 @@ class _Descent:
         self.reference = torch.full_like(self.best, 1e9)  # best loss when it last fell clearly
         self.stale = torch.zeros_like(self.ids)
         self.iterations = torch.zeros_like(self.ids)
-        self.curves = torch.full((2, settings.steps + 1, count * n), torch.nan, device=self.best.device)
+        self.curves = torch.full((2, self.steps + 1, count * n), torch.nan, device=self.best.device)
         self.starts, self.n = count, n
 
     def run(self) -> Projection:
         """All updates, then one look at where the last one led."""
-        s, space = self.settings, self.objective.space
-        for t in range(s.steps):
+        steps, space = self.steps, self.objective.space
+        for t in range(steps):
             # starts that know nothing of their picture look around first; from E's answer that would only lead away
-            tried = space.explore(self.variable, t, s.steps, self.random) if self.explores else self.variable
+            tried = space.explore(self.variable, t, steps, self.random) if self.explores else self.variable
             losses, gradient = self.objective.gradient(tried, self.rows)
             self._record(t, losses, tried)
-            if s.patience is not None and len(self.ids) <= self.n:
-                going = self.stale[self.ids] < s.patience
+            if self.patience is not None and len(self.ids) <= self.n:
+                going = self.stale[self.ids] < self.patience
                 gradient = gradient[going]
                 self._keep(going)
                 if len(self.ids) == 0:
                     break
-            rate = s.learning_rate * space.rate(t, s.steps)
+            rate = self.learning_rate * space.rate(t, steps)
             self.variable = space.hold(self.adam.step(self.variable, gradient, rate))
             self.iterations[self.ids] += 1
             if (t + 1) % HALVING == 0 and len(self.ids) > self.n:
                 self._halve()
-            if s.progress is not None:
-                s.progress(f"projecting, loss {self.best[self.ids].mean().item():.3f}", t + 1, s.steps)
+            if self.progress is not None:
+                self.progress(f"projecting, loss {self.best[self.ids].mean().item():.3f}", t + 1, steps)
         if len(self.ids):
             with torch.no_grad():
-                self._record(s.steps, self.objective(self.variable, self.rows), self.variable)
+                self._record(steps, self.objective(self.variable, self.rows), self.variable)
         return self._finish()
 
     def _record(self, t: int, losses: Losses, variable: Tensor) -> None:
         self.curves[0, t, self.ids], self.curves[1, t, self.ids] = losses.feature, losses.pixel
         better = losses.total < self.best[self.ids]
         self.best[self.ids] = torch.where(better, losses.total, self.best[self.ids])
-        self.result[self.ids[better]] = variable[better]
         reference = self.reference[self.ids]
-        fell = losses.total < reference - self.settings.tolerance * reference.clamp_min(1e-3)
+        fell = losses.total < reference - TOLERANCE * reference.clamp_min(1e-3)
         self.reference[self.ids] = torch.where(fell, losses.total, reference)
         self.stale[self.ids] = torch.where(fell, 0, self.stale[self.ids] + 1)
-        if self.settings.last:
-            self.result[self.ids] = variable
+        taken = torch.full_like(better, True) if self.last else better
+        self.result[self.ids] = torch.where(taken[:, None], variable, self.result[self.ids])
 
     def _keep(self, rows: Tensor) -> None:
         self.ids, self.rows, self.variable = self.ids[rows], self.rows[rows], self.variable[rows]
@@ -292,7 +252,7 @@ class _Descent:
         )
 
     def _loss_of(self, winner: Tensor) -> Tensor:
-        if not self.settings.last:
+        if not self.last:
             return self.best[winner]
         weights = (self.objective.feature_weight, self.objective.pixel_weight)
         curve = weights[0] * self.curves[0][:, winner] + weights[1] * self.curves[1][:, winner]

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infer.edits.scbn import Region, region_weights
+from models.base import Generator, Modulation, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.outline import shrunk, soft_iou
-from models.prepared import prepare_once
+from models.prepared import Networks
 from models.projection.adam import Adam
 from models.schema import Positive, Steps, Weight, bounded
 from models.zoo import Model
@@ -52,9 +53,33 @@ def settles(model: Model) -> bool:
     return model.projected is not None and model.projected.outline.fitted and model.generator.num_classes > 0
 
 
+def shown(
+    generator: Generator, latent: Tensor, mix: Callable[[Tensor], Sequence[Modulation]]
+) -> Callable[[Tensor], Tensor]:
+    """Edited pictures of latents [N,latent_dim], for `settle`.
+
+    Args:
+        generator: that makes them.
+        latent: of the kind that will be shown.
+        mix: edited modulations of latents. Where the classes alone make them they are mixed once, in the generator's
+            dtype and layout.
+    """
+    if isinstance(generator, StyleGenerator):
+        return lambda z: generator.synthesize(z, mix(z))
+    weight = next(p for p in generator.parameters() if p.ndim == 4)
+    last = weight.is_contiguous(memory_format=torch.channels_last)
+
+    def held(t: Tensor) -> Tensor:
+        return t.to(weight.dtype, memory_format=torch.channels_last if last and t.ndim == 4 else torch.preserve_format)
+
+    with torch.no_grad():
+        fixed = [modulation.map(held) for modulation in mix(latent)]
+    return lambda z: generator.synthesize(z, fixed)
+
+
 @bounded
 def settle(
-    model: Model,
+    networks: Networks,
     latent: Tensor,
     wanted: SettlingTarget,
     show: Callable[[Tensor], Tensor],
@@ -70,7 +95,7 @@ def settle(
     prior than it was: there classes are lost.
 
     Args:
-        model: with a projected discriminator that reads outlines.
+        networks: with a projected discriminator that reads outlines.
         latent: z [N,latent_dim].
         wanted: of the N pictures.
         show: edited pictures [N,3,R,R] in [-1,1] of latents [N,latent_dim]; differentiable.
@@ -78,28 +103,30 @@ def settle(
         learning_rate, shape_weight, class_weight: see above.
 
     Returns:
-        As latent.
+        As latent, where that is.
 
     Raises:
         UnsupportedEdit: a model that reads no outlines, or latents that are not z.
         PhotograftError: a loss that is not a number.
     """
-    if not settles(model):
-        raise UnsupportedEdit(f"model {model.name} reads no outlines or classes: its edits cannot be settled")
+    network = networks.projected
+    if network is None or not settles(networks.model):
+        raise UnsupportedEdit(f"model {networks.model.name} reads no outlines or classes: its edits cannot be settled")
     if latent.ndim != 2:
         raise UnsupportedEdit("only edits of z can be settled, not those of w or w+: project in z, or settle 0 updates")
-    network = prepare_once(model.projected, channels_last=True)
     shown = (wanted.outline.flatten(1).amax(1) > 0.5).to(latent.device)
-    radius, adam, z = latent.norm(dim=1, keepdim=True), Adam.start(latent), latent.detach()
+    z = latent.detach().to(networks.device)
+    radius, adam, classes = z.norm(dim=1, keepdim=True), Adam.start(z), wanted.classes.to(networks.device)
     outline: Tensor | None = None
     for t in range(steps):
         z = z.requires_grad_()
         with torch.enable_grad():
-            seen = network.project(show(z).float().contiguous(memory_format=torch.channels_last))
+            image = show(z).contiguous(memory_format=torch.channels_last)
+            seen = network.project(image.to(network.classifier.weight.dtype))
             found = network.outline(seen.stages)
             if outline is None:
                 outline = shrunk(wanted.outline, found)
-            untold = F.cross_entropy(network.classify(seen).float(), wanted.classes.to(found), reduction="none")
+            untold = F.cross_entropy(network.classify(seen).float(), classes, reduction="none")
             loss = shape_weight * (1 - soft_iou(found, outline)) + class_weight * untold
             total = loss.sum()
         (gradient,) = torch.autograd.grad(total, z)
@@ -107,4 +134,4 @@ def settle(
             raise PhotograftError("the loss of settling is not a number: the weights are unusable")
         z = adam.step(z.detach(), gradient, learning_rate * (1 - t / steps) ** 0.5)
         z = z * (radius / z.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
-    return torch.where(shown[:, None], z, latent)
+    return torch.where(shown[:, None], z.to(latent.device), latent)

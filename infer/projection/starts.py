@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.auxiliary import AuxiliaryNetworks
+from infer.projection.options import ProjectionOptions
 from models.base import Generator, StyleGenerator
-from models.encoder import Encoder
 from models.errors import PhotograftError, UnsupportedEdit
-from models.prepared import prepare
+from models.prepared import Networks
 from models.projection.spaces import Space, WSpace, ZetaSpace, ZSpace
-from models.schema import Positive, check, short
+from models.schema import short
 
 W_SPACES = ("w", "w+")
 SPACES = ("z", "zeta", *W_SPACES)
@@ -26,58 +25,47 @@ class Starts:
     informed: bool
 
 
-def create_space(
-    name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None, noise: bool
-) -> Space:
+def create_space(name: str, networks: Networks, max_norm: float | None, noise: bool) -> Space:
     """The space of this name. Raises PhotograftError as `check_space` does."""
-    check_space(name, generator, auxiliary, max_norm)
+    check_space(name, networks, max_norm)
     if name == "z":
         return ZSpace(max_norm)
-    if name == "zeta":
-        return ZetaSpace(prepare(auxiliary), max_norm)
-    assert isinstance(generator, StyleGenerator)
-    return WSpace(generator, plus=name == "w+", noise=noise)
+    if networks.auxiliary is not None and name == "zeta":
+        return ZetaSpace(networks.auxiliary, max_norm)
+    assert isinstance(networks.generator, StyleGenerator)
+    return WSpace(networks.generator, plus=name == "w+", noise=noise)
 
 
-def check_space(
-    name: str, generator: Generator, auxiliary: AuxiliaryNetworks | None, max_norm: float | None = None
-) -> None:
+def check_space(name: str, networks: Networks, max_norm: float | None = None) -> None:
     """Raise PhotograftError where a space of this name does not exist or is not bounded as asked."""
     if name not in SPACES:
         raise PhotograftError(f"space must be one of {', '.join(SPACES)}, not {short(name)}")
-    if max_norm is not None and not (check(Positive, max_norm, "max_norm, a bound of z,") and name not in W_SPACES):
+    if max_norm is not None and name in W_SPACES:
         raise PhotograftError(f"max_norm bounds z: it cannot be given in space {name!r}")
-    if name == "zeta" and auxiliary is None:
+    if name == "zeta" and networks.model.auxiliary is None:
         raise PhotograftError("projection in zeta needs the auxiliary networks A and B: choose another space")
-    if name in W_SPACES and not isinstance(generator, StyleGenerator):
+    if name in W_SPACES and not isinstance(networks.model.generator, StyleGenerator):
         raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
 
 
 def find_starts(
-    generator: Generator,
-    target: Tensor,
-    label: Tensor | None,
-    encoder: Encoder | None,
-    init: str | Tensor | None,
-    restarts: int,
-    seed: int,
-    in_w: bool,
+    networks: Networks, target: Tensor, label: Tensor | None, options: ProjectionOptions, start: Tensor | None
 ) -> Starts:
     """Starts of pictures, the random ones the same for each; see `infer.projection.search.project` for the arguments.
 
-    Args:
-        in_w: as w+, which the mean of w can be; else as z.
+    In w and w+ they are w+, which the mean of w can be; else z.
 
     Raises:
         PhotograftError: latents that do not fit, or a start that there is not.
     """
-    n = len(target)
-    prior = generator.sample_latent(1 + restarts, torch.Generator().manual_seed(seed)).to(target)
+    n, generator, encoder = len(target), networks.generator, networks.encoder
+    restarts, in_w = options.restarts or 0, options.space in W_SPACES
+    prior = generator.sample_latent(1 + restarts, torch.Generator().manual_seed(options.seed)).to(target)
     prior = prior[:, None].expand(-1, n, -1)  # [1+restarts,N,latent_dim]
-    init = init if init is not None else "mean" if encoder is None else "encoder"
-    informed = isinstance(init, Tensor) or init == "encoder"
-    if isinstance(init, Tensor):
-        first = init.to(target)
+    init = options.init or ("mean" if encoder is None else "encoder")
+    informed = start is not None or init == "encoder"
+    if start is not None:
+        first = start.to(target)
     elif init == "encoder":
         if encoder is None:
             raise PhotograftError("init 'encoder' needs an encoder")
@@ -87,10 +75,8 @@ def find_starts(
         first = torch.zeros_like(prior[0])
         if in_w and isinstance(generator, StyleGenerator):
             first = generator.broadcast(generator.w_mean.to(target).expand(n, -1))
-    elif init == "random":
-        first = prior[0]
     else:
-        raise PhotograftError(f"init must be encoder, mean, random or latents, not {init!r}")
+        first = prior[0]
     check_start(first, n, generator, in_w)
     if not (in_w and isinstance(generator, StyleGenerator)):
         z = torch.cat([first[None], prior[1:]])

@@ -15,8 +15,8 @@ from infer.projection.delta import Delta
 from infer.projection.presets import TUNING
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
-from models.prepared import prepare
-from models.projection.objective import FeatureExtractor, Objective
+from models.prepared import Networks
+from models.projection.objective import Objective
 from models.schema import Positive, Seed, Steps, Weight, Width, bounded
 
 # Of Adam, relative to each weight's root mean square, so that equalised and plain weights move alike. One photo,
@@ -34,8 +34,7 @@ NEARNESS = 0.5  # of the way from the photo's latent to a random one
 
 @bounded
 def tune(
-    generator: Generator,
-    discriminator: FeatureExtractor,
+    networks: Networks,
     target: Tensor,
     latent: Tensor,
     label: Tensor | None = None,
@@ -46,7 +45,6 @@ def tune(
     rank: Width = RANK,
     locality: Weight = LOCALITY,
     pixel_weight: Weight = 0.2,
-    feature_weight: Weight = 1.0,
     seed: Seed = 0,
     progress: Progress | None = None,
 ) -> tuple[Delta, float]:
@@ -55,7 +53,7 @@ def tune(
     The convolutions' weights move; styles, classes and the mapping, on which edits act, stay the model's.
 
     Args:
-        generator, discriminator: are left alone; see `infer.projection.search.project`.
+        networks: are left alone; their generator is tuned in float32.
         target: [1,3,R,R] in [-1,1].
         latent: [1,latent_dim] or [1,num_ws,w_dim], of the projection.
         label: [1], or None if unconditional.
@@ -64,7 +62,7 @@ def tune(
         rate: see RATE.
         rank: see RANK.
         locality: weight of the loss by which pictures of neighbours are held.
-        pixel_weight, feature_weight: of the losses, see `infer.projection.search.project`.
+        pixel_weight: see `infer.projection.options.ProjectionOptions`.
         seed: of the neighbours.
         progress: told of every update.
 
@@ -76,9 +74,11 @@ def tune(
     """
     if len(target) != 1 or len(latent) != 1:
         raise PhotograftError(f"tuning takes one picture with its latent, not {len(target)} and {len(latent)}")
-    before = delta or Delta()
-    tuned: Generator = before.applied(generator).to(memory_format=torch.channels_last)  # faster on CPUs
-    psi = prepare(discriminator, channels_last=True)
+    before, generator = delta or Delta(), networks.exact
+    layout = torch.channels_last if networks.channels_last else torch.contiguous_format
+    tuned: Generator = before.applied(generator).to(memory_format=layout)
+    target, latent = target.to(networks.device), latent.to(networks.device)
+    label = None if label is None else label.to(networks.device)
     weights = dict(convolutions(tuned))
     random = torch.Generator().manual_seed(seed)
     latents, labels = _neighbours(tuned, latent, label, random)
@@ -86,11 +86,10 @@ def tune(
         held = torch.cat([tuned(z[None], None if labels is None else labels[i : i + 1]) for i, z in enumerate(latents)])
     objective = Objective(
         tuned,
-        psi,
+        networks.float32.psi,
         torch.cat([target, held]),
         None if label is None or labels is None else torch.cat([label, labels]),
         pixel_weight=pixel_weight,
-        feature_weight=feature_weight,
     )
     points = torch.cat([latent, latents])
     groups = [{"params": [w], "lr": rate * float(w.detach().square().mean().sqrt())} for w in weights.values()]
@@ -98,7 +97,7 @@ def tune(
     for w in weights.values():
         w.requires_grad_()
     for t in range(steps):
-        rows = torch.tensor([0, 1 + t % NEIGHBOURS])
+        rows = torch.tensor([0, 1 + t % NEIGHBOURS], device=latent.device)
         losses = objective(points[rows], rows).total
         adam.zero_grad()
         (losses[0] + locality * losses[1]).backward()
@@ -110,7 +109,7 @@ def tune(
     kept = before | Delta.between(generator, weights, rank)
     objective.generator = kept.applied(generator)
     with torch.no_grad():
-        loss = objective(latent, torch.tensor([0])).total.item()
+        loss = objective(latent, torch.tensor([0], device=latent.device)).total.item()
     return kept, loss
 
 
@@ -126,7 +125,7 @@ def _neighbours(
 ) -> tuple[Tensor, Tensor | None]:
     """Latents on the way from a picture's latent to random ones, and classes drawn evenly."""
     z = generator.sample_latent(NEIGHBOURS, random).to(latent)
-    labels = None if label is None else torch.randint(generator.num_classes, (NEIGHBOURS,), generator=random)
+    labels = None if label is None else torch.randint(generator.num_classes, (NEIGHBOURS,), generator=random).to(label)
     if latent.ndim == 3 and isinstance(generator, StyleGenerator):
         with torch.no_grad():
             z = generator.mapping(z, labels).to(latent)

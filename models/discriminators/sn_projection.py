@@ -3,15 +3,14 @@
 Its final features are the Psi of projection.
 """
 
-from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Configurable
+from models.layers.resampling import keeps_kernel, pooling
 from models.layers.spectral_norm import SNConv2d, SNEmbedding, SNLinear
 from models.registry import discriminators
 from models.schema import Classes, Flag, Side, Widths
@@ -32,6 +31,8 @@ class SNBlock(nn.Module):
         self.down, self.first = down, first
         self.conv1 = SNConv2d(c_in, hidden, 3, gain=2**0.5)
         self.conv2 = SNConv2d(hidden, c_out, 3, gain=2**0.5)
+        if down:
+            keeps_kernel(self.conv2, pooling)
         self.skip = SNConv2d(c_in, c_out, 1) if down or c_in != c_out else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -78,19 +79,6 @@ class SNProjectionDiscriminator(Configurable):
         for block in self.blocks:
             x = block(x)
         return F.relu(x)
-
-    @torch.no_grad()
-    def folded(self) -> "SNProjectionDiscriminator":
-        """A frozen copy with weight / sigma as its plain weights: the same results without power iterations.
-
-        For inference only (projection): it cannot be trained on or saved.
-        """
-        copy = deepcopy(self).freeze()
-        for module in copy.modules():
-            if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
-                module.weight.copy_(module.spectral_norm(module.weight))
-                module.add_module("spectral_norm", nn.Identity())
-        return copy
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Score [N]; without a label the unconditional part alone."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
 from models.errors import PhotograftError
-from models.layers.resampling import upsampled_conv
+from models.layers.resampling import keeps_kernel, kept_kernel, upsampled_conv, upsampling
 from models.registry import register_generator
 from models.schema import Dim, Share, Widths
 
@@ -36,7 +36,7 @@ class Block(nn.Module):
     def __init__(self, c_in: int | None, c_out: int) -> None:
         super().__init__()
         if c_in is not None:
-            self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+            self.conv1 = keeps_kernel(nn.Conv2d(c_in, c_out, 3, padding=1), upsampling)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         for conv in self.children():
             assert isinstance(conv, nn.Conv2d)
@@ -46,7 +46,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [N,C_in,H/2,W/2] -> [N,C,H,W]
         """Each convolution is followed by leaky ReLU and pixel normalisation."""
         if hasattr(self, "conv1"):
-            x = pixel_norm(F.leaky_relu(upsampled_conv(x, self.conv1.weight, self.conv1.bias), SLOPE))
+            x = pixel_norm(
+                F.leaky_relu(upsampled_conv(x, self.conv1.weight, self.conv1.bias, kept_kernel(self.conv1)), SLOPE)
+            )
         return pixel_norm(F.leaky_relu(self.conv2(x), SLOPE))
 
 
@@ -93,7 +95,7 @@ class PGGANGenerator(Generator):
         """See `Generator.synthesize`."""
         self.check_modulations(modulations)
         touch = tap or (lambda _, features: features)
-        x = self.linear(pixel_norm(latent.to(self.linear.weight.dtype)))
+        x = self.linear(pixel_norm(latent.to(self.linear.weight)))
         x = pixel_norm(F.leaky_relu(x.unflatten(1, (-1, BASE, BASE)), SLOPE))  # [N,C,4,4]
         x = before = touch(self.layers[0], x)
         blocks: Iterable[nn.Module] = self.blocks

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
 from models.layers.batch_norm import BatchNorm2d, batch_norm
-from models.layers.resampling import upsampled_conv
+from models.layers.resampling import keeps_kernel, kept_kernel, upsampled_conv, upsampling
 from models.registry import register_generator
 from models.schema import BottomWidth, Classes, Dim, Widths
 
@@ -58,7 +58,9 @@ class ConditionalBatchNorm2d(nn.Module):
         if label is None:
             return Modulation(gamma.expand(n, -1), beta.expand(n, -1))
         if label.ndim == 1:
+            label = label.to(gamma.device)
             return Modulation(F.embedding(label, gamma), F.embedding(label, beta))
+        label = label.to(gamma)
         return Modulation(label @ gamma, label @ beta)
 
     def normalise(self, x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
@@ -82,7 +84,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm1 = ConditionalBatchNorm2d(c_in, num_classes)
         self.norm2 = ConditionalBatchNorm2d(c_out, num_classes)
-        self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.conv1 = keeps_kernel(nn.Conv2d(c_in, c_out, 3, padding=1), upsampling)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.skip = nn.Conv2d(c_in, c_out, 1)
         for conv in (self.conv1, self.conv2):
@@ -150,7 +152,7 @@ class SNGANGenerator(Generator):
     def synthesize(self, latent: Tensor, modulations: Sequence[Modulation], tap: Tap | None = None) -> Tensor:
         """See `Generator.synthesize`. Computes in the dtype of the weights; the image comes back as float32."""
         self.check_modulations(modulations)
-        x = self.linear(latent.to(self.linear.weight.dtype))
+        x = self.linear(latent.to(self.linear.weight))
         x = x.view(-1, self.channels[0], self.bottom_width, self.bottom_width)  # [N,C,4,4]
         if self.to_rgb.weight.is_contiguous(memory_format=torch.channels_last):
             x = x.contiguous(memory_format=torch.channels_last)
@@ -158,7 +160,7 @@ class SNGANGenerator(Generator):
         blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
         for i, block in enumerate(blocks):
             h = self._modulate(f"blocks.{i}.norm1", block.norm1, x, modulations[2 * i], tap)
-            h = upsampled_conv(F.relu(h), block.conv1.weight, block.conv1.bias)
+            h = upsampled_conv(F.relu(h), block.conv1.weight, block.conv1.bias, kept_kernel(block.conv1))
             h = self._modulate(f"blocks.{i}.norm2", block.norm2, h, modulations[2 * i + 1], tap)
             h = block.conv2(F.relu(h))
             # a 1x1 convolution commutes with nearest-neighbour upsampling, and costs a quarter before it

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Layer, Modulation, StyleGenerator, Tap, check_labels
-from models.layers.resampling import blur, upsampled_conv
+from models.layers.resampling import blur, keeps_kernel, kept_kernel, upsampled_conv, upsampling
 from models.registry import register_generator
 from models.schema import Classes, Dim, Flag, Layers, Positive, Widths
 
@@ -82,7 +82,7 @@ class Block(nn.Module):
         if c_in is None:
             self.const = nn.Parameter(torch.ones(1, c_out, size, size))
         else:
-            self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias_before_blur)
+            self.conv1 = keeps_kernel(nn.Conv2d(c_in, c_out, 3, padding=1, bias=bias_before_blur), upsampling)
         self.noise1, self.adain1 = NoiseAndBias(c_out, size), AdaIN(c_out, w_dim, eps)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
         self.noise2, self.adain2 = NoiseAndBias(c_out, size), AdaIN(c_out, w_dim, eps)
@@ -93,7 +93,7 @@ class Block(nn.Module):
         """What the first layer's noise is added to: the constant, or the features at twice the resolution."""
         if x is None:
             return self.const.expand(n, -1, -1, -1)
-        return blur(upsampled_conv(x, self.conv1.weight, self.conv1.bias))
+        return blur(upsampled_conv(x, self.conv1.weight, self.conv1.bias, kept_kernel(self.conv1)))
 
 
 @register_generator("stylegan")
@@ -165,8 +165,9 @@ class StyleGANGenerator(StyleGenerator):
     ) -> Tensor:
         """See `StyleGenerator.mapping`. The original draws its pictures with truncation 0.7 and cutoff 8."""
         check_labels(label, self.num_classes, len(z))
-        x = z.to(self.w_avg.dtype)  # [N,latent_dim]
+        x = z.to(self.w_avg)  # [N,latent_dim]
         if label is not None:
+            label = label.to(x.device)
             embedded = self.label[label] if label.ndim == 1 else label.to(x.dtype) @ self.label
             x = torch.cat([x, embedded], dim=1)
         x = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)

@@ -228,7 +228,7 @@ class StyleGAN2Generator(StyleGenerator):
         self, z: Tensor, label: Tensor | None = None, truncation: float = 1.0, cutoff: int | None = None
     ) -> Tensor:
         """See `StyleGenerator.mapping`."""
-        return self.broadcast(self.map_latent(z.to(self.w_avg.dtype), label), truncation, cutoff)
+        return self.broadcast(self.map_latent(z.to(self.w_avg), label), truncation, cutoff)
 
     def styles(self, ws: Tensor) -> list[Modulation]:
         """See `StyleGenerator.styles`. A ToRGB and the next resolution's first convolution share their w."""

@@ -89,6 +89,7 @@ class Mapping(nn.Module):
         check_labels(label, self.num_classes, len(z))
         parts = [unit_moment(z)] if z.shape[1] else []
         if self.embed is not None and label is not None:
+            label = label.to(z.device)
             classes = torch.arange(self.num_classes, device=label.device)  # one_hot would read labels back
             weights = label[:, None] == classes if label.ndim == 1 else label
             parts.append(unit_moment(self.embed(weights.to(z.dtype))))

@@ -5,18 +5,18 @@ pooling, so both pairs are one 4x4 kernel at stride 2: the same numbers for 4/9 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
+from torch import Tensor, nn
 
-# of frozen weights: what they were, which keeps their address from being given away; their version; their kernel
-_KERNELS: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+MakeKernel = Callable[[Tensor], Tensor]
+C = TypeVar("C", bound=nn.Module)
+FEW = 256  # pixels, below which a bfloat16 convolution's gradient is faster as one product of matrices
 
 
 def _spread(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [O,I,4,4]
@@ -25,37 +25,88 @@ def _spread(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [O,I,4,4]
     return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
 
 
-def _upsampling(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [I,O,4,4]
+def upsampling(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [I,O,4,4]
+    """The kernel of `upsampled_conv`."""
     return _spread(weight.flip(2, 3)).transpose(0, 1)
 
 
-def _pooling(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [O,I,4,4]
+def pooling(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [O,I,4,4]
+    """The kernel of `pooled_conv`."""
     return _spread(weight) / 4
 
 
-def _kernel(weight: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
-    """`make(weight)`; of a frozen weight it is kept, in the weight's layout: on a few pixels of one picture making it
-    takes longer than the convolution."""
-    if weight.requires_grad or weight.is_inference():
-        return make(weight)
-    kept = _KERNELS.setdefault(weight, {})
-    if make not in kept or (kept[make][0].data_ptr(), kept[make][1]) != (weight.data_ptr(), weight._version):
-        last = weight.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if last else torch.contiguous_format
-        with torch.no_grad():
-            kept[make] = (weight.detach(), weight._version, make(weight).contiguous(memory_format=layout))
-    kernel: Tensor = kept[make][2]
-    return kernel
+def keeps_kernel(conv: C, make: MakeKernel) -> C:
+    """Mark a convolution whose fused kernel is made of its weight by `make`, for `keep_kernels`."""
+    conv.make_kernel = make  # type: ignore[assignment]
+    return conv
 
 
-def upsampled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,H,W] -> [N,O,2H,2W]
-    """`conv2d(upsample_nearest(x, 2), weight, bias, padding=1)` for a weight [O,I,3,3]."""
-    return F.conv_transpose2d(x, _kernel(weight, _upsampling), bias, stride=2, padding=1)
+@torch.no_grad()
+def keep_kernels(network: nn.Module) -> None:
+    """Make the fused kernels of a frozen network's marked convolutions, once, in their weights' layout: on a few pixels
+    of one picture making one takes longer than the convolution. Call it again when weights have changed.
+    """
+    for module in network.modules():
+        make: MakeKernel | None = vars(module).get("make_kernel")
+        if make is not None and isinstance(module.weight, Tensor):
+            last = module.weight.is_contiguous(memory_format=torch.channels_last)
+            layout = torch.channels_last if last else torch.contiguous_format
+            kernel = make(module.weight).contiguous(memory_format=layout)
+            module.register_buffer("kernel", kernel, persistent=False)
 
 
-def pooled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
-    """`avg_pool2d(conv2d(x, weight, bias, padding=1), 2)` for a weight [O,I,3,3]."""
-    return F.conv2d(x, _kernel(weight, _pooling), bias, stride=2, padding=1)
+def kept_kernel(conv: nn.Module) -> Tensor | None:
+    """A convolution's fused kernel where it was kept and its weight does not learn."""
+    kernel = getattr(conv, "kernel", None)
+    return kernel if isinstance(kernel, Tensor) and not getattr(conv.weight, "requires_grad", True) else None
+
+
+def upsampled_conv(
+    x: Tensor, weight: Tensor, bias: Tensor | None, kernel: Tensor | None = None
+) -> Tensor:  # [N,I,H,W] -> [N,O,2H,2W]
+    """`conv2d(upsample_nearest(x, 2), weight, bias, padding=1)` for a weight [O,I,3,3].
+
+    Args:
+        kernel: `upsampling(weight)` where that is at hand (`keep_kernels`).
+    """
+    if kernel is None:
+        return F.conv_transpose2d(x, upsampling(weight), bias, stride=2, padding=1)
+    few = x.shape[0] * x.shape[2] * x.shape[3] <= FEW
+    if few and x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        found: Tensor = _UpsampledFew.apply(x, kernel, bias)
+        return found
+    return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
+
+
+class _UpsampledFew(torch.autograd.Function):
+    """The transposed convolution with a frozen kernel [I,O,4,4]. Of few pixels its gradient, a convolution at stride 2,
+    takes most of its time to reorder the kernel: as a product of matrices it is 2 to 5 times as fast in bfloat16."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(kernel)
+        return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (kernel,) = ctx.saved_tensors
+        n, _, height, width = gradient.shape
+        rows = F.pad(gradient.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # [N,2H+2,2W+2,O]
+        taps = [rows[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
+        matrix = kernel.permute(0, 2, 3, 1).flatten(1)  # [I,16 O]; a view of a channels_last kernel
+        products = F.linear(torch.cat(taps, dim=3).flatten(0, 2), matrix)  # [N H W,I]
+        return products.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2), None, None
+
+
+def pooled_conv(
+    x: Tensor, weight: Tensor, bias: Tensor | None, kernel: Tensor | None = None
+) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
+    """`avg_pool2d(conv2d(x, weight, bias, padding=1), 2)` for a weight [O,I,3,3].
+
+    Args:
+        kernel: `pooling(weight)` where that is at hand (`keep_kernels`).
+    """
+    return F.conv2d(x, pooling(weight) if kernel is None else kernel, bias, stride=2, padding=1)
 
 
 def blur(x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.resampling import pooled_conv
+from models.layers.resampling import kept_kernel, pooled_conv
 
 
 class SpectralNorm(nn.Module):
@@ -49,7 +49,7 @@ class SNConv2d(nn.Conv2d):
 
     def pooled(self, x: Tensor) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
         """The mean over 2x2 windows of what `forward` gives (3x3 kernels)."""
-        return pooled_conv(x, self.spectral_norm(self.weight), self.bias)
+        return pooled_conv(x, self.spectral_norm(self.weight), self.bias, kept_kernel(self))
 
 
 class SNLinear(nn.Linear):
@@ -75,3 +75,15 @@ class SNEmbedding(nn.Embedding):
 
     def forward(self, label: Tensor) -> Tensor:
         return F.embedding(label, self.spectral_norm(self.weight))
+
+
+@torch.no_grad()
+def fold_spectral_norm(network: nn.Module) -> None:
+    """Give a frozen network weight / sigma as its plain weights, in place: the same results without power iterations.
+
+    For inference only: it cannot be trained on or saved then.
+    """
+    for module in network.modules():
+        if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
+            module.weight = nn.Parameter(module.spectral_norm(module.weight), requires_grad=False)
+            module.add_module("spectral_norm", nn.Identity())

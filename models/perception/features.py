@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +53,29 @@ class _SameConv2d(nn.Conv2d):
         return new
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(F.pad(x, (0, 1, 0, 1)), self.weight, self.bias)
+        padded = F.pad(x, (0, 1, 0, 1))
+        if self.groups > 1 and x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.shape[2] % 2 == 0:
+            found: Tensor = _StridedDepthwise.apply(padded, self.weight, self.bias)
+            return found
+        return self._conv_forward(padded, self.weight, self.bias)
+
+
+class _StridedDepthwise(torch.autograd.Function):
+    """A frozen depthwise 3x3 convolution at stride 2 of [N,C,2H+1,2W+1], whose gradient is taken at stride 1 with zeros
+    between: in bfloat16 that is 3 to 12 times as fast on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(weight)
+        return F.conv2d(x, weight, bias, stride=2, groups=len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        n, c, height, width = gradient.shape
+        spread = gradient.new_zeros(n, 2 * height + 3, 2 * width + 3, c).permute(0, 3, 1, 2)  # channels_last
+        spread[:, :, 2 : 2 * height + 2 : 2, 2 : 2 * width + 2 : 2] = gradient
+        return F.conv2d(spread, weight.flip(2, 3), groups=c), None, None
 
 
 class MobileNetV2(FeatureNetwork):

@@ -26,8 +26,10 @@ from infer.editor.steps import ChangeClass
 from infer.photo.box import Box
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta, load_delta
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
+from models.prepared import Networks
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT, ellipse
 from tests.infer.tiny_model import LATENTS, write_tiny_model
@@ -686,17 +688,10 @@ OPTIONS: list[tuple[str, Any]] = [
     ("space", ["z"]),
     ("space", "w"),
     ("space", "zeta"),
-    ("psi", "nobody"),
-    ("psi", []),
-    ("dtype", torch.int32),
-    ("dtype", "float32"),
     ("keep", 5),
     ("keep", "x"),
-    ("batch_size", 0),
     ("noise", "yes"),
-    ("channels_last", 1),
     ("patience", 0),
-    ("bogus", 1),
 ]
 
 
@@ -704,12 +699,22 @@ OPTIONS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("name", "value"), OPTIONS, ids=[f"{name}={value}" for name, value in OPTIONS])
 def test_options_of_projection(tiny: Path, preset: str, name: str, value: Any) -> None:
     editor = new_editor(tiny)
-    refuses(lambda: editor.project("lion", preset=preset, **{name: value}), name)
+    refuses(lambda: editor.project("lion", preset=preset, options=ProjectionOptions(**{name: value})), name)
     assert editor.projection is None
 
 
-def test_tuning_is_said_to_be_a_number(tiny: Path) -> None:
-    refuses(lambda: new_editor(tiny).project("lion", tuning=-1), "tuning is -1: must be greater than or equal to 0")
+def test_tuning_is_said_to_be_a_number() -> None:
+    refuses(lambda: ProjectionOptions(tuning=-1), "tuning is -1: must be greater than or equal to 0")
+
+
+@pytest.mark.parametrize("device", ["tpu", "", 5, None, ["cpu"]])
+def test_devices(tiny: Path, device: Any) -> None:
+    refuses(lambda: Editor.from_pretrained(str(tiny), device=device), "device")
+
+
+@pytest.mark.parametrize("psi", ["nobody", "projected", []])
+def test_psi(tiny: Path, psi: Any) -> None:
+    refuses(lambda: Networks.of(load_model(str(tiny)), "cpu", psi=psi), "psi" if psi == [] else "no")
 
 
 @pytest.mark.parametrize("preset", ["slow", 5, None, [], "x" * 10**6])

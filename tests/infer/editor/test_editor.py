@@ -15,6 +15,7 @@ from infer.editor.steps import ChangeClass
 from infer.photo.box import Box, uncrop
 from infer.photo.masks import automatic, cut, painted, to_paste
 from infer.photo.read import read_photo
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.segmentation import create_segmenter
 from models.zoo import Model, load_model
@@ -171,7 +172,7 @@ def test_settings_say_what_was_done(model: Model) -> None:
     assert editor.settings["preset"] == "fast"
     assert (editor.settings["steps"], editor.settings["space"], editor.settings["source_given"]) == (0, "z", True)
     assert said == ["projected as 'lion', not refined"]
-    editor.project(steps=1, restarts=2, seed=5)
+    editor.project(steps=1, options=ProjectionOptions(restarts=2, seed=5))
     assert {"preset": "balanced", "steps": 1, "restarts": 2, "seed": 5}.items() <= editor.settings.items()
     assert editor.edit("lion").pixels.shape == CAT.shape
 

@@ -17,6 +17,7 @@ from infer.editor.recipe_file import read_recipe
 from infer.edits.feature_blending import blend_regions
 from infer.edits.scbn import Region, class_modulations, in_class, spatial_mix
 from infer.photo.box import Box, uncrop
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError, UnsupportedEdit
 from models.samples import Samples
 from models.zoo import Model, load_model
@@ -105,7 +106,7 @@ def test_from_a_photo_to_files_and_on(model: Model, encoder: bool, tmp_path: Pat
     if not encoder:
         model = dataclasses.replace(model, encoder=None)
     editor = Editor(model, ellipse).set_photo(CAT, _box())
-    editor.project("lion", steps=4, tuning=3)
+    editor.project("lion", steps=4, options=ProjectionOptions(tuning=3))
     assert editor.projection is not None
     assert editor.projection.latent.shape == (1, NUM_WS, W_DIM)
     assert editor.projection.origin is not None

@@ -15,9 +15,12 @@ from infer.evaluate import curves as curves_module
 from infer.evaluate.convergence import compare, comparisons, first_reach, grid_of, reached, search
 from infer.evaluate.convergence_report import curve_rows, loss_rows
 from infer.evaluate.curves import Curve, Photos, Runner, curves_of, evenly, validation_photos
+from infer.projection.options import ProjectionOptions
 from infer.projection.search import project
 from models.errors import PhotograftError
+from models.prepared import Networks
 from models.zoo import Model, load_model
+from tests.infer.projection.helpers import exact
 
 GRIDS = {"z": (0.02, 0.1, 0.5), "zeta": (0.004, 0.02, 0.1)}
 
@@ -29,16 +32,16 @@ def model(tiny_zeta: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def photos(pictures: Path, model: Model) -> Photos:
-    return validation_photos(pictures, model, 6, seed=0)
+    return validation_photos(pictures, exact(model), 6, seed=0)
 
 
 @pytest.fixture
-def projections(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
-    """What `project` is called with, in the order of the calls."""
-    calls: list[dict] = []
+def projections(monkeypatch: pytest.MonkeyPatch) -> list[ProjectionOptions]:
+    """What `project` is asked for, in the order of the calls."""
+    calls: list[ProjectionOptions] = []
 
     def counted(*arguments: object, **options: object) -> object:
-        calls.append(options)
+        calls.append(arguments[3])  # type: ignore[arg-type]
         return project(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(curves_module, "project", counted)
@@ -55,7 +58,7 @@ def test_photos_are_spread_over_the_validation_split(pictures: Path, model: Mode
     assert photos.target.mean(dim=(1, 2, 3)).argmin() in (0, 1)  # black cats
     assert model.encoder is not None
     assert torch.allclose(photos.start["encoder"], model.encoder.encode(photos.target, photos.label), atol=1e-5)
-    other = validation_photos(pictures, model, 100, seed=1)
+    other = validation_photos(pictures, exact(model), 100, seed=1)
     assert len(other) == 12
     assert not torch.equal(other.start["random"][:6], photos.start["random"])
     few = photos.spread(3)
@@ -71,7 +74,7 @@ def test_data_of_other_classes_are_refused(pictures: Path, model: Model, tmp_pat
         folder.mkdir(parents=True)
         (folder / "a.png").write_bytes((pictures / "val" / "lion" / "0.png").read_bytes())
     with pytest.raises(PhotograftError, match="classes"):
-        validation_photos(tmp_path, model, 6, seed=0)
+        validation_photos(tmp_path, exact(model), 6, seed=0)
 
 
 def test_which_curves(model: Model, tiny: Path) -> None:
@@ -83,18 +86,10 @@ def test_which_curves(model: Model, tiny: Path) -> None:
 
 @pytest.mark.parametrize("space", ["z", "zeta"])
 def test_a_curve_is_the_loss_of_projection(space: str, model: Model, photos: Photos, tmp_path: Path) -> None:
-    losses = Runner(model, tmp_path, batch_size=4).run(photos, Curve(space, "encoder"), 0.05, 3)
+    losses = Runner(exact(model), tmp_path, batch_size=4).run(photos, Curve(space, "encoder"), 0.05, 3)
     assert losses.shape == (4, 6)
-    options = {"encoder": model.encoder, "auxiliary": model.auxiliary, "space": space}
-    found = project(
-        model.generator,
-        model.discriminator,  # type: ignore[arg-type]
-        photos.target,
-        photos.label,
-        steps=3,
-        learning_rate=0.05,
-        **options,  # type: ignore[arg-type]
-    )
+    options = ProjectionOptions(space=space, steps=3, learning_rate=0.05)  # type: ignore[arg-type]
+    found = project(exact(model), photos.target, photos.label, options)
     assert torch.allclose(losses, found.feature_curve + 0.2 * found.pixel_curve, atol=1e-5)
     assert losses[3].mean() < losses[0].mean()
 
@@ -103,22 +98,22 @@ def test_a_curve_is_the_loss_of_projection(space: str, model: Model, photos: Pho
 
 
 def test_kept_curves_are_used_and_only_for_the_same_settings(
-    model: Model, photos: Photos, tmp_path: Path, projections: list[dict]
+    model: Model, photos: Photos, tmp_path: Path, projections: list[ProjectionOptions]
 ) -> None:
     curve, other = Curve("z", "encoder"), Curve("z", "random")
-    first = Runner(model, tmp_path, batch_size=4).run(photos, curve, 0.05, 2)
+    first = Runner(exact(model), tmp_path, batch_size=4).run(photos, curve, 0.05, 2)
     assert len(projections) == 2
-    assert torch.equal(Runner(model, tmp_path, batch_size=6).run(photos, curve, 0.05, 2), first)
+    assert torch.equal(Runner(exact(model), tmp_path, batch_size=6).run(photos, curve, 0.05, 2), first)
     assert len(projections) == 2
     moved = Photos(photos.target * 0.5, photos.label, photos.start)
     for runner, arguments in (
-        (Runner(model, tmp_path), (photos, curve, 0.06, 2)),
-        (Runner(model, tmp_path), (photos, curve, 0.05, 3)),
-        (Runner(model, tmp_path), (photos, other, 0.05, 2)),
-        (Runner(model, tmp_path), (moved, curve, 0.05, 2)),
-        (Runner(model, tmp_path), (photos.spread(3), curve, 0.05, 2)),
-        (Runner(model, tmp_path, max_norm=1.0), (photos, curve, 0.05, 2)),
-        (Runner(model, tmp_path, bf16=True), (photos, curve, 0.05, 2)),
+        (Runner(exact(model), tmp_path), (photos, curve, 0.06, 2)),
+        (Runner(exact(model), tmp_path), (photos, curve, 0.05, 3)),
+        (Runner(exact(model), tmp_path), (photos, other, 0.05, 2)),
+        (Runner(exact(model), tmp_path), (moved, curve, 0.05, 2)),
+        (Runner(exact(model), tmp_path), (photos.spread(3), curve, 0.05, 2)),
+        (Runner(exact(model), tmp_path, max_norm=1.0), (photos, curve, 0.05, 2)),
+        (Runner(Networks.of(model, "cpu", dtype=torch.bfloat16), tmp_path), (photos, curve, 0.05, 2)),
     ):
         before = len(projections)
         runner.run(*arguments)
@@ -127,11 +122,11 @@ def test_kept_curves_are_used_and_only_for_the_same_settings(
 
 
 def test_other_auxiliary_networks_cost_the_curves_on_zeta_alone(
-    tiny_zeta: Path, photos: Photos, tmp_path: Path, projections: list[dict]
+    tiny_zeta: Path, photos: Photos, tmp_path: Path, projections: list[ProjectionOptions]
 ) -> None:
     changed = load_model(str(tiny_zeta))
     for expected in (2, 3):
-        runner = Runner(changed, tmp_path)
+        runner = Runner(exact(changed), tmp_path)
         for space in ("z", "zeta"):
             runner.run(photos, Curve(space, "encoder"), 0.05, 1)
         assert len(projections) == expected
@@ -141,9 +136,9 @@ def test_other_auxiliary_networks_cost_the_curves_on_zeta_alone(
 
 
 def test_damaged_curves_are_computed_again(
-    model: Model, photos: Photos, tmp_path: Path, projections: list[dict]
+    model: Model, photos: Photos, tmp_path: Path, projections: list[ProjectionOptions]
 ) -> None:
-    runner, curve = Runner(model, tmp_path), Curve("z", "encoder")
+    runner, curve = Runner(exact(model), tmp_path), Curve("z", "encoder")
     first = runner.run(photos, curve, 0.05, 1)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:50])
@@ -191,7 +186,7 @@ def test_grid_begins_with_the_originals_rate_and_around_the_files(model: Model) 
 
 def test_every_curve_has_its_own_best_rate(model: Model, photos: Photos, tmp_path: Path) -> None:
     said: list[tuple[str, int, int]] = []
-    runner = Runner(model, tmp_path, batch_size=4, progress=lambda *a: said.append(a))
+    runner = Runner(exact(model), tmp_path, batch_size=4, progress=lambda *a: said.append(a))
     found = compare(runner, photos, steps=4, grid_photos=3, grid_steps=3, grid=GRIDS)
     assert list(found.curves) == [c.name for c in curves_of(model)]
     for name, losses in found.curves.items():
@@ -255,7 +250,11 @@ def test_both_curves_are_drawn_from_the_same_photos() -> None:
 
 
 def test_command_writes_tables_and_figures_and_goes_on(
-    tiny_zeta: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], projections: list[dict]
+    tiny_zeta: Path,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    projections: list[ProjectionOptions],
 ) -> None:
     command = ["evaluate", "convergence", str(tiny_zeta), "--data", str(pictures), "--photos", "6", "--steps", "12"]
     command += ["--grid-photos", "2", "--grid-steps", "1", "--max-norm", "3", "--out", str(tmp_path / "out")]
@@ -263,7 +262,7 @@ def test_command_writes_tables_and_figures_and_goes_on(
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert {path.suffix for path in paths} == {".md", ".png", ".csv"}
     assert all(path.stat().st_size > 100 for path in paths)
-    assert all(call["max_norm"] == 3 for call in projections)
+    assert all(call.max_norm == 3 for call in projections)
     with (tmp_path / "out" / "tiny_convergence_curves.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0][:3] == ["iteration", "z from E, mean", "z from E, standard error"]
@@ -281,7 +280,7 @@ def test_command_writes_tables_and_figures_and_goes_on(
 
 
 def test_means_and_errors_in_the_table(model: Model, photos: Photos, tmp_path: Path) -> None:
-    found = compare(Runner(model, tmp_path), photos, steps=12, grid_photos=2, grid_steps=1, grid=GRIDS)
+    found = compare(Runner(exact(model), tmp_path), photos, steps=12, grid_photos=2, grid_steps=1, grid=GRIDS)
     losses = found.curves["zeta from E"]
     rows, table = curve_rows(found), loss_rows(found)
     assert float(rows[3][3]) == pytest.approx(losses[2].mean().item(), abs=1e-5)

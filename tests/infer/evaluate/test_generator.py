@@ -13,6 +13,7 @@ from infer.evaluate.judging import Probe
 from models.errors import PhotograftError
 from models.perception.judges import frechet, to_uint8
 from models.zoo import load_model
+from tests.infer.projection.helpers import exact
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -42,7 +43,7 @@ def test_probe_names_real_classes_and_refuses_wrong_ones() -> None:
 
 def test_report_of_a_random_model_is_far_from_the_floor(tiny: Path, pictures: Path, tmp_path: Path) -> None:
     model = load_model(str(tiny))
-    report = judge.evaluate_generator(model, pictures, samples=64)
+    report = judge.evaluate_generator(exact(model), pictures, samples=64)
     assert report.frechet["squeezenet"] > 2 * report.floor["squeezenet"]
     assert report.real.class_top1 > report.hits.class_top1
     assert report.real_manifold.recall > report.manifold.recall
@@ -56,9 +57,9 @@ def test_report_of_a_random_model_is_far_from_the_floor(tiny: Path, pictures: Pa
 
 def test_samples_follow_seed_and_distribution(tiny: Path) -> None:
     model = load_model(str(tiny))
-    images, labels = judge.draw_samples(model, 40, 3, 1.0, quiet)
-    again, _ = judge.draw_samples(model, 40, 3, 1.0, quiet)
-    other, _ = judge.draw_samples(model, 40, 4, 1.0, quiet)
+    images, labels = judge.draw_samples(exact(model), 40, 3, 1.0, quiet)
+    again, _ = judge.draw_samples(exact(model), 40, 3, 1.0, quiet)
+    other, _ = judge.draw_samples(exact(model), 40, 4, 1.0, quiet)
     assert images.dtype == torch.uint8
     assert torch.equal(images, again)
     assert not torch.equal(images, other)
@@ -70,7 +71,7 @@ def test_data_of_other_classes_are_refused(tiny: Path, tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "train" / "fish" / "a.png")
     Image.new("RGB", (32, 32)).save(tmp_path / "train" / "fish" / "b.png")
     with pytest.raises(PhotograftError, match="classes"):
-        judge.evaluate_generator(load_model(str(tiny)), tmp_path, samples=4)
+        judge.evaluate_generator(exact(load_model(str(tiny))), tmp_path, samples=4)
 
 
 def test_pictures_are_rounded() -> None:

@@ -20,7 +20,7 @@ def everything(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 @pytest.fixture
 def exports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(history, "create_segmenter", lambda: everything)
+    monkeypatch.setattr(history, "create_segmenter", lambda **_: everything)
     return [
         str(write_tiny_model(tmp_path, name, seed=seed, images_seen=images))
         for name, seed, images in (("late", 1, 9000), ("early", 2, 64))

@@ -33,7 +33,7 @@ def test_a_size_that_cannot_be_measured_is_said() -> None:
 
 def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "is_installed", lambda name: True)
-    monkeypatch.setattr(module, "measure", lambda megapixels: Cost(megapixels, 1.5, 0.75, 30.0))
+    monkeypatch.setattr(module, "measure", lambda megapixels, device: Cost(megapixels, 1.5, 0.75, 30.0))
     console = Console(width=160, record=True, quiet=False)
     assert [cost.megapixels for cost in bench_photos(console=console)] == list(SIZES)
     text = console.export_text()

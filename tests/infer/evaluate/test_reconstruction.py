@@ -16,12 +16,14 @@ from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.reconstruction import Judge, classmates, evaluate_reconstruction, find_codes
 from infer.evaluate.reconstruction_report import mean_error, table_rows
 from infer.projection.model import project_pictures
+from infer.projection.options import ProjectionOptions
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import save_network, sha256
 from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import Model, load_model, with_encoder
 from tests.infer.evaluate.conftest import COLOURS
+from tests.infer.projection.helpers import exact
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +33,12 @@ def model(tiny_zeta: Path) -> Model:
 
 @pytest.fixture(scope="module")
 def photos(pictures: Path, model: Model) -> Photos:
-    return validation_photos(pictures, model, 6, seed=0)
+    return validation_photos(pictures, exact(model), 6, seed=0)
 
 
 @pytest.fixture(scope="module")
 def judge(model: Model, photos: Photos) -> Judge:
-    return Judge(model, photos)
+    return Judge(exact(model), photos)
 
 
 def write_encoder(path: Path, seed: int, latent_dim: int = 8) -> Path:
@@ -54,19 +56,19 @@ def quiet(n: int) -> None:
 
 @pytest.mark.parametrize("steps", [0, 3])
 def test_codes_are_the_editors(steps: int, model: Model, photos: Photos) -> None:
-    z = find_codes(model, photos, steps, quiet)
+    z = find_codes(exact(model), photos, steps, quiet)
     assert photos.label is not None
     for i in (1, 5):  # a second photo of a class, and the last one
         name = model.class_names[photos.label[i]]
-        (row,) = project_pictures(model, photos.target[i : i + 1], name, steps=steps)
+        (row,) = project_pictures(exact(model), photos.target[i : i + 1], name, options=ProjectionOptions(steps=steps))
         assert (row.zeta is None) == (steps == 0), "A and B take part"
         assert torch.allclose(z[i], row.latent[0], atol=1e-3)
 
 
 def test_updates_lower_what_projection_optimises(model: Model, photos: Photos, judge: Judge) -> None:
-    first, last = (judge.of_codes("e", steps, find_codes(model, photos, steps, quiet)) for steps in (0, 5))
+    first, last = (judge.of_codes("e", steps, find_codes(exact(model), photos, steps, quiet)) for steps in (0, 5))
     assert last.total.mean() < first.total.mean()
-    (row,) = project_pictures(model, photos.target[:1], model.class_names[0], steps=5)
+    (row,) = project_pictures(exact(model), photos.target[:1], model.class_names[0], options=ProjectionOptions(steps=5))
     assert last.total[0] == pytest.approx(float(row.loss[0]), abs=1e-4)
 
 
@@ -126,7 +128,7 @@ def test_rows_are_encoders_by_updates_then_references(pictures: Path, model: Mod
     other = with_encoder(model, write_encoder(tmp_path / "other.encoder.safetensors", 5))
     said: list[tuple[str, int, int]] = []
     options = {"photos": 6, "steps": [0, 2], "progress": lambda *a: said.append(a)}
-    found = evaluate_reconstruction({"own": model, "other": other}, pictures, **options)  # type: ignore[arg-type]
+    found = evaluate_reconstruction({"own": exact(model), "other": exact(other)}, pictures, **options)  # type: ignore[arg-type]
     rows = [(answer.name, answer.steps) for answer in found.answers]
     assert rows[:4] == [("own", 0), ("own", 2), ("other", 0), ("other", 2)]
     assert [name for name, _ in rows[4:]] == ["mean code, z = 0", "another photo of the class"]
@@ -140,7 +142,7 @@ def test_rows_are_encoders_by_updates_then_references(pictures: Path, model: Mod
 
 
 def test_difference_is_photo_by_photo(pictures: Path, model: Model) -> None:
-    found = evaluate_reconstruction({"own": model}, pictures, photos=6, steps=[0])
+    found = evaluate_reconstruction({"own": exact(model)}, pictures, photos=6, steps=[0])
     first = found.answers[0]
     shifted = replace(first, judge=first.judge + torch.tensor([0.1, 0.2] * 3))
     rows = table_rows(replace(found, answers=[first, shifted]))
@@ -164,7 +166,7 @@ def test_models_that_cannot_be_measured_are_refused(model: Model, pictures: Path
     for part, text in (("encoder", "no encoder"), ("discriminator", "no discriminator"), ("class_names", "uncond")):
         lacking = replace(model, **{part: [] if part == "class_names" else None})  # type: ignore[arg-type]
         with pytest.raises(PhotograftError, match=text):
-            evaluate_reconstruction({"own": lacking}, pictures, photos=4, steps=[0])
+            evaluate_reconstruction({"own": exact(lacking)}, pictures, photos=4, steps=[0])
 
 
 # --- the command ---

@@ -67,7 +67,7 @@ def test_tables(tiny_zeta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             return whole(*arguments, **(options | less))  # type: ignore[operator]
 
         monkeypatch.setattr(module, name, small)
-    monkeypatch.setattr(module, "measure_presets", lambda model: dict.fromkeys(PRESETS, (0.5, 0.75)))
+    monkeypatch.setattr(module, "measure_presets", lambda model, device: dict.fromkeys(PRESETS, (0.5, 0.75)))
     console = Console(width=160, record=True, quiet=False)
     timings = bench(repeats=1, console=console)
     text = console.export_text()

@@ -14,11 +14,14 @@ from infer.evaluate import reconstruction, translation
 from infer.evaluate.curves import validation_photos
 from infer.evaluate.translation import draw_in_group, draw_targets, evaluate_translation, overlap
 from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
+from infer.projection.options import ProjectionOptions
 from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, SettlingTarget
 from models.discriminators.projected import ProjectedDiscriminator
 from models.errors import PhotograftError
 from models.perception.judges import to_uint8
+from models.prepared import Networks
 from models.zoo import Model, load_model
+from tests.infer.projection.helpers import exact
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +65,8 @@ def test_overlap_is_intersection_over_union() -> None:
 def test_report_of_a_random_model(
     model: Model, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
-    report = evaluate_translation(model, pictures, photos=12, steps=(0, 1), translations=48, real=60, masks=3)
+    monkeypatch.setattr(translation, "create_segmenter", lambda **_: bright)
+    report = evaluate_translation(exact(model), pictures, photos=12, steps=(0, 1), translations=48, real=60, masks=3)
     assert (report.photos, report.translations, report.real) == (12, 48, 60)
     assert [found.steps for found in report.found] == [0, 1]
     pairs = {(p.source, p.target): p for p in report.found[0].pairs}
@@ -90,32 +93,34 @@ def test_report_of_a_random_model(
 
 
 def test_pairs_into_some_groups(model: Model, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    monkeypatch.setattr(translation, "create_segmenter", lambda **_: bright)
     options = {"photos": 12, "steps": (0,), "translations": 12, "real": 40, "masks": 1}
-    everything = evaluate_translation(model, pictures, **options).found[0].pairs  # type: ignore[arg-type]
-    some = evaluate_translation(model, pictures, **options, into=["big cat"]).found[0].pairs  # type: ignore[arg-type]
+    everything = evaluate_translation(exact(model), pictures, **options).found[0].pairs  # type: ignore[arg-type]
+    some = evaluate_translation(exact(model), pictures, **options, into=["big cat"]).found[0].pairs  # type: ignore[arg-type]
     assert some == [pair for pair in everything if pair.target == "big cat"]
     assert some
     with pytest.raises(PhotograftError, match=r"\['bird'\].*big cat"):
-        evaluate_translation(model, pictures, **options, into=["bird"])  # type: ignore[arg-type]
+        evaluate_translation(exact(model), pictures, **options, into=["bird"])  # type: ignore[arg-type]
 
 
 def test_translations_after_projection_are_settled(
     model: Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    monkeypatch.setattr(translation, "create_segmenter", lambda **_: bright)
     network = ProjectedDiscriminator(4, model.generator.resolution, mixed_channels=4, head_channels=4)
     network.outline.last.weight.normal_()
     reading = replace(model, projected=network.freeze())
     asked: list[tuple[torch.Tensor, torch.Tensor, int]] = []
 
-    def settle(model: Model, latent: torch.Tensor, wanted: SettlingTarget, show: object, *, steps: int) -> torch.Tensor:
+    def settle(
+        networks: Networks, latent: torch.Tensor, wanted: SettlingTarget, show: object, *, steps: int
+    ) -> torch.Tensor:
         asked.append((wanted.outline, wanted.classes, steps))
         return torch.zeros_like(latent)
 
     monkeypatch.setattr(translation, "settle", settle)
     options = {"photos": 12, "steps": (0, 1), "translations": 24, "real": 40, "masks": 1, "settling": 3}
-    report = evaluate_translation(reading, pictures, **options)  # type: ignore[arg-type]
+    report = evaluate_translation(exact(reading), pictures, **options)  # type: ignore[arg-type]
     assert [found.settling for found in report.found] == [0, 3]
     counts = [len(outline) for outline, _, _ in asked]
     pairs, on_sheet = sum(pair.photos for pair in report.found[1].pairs), 12 * translation.SHEET_TARGETS
@@ -125,17 +130,17 @@ def test_translations_after_projection_are_settled(
     with torch.no_grad():
         shown = model.generator(torch.zeros(60, model.generator.latent_dim), sheet.targets.flatten())
     assert int((sheet.translations.flatten(0, 1).int() - to_uint8(shown).int()).abs().max()) <= 1
-    photos = to_uint8(validation_photos(pictures, replace(model, encoder=None), 12, 1).target)
+    photos = to_uint8(validation_photos(pictures, exact(model), 12, 1, encode=False).target)
     share = torch.tensor([float(bright(p.permute(1, 2, 0).numpy()).mean()) for p in photos])
     assert torch.allclose(asked[0][0].mean((1, 2)), share.repeat_interleave(2)[: counts[0]], atol=1e-5)
-    assert evaluate_translation(model, pictures, **options).found[1].settling == 0  # type: ignore[arg-type]
+    assert evaluate_translation(exact(model), pictures, **options).found[1].settling == 0  # type: ignore[arg-type]
 
 
 def test_photos_left_as_they_are_keep_their_class_and_their_place(
     model: Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a generator that gives the photos back, nothing becomes the target and every animal stays where it was."""
-    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    monkeypatch.setattr(translation, "create_segmenter", lambda **_: bright)
     seen: list[torch.Tensor] = []
     make = translation.Translator.make
 
@@ -154,7 +159,9 @@ def test_photos_left_as_they_are_keep_their_class_and_their_place(
 
     monkeypatch.setattr(translation, "find_codes", find_and_keep)
     monkeypatch.setattr(translation.Translator, "make", give_back)
-    found = evaluate_translation(model, pictures, photos=12, steps=[0], translations=12, real=40, masks=12).found[0]
+    found = evaluate_translation(
+        exact(model), pictures, photos=12, steps=[0], translations=12, real=40, masks=12
+    ).found[0]
     assert all(pair.error == pair.unchanged for pair in found.pairs)
     seen_iou = found.overlap[~found.overlap.isnan()]
     assert len(seen_iou)
@@ -167,7 +174,7 @@ def test_photos_left_as_they_are_keep_their_class_and_their_place(
 def test_command_and_its_errors(
     tiny: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    monkeypatch.setattr(translation, "create_segmenter", lambda **_: bright)
     command = ["evaluate", "translation", str(tiny), "--data", str(pictures), "--out", str(tmp_path)]
     assert main([*command, "--photos", "4", "--steps", "0", "--translations", "8", "--real", "40", "--masks", "1"]) == 0
     assert "tiny_translation_0.png" in capsys.readouterr().out
@@ -181,33 +188,33 @@ def test_command_and_its_errors(
 
 def test_encoder_is_needed_for_zero_updates(model: Model, pictures: Path) -> None:
     with pytest.raises(PhotograftError, match="no encoder"):
-        evaluate_translation(replace(model, encoder=None), pictures, steps=[0])
+        evaluate_translation(exact(replace(model, encoder=None)), pictures, steps=[0])
 
 
 def test_latents_are_not_searched_again(
     model: Model, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translation, "create_segmenter", lambda: bright)
+    monkeypatch.setattr(translation, "create_segmenter", lambda **_: bright)
     network = ProjectedDiscriminator(4, model.generator.resolution, mixed_channels=4, head_channels=4)
     network.outline.last.weight.normal_()
     reading = replace(model, projected=network.freeze())
     options = {"photos": 8, "steps": (0, 1), "translations": 8, "real": 40, "masks": 1, "settling": 1}
     options["folder"] = tmp_path / "kept"
-    first = evaluate_translation(reading, pictures, **options)  # type: ignore[arg-type]
+    first = evaluate_translation(exact(reading), pictures, **options)  # type: ignore[arg-type]
     searched: list[int] = []
 
     def project_pictures(
-        model: Model, target: torch.Tensor, names: list[str], *, steps: int, **_: object
+        networks: Networks, target: torch.Tensor, names: list[str], *, options: ProjectionOptions, **_: object
     ) -> list[object]:
-        searched.append(steps)
-        return original(model, target, names, steps=steps)
+        searched.append(options.steps or 0)
+        return original(networks, target, names, options=options)  # type: ignore[return-value]
 
     original = reconstruction.project_pictures
     monkeypatch.setattr(reconstruction, "project_pictures", project_pictures)
     monkeypatch.setattr(translation, "settle", None)
-    again = evaluate_translation(reading, pictures, **options)  # type: ignore[arg-type]
+    again = evaluate_translation(exact(reading), pictures, **options)  # type: ignore[arg-type]
     assert set(searched) == {0}  # E alone
     assert [found.frechet for found in again.found] == [found.frechet for found in first.found]
     assert torch.equal(again.found[1].sheet.translations, first.found[1].sheet.translations)
     with pytest.raises(TypeError):
-        evaluate_translation(reading, pictures, **options | {"settling": 2})  # type: ignore[arg-type]
+        evaluate_translation(exact(reading), pictures, **options | {"settling": 2})  # type: ignore[arg-type]

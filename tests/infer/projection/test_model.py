@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from infer.projection import model as model_projection
-from infer.projection.class_choice import choose_class
-from infer.projection.model import BALL, choose_classes, project_pictures, projection_options
+from infer.projection.model import BALL, choose_classes, chosen_options
+from infer.projection.options import ProjectionOptions
 from infer.projection.presets import PRESETS
 from infer.projection.search import Projection, project
 from models.auxiliary import AuxiliaryNetworks
@@ -20,7 +20,9 @@ from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.files import save_network
 from models.generators.sngan import SNGANGenerator
+from models.prepared import Networks
 from models.zoo import Model, load_model
+from tests.infer.projection.helpers import exact, rank_classes
 from tests.infer.tiny_model import CLASSES, LATENTS, LEARNING_RATE, RESOLUTION, write_tiny_model
 
 
@@ -44,19 +46,32 @@ def feature_model(model: Model) -> Model:
     return dataclasses.replace(model, encoder=encoder.freeze(), projected=projected.freeze())
 
 
+def project_pictures(
+    model: Model,
+    target: Tensor,
+    source: Any = None,
+    *,
+    preset: str = "balanced",
+    psi: str | None = None,
+    **options: Any,
+) -> list[Projection]:
+    chosen = ProjectionOptions(**options)
+    return model_projection.project_pictures(exact(model, psi), target, source, preset=preset, options=chosen)
+
+
 @pytest.fixture
 def pictures() -> Tensor:
     return torch.rand(3, 3, RESOLUTION, RESOLUTION) * 2 - 1
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[ProjectionOptions]:
     """Options of the calls of `project`, trial projections left out."""
-    made: list[dict[str, Any]] = []
+    made: list[ProjectionOptions] = []
 
-    def recorded(*arguments: Any, **options: Any) -> Projection:
-        made.append(options)
-        return project(*arguments, **options)
+    def recorded(*arguments: Any, **rest: Any) -> Projection:
+        made.append(arguments[3])
+        return project(*arguments, **rest)
 
     monkeypatch.setattr(model_projection, "project", recorded)
     return made
@@ -72,18 +87,14 @@ def test_presets_are_ever_more_work() -> None:
 
 @pytest.mark.parametrize("preset", ["balanced", "best"])
 def test_presets_set_steps_and_restarts(
-    preset: str, model: Model, pictures: Tensor, calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    preset: str, model: Model, pictures: Tensor, calls: list[ProjectionOptions], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PRESETS, preset, dataclasses.replace(PRESETS[preset], steps=2, tuning=0))
     project_pictures(model, pictures, "lion", preset=preset)
     project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=None)
-    project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=1, channels_last=False)
+    project_pictures(model, pictures, "lion", preset=preset, steps=1, restarts=1)
     restarts = PRESETS[preset].restarts
-    assert [(c["steps"], c["restarts"], c["channels_last"]) for c in calls] == [
-        (2, restarts, True),
-        (1, restarts, True),
-        (1, 1, False),
-    ]
+    assert [(c.steps, c.restarts) for c in calls] == [(2, restarts), (1, restarts), (1, 1)]
 
 
 def test_psi_is_the_projected_discriminators_if_there_is_one(
@@ -91,9 +102,9 @@ def test_psi_is_the_projected_discriminators_if_there_is_one(
 ) -> None:
     taken = []
 
-    def spy(generator: Any, discriminator: Any, *args: Any, **options: Any) -> Projection:
-        taken.append(type(discriminator))
-        return project(generator, discriminator, *args, **options)
+    def spy(networks: Networks, *args: Any, **options: Any) -> Projection:
+        taken.append(type(networks.psi))
+        return project(networks, *args, **options)
 
     monkeypatch.setattr(model_projection, "project", spy)
     found = [
@@ -145,16 +156,16 @@ def test_fast_without_a_classifier_takes_the_discriminators_best_score(model: Mo
 
 def test_no_steps_still_try_classes_unless_fast(model: Model, pictures: Tensor) -> None:
     found = project_pictures(model, pictures, steps=0)
-    assert [int(f.label) for f in found if f.label is not None] == choose_classes(model, pictures).tolist()
+    assert [int(f.label) for f in found if f.label is not None] == choose_classes(exact(model), pictures).tolist()
     assert all(f.loss.isnan().all() for f in found)
 
 
 def test_networks_are_copied_once(model: Model, pictures: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    project_pictures(model, pictures, steps=1)
-    monkeypatch.setattr("models.projection.objective.copy.deepcopy", pytest.fail)
-    monkeypatch.setattr("models.discriminators.sn_projection.deepcopy", pytest.fail)
-    project_pictures(model, pictures, steps=1)
-    project_pictures(model, pictures, preset="fast")
+    networks, once = exact(model), ProjectionOptions(steps=1)
+    model_projection.project_pictures(networks, pictures, options=once)
+    monkeypatch.setattr("models.prepared.copy.deepcopy", pytest.fail)
+    model_projection.project_pictures(networks, pictures, options=once)
+    model_projection.project_pictures(networks, pictures, preset="fast")
 
 
 def test_classifier_looks_once_and_trials_decide(
@@ -169,7 +180,7 @@ def test_classifier_looks_once_and_trials_decide(
         return forward(self, x)
 
     monkeypatch.setattr(type(feature_model.projected.network), "forward", counted)
-    labels = choose_classes(feature_model, pictures)
+    labels = choose_classes(exact(feature_model), pictures)
     assert seen == [1, 1, 1]  # each picture for itself
 
     def score(x: Tensor) -> Tensor:
@@ -177,18 +188,18 @@ def test_classifier_looks_once_and_trials_decide(
         return feature_model.projected.classify(feature_model.projected.project(x)).detach()
 
     networks = (feature_model.generator, feature_model.discriminator)
-    ranked = choose_class(*networks, pictures, score=score, shortlist=3, encoder=feature_model.encoder)  # type: ignore[arg-type]
+    ranked = rank_classes(*networks, pictures, score=score, shortlist=3, encoder=feature_model.encoder)
     assert labels.tolist() == [r[0].label for r in ranked]
 
 
-def test_zeta_at_the_rate_of_the_file(zeta_model: Model, pictures: Tensor, calls: list[dict[str, Any]]) -> None:
+def test_zeta_at_the_rate_of_the_file(zeta_model: Model, pictures: Tensor, calls: list[ProjectionOptions]) -> None:
     assert zeta_model.projection_learning_rate == LEARNING_RATE
     found = project_pictures(zeta_model, pictures, "lion", steps=1)
     project_pictures(zeta_model, pictures, "lion", steps=1, learning_rate=0.5)
     plain = project_pictures(zeta_model, pictures, "lion", steps=1, space="z")
     silent = dataclasses.replace(zeta_model, projection_learning_rate=None)
     project_pictures(silent, pictures, "lion", steps=1)
-    used = [(c["space"], c.get("learning_rate"), c.get("max_norm")) for c in calls]
+    used = [(c.space, c.learning_rate, c.max_norm) for c in calls]
     assert used == [("zeta", LEARNING_RATE, None), ("zeta", 0.5, None), ("z", None, None), ("zeta", None, None)]
     assert found[0].zeta is not None
     assert plain[0].zeta is None
@@ -205,10 +216,10 @@ def test_bad_rate_in_the_file(rate: object, tmp_path: Path) -> None:
 def test_codes_of_a_feature_encoder_stay_in_the_ball(feature_model: Model, zeta_model: Model, pictures: Tensor) -> None:
     bounded = dataclasses.replace(feature_model, auxiliary=zeta_model.auxiliary, projection_learning_rate=50.0)
     radius = pytest.approx(BALL * LATENTS**0.5)
-    assert projection_options(bounded)["max_norm"] == projection_options(feature_model)["max_norm"] == radius
-    assert projection_options(bounded, max_norm=1.0)["max_norm"] == 1.0
-    assert projection_options(bounded)["learning_rate"] == 50.0
-    assert projection_options(bounded, space="z")["learning_rate"] == 0.3
+    assert chosen_options(bounded).max_norm == chosen_options(feature_model).max_norm == radius
+    assert chosen_options(bounded, options=ProjectionOptions(max_norm=1.0)).max_norm == 1.0
+    assert chosen_options(bounded).learning_rate == 50.0
+    assert chosen_options(bounded, options=ProjectionOptions(space="z")).learning_rate == 0.3
     found = project_pictures(bounded, pictures, "lion", steps=3, keep="last")
     norms = torch.cat([f.latent for f in found]).norm(dim=1)
     assert norms.max() == radius

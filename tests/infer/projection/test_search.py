@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from infer.projection.class_choice import choose_class
-from infer.projection.search import HALVING, project
+from infer.projection.search import HALVING
 from models.auxiliary import AuxiliaryNetworks
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.generators.sngan import SNGANGenerator
-from models.prepared import prepare, prepare_once
+from models.prepared import prepare
 from models.projection.adam import Adam
 from models.projection.objective import Objective
 from models.projection.spaces import draw_to_ball
 from tests.collage_fixtures import IMAGE, LATENT, TRAJECTORY, Fixture, manifest, names, network, networks, uses
+from tests.infer.projection.helpers import rank_classes, search
 
 
 def partners(name: str) -> tuple[str, str]:
@@ -63,7 +63,7 @@ def test_original(name: str) -> None:
         # the whole loop from there
         options = {"auxiliary": auxiliary, "space": "z" if auxiliary is None else "zeta", "keep": "last"}
         n = len(trail.l1)
-        found = project(loaded["generator"], network(dis, "discriminator"), x, y, init=start, steps=n, **options)  # type: ignore[arg-type]
+        found = search(loaded["generator"], network(dis, "discriminator"), x, y, init=start, steps=n, **options)  # type: ignore[arg-type]
         last = found.latent if auxiliary is None else found.zeta
         assert last is not None
         assert torch.allclose(last, fixture.get("target")[-1:], atol=1e-4)
@@ -116,7 +116,7 @@ def test_projection_finds_what_the_generator_made(nets: Nets) -> None:
     y = torch.tensor([0, 1, 2])
     x = g(torch.randn(3, 8), y)
     before = {k: v.clone() for k, v in d.state_dict().items()}
-    found = project(g, d, x, y, steps=30, restarts=1)
+    found = search(g, d, x, y, steps=30, restarts=1)
     assert found.feature_curve.shape == (31, 3)
     total = found.feature_curve + 0.2 * found.pixel_curve
     assert (found.loss < 0.7 * total[0]).all()
@@ -131,10 +131,10 @@ def test_batch_is_one_by_one(nets: Nets) -> None:
     g, d = nets
     y = torch.tensor([0, 1, 2])
     x, z = g(torch.randn(3, 8), y), torch.randn(3, 8)
-    single = project(g, d, x, y, init=z, steps=8)
-    grouped = [project(g, d, x, y, init=z, steps=8, batch_size=size) for size in (2, 3)]
+    single = search(g, d, x, y, init=z, steps=8)
+    grouped = [search(g, d, x, y, init=z, steps=8, batch_size=size) for size in (2, 3)]
     for i in range(3):
-        alone = project(g, d, x[i : i + 1], y[i : i + 1], init=z[i : i + 1], steps=8)
+        alone = search(g, d, x[i : i + 1], y[i : i + 1], init=z[i : i + 1], steps=8)
         assert torch.equal(single.latent[i], alone.latent[0])
         assert torch.equal(single.loss[i], alone.loss[0])
         for found in grouped:  # to rounding
@@ -147,9 +147,9 @@ def test_random_starts_depend_on_the_seed_alone(nets: Nets, batch_size: int) -> 
     g, d = nets
     x = torch.rand(5, 3, 16, 16) * 2 - 1
     options = {"init": "random", "steps": 0, "batch_size": batch_size}
-    found = project(g, d, x, torch.tensor([0, 1, 2, 0, 1]), **options)  # type: ignore[arg-type]
+    found = search(g, d, x, torch.tensor([0, 1, 2, 0, 1]), **options)  # type: ignore[arg-type]
     assert torch.equal(found.latent, g.sample_latent(1, torch.Generator().manual_seed(0)).expand(5, -1))
-    other = project(g, d, x[:1], torch.tensor([0]), seed=1, **options)  # type: ignore[arg-type]
+    other = search(g, d, x[:1], torch.tensor([0]), seed=1, **options)  # type: ignore[arg-type]
     assert not torch.equal(other.latent, found.latent[:1])
 
 
@@ -159,9 +159,9 @@ def test_one_start_and_one_label_for_each_picture(nets: Nets, batch_size: int) -
     x, y = torch.rand(2, 3, 16, 16) * 2 - 1, torch.tensor([0, 1])
     for rows in (1, 3):
         with pytest.raises(PhotograftError, match="labels for 2 pictures"):
-            project(g, d, x, torch.zeros(rows, dtype=torch.int64), steps=0, batch_size=batch_size)
+            search(g, d, x, torch.zeros(rows, dtype=torch.int64), steps=0, batch_size=batch_size)
         with pytest.raises(PhotograftError, match="initial latents"):
-            project(g, d, x, y, init=torch.zeros(rows, 8), steps=0, batch_size=batch_size)
+            search(g, d, x, y, init=torch.zeros(rows, 8), steps=0, batch_size=batch_size)
 
 
 def test_early_stop_is_per_picture(nets: Nets) -> None:
@@ -169,12 +169,12 @@ def test_early_stop_is_per_picture(nets: Nets) -> None:
     y, z = torch.tensor([0, 1]), torch.randn(2, 8)
     x = g(z, y)
     start = torch.stack([z[0], torch.randn(8)])  # the first is there already
-    found = project(g, d, x, y, init=start, steps=40, patience=3)
+    found = search(g, d, x, y, init=start, steps=40, patience=3)
     assert found.iterations[0] == 3
     assert found.iterations[1] > 3
     assert found.loss[0] < 1e-5
     assert torch.isnan(found.feature_curve[4:, 0]).all()
-    alone = project(g, d, x[1:], y[1:], init=start[1:], steps=40, patience=3)
+    alone = search(g, d, x[1:], y[1:], init=start[1:], steps=40, patience=3)
     assert alone.iterations[0] == found.iterations[1]
 
 
@@ -190,12 +190,12 @@ def test_restarts_are_pruned_and_only_help(nets: Nets, monkeypatch: pytest.Monke
         return original(self, variable, rows)
 
     monkeypatch.setattr(Objective, "gradient", counted)
-    many = project(g, d, x, y, steps=32, restarts=4, init="mean", batch_size=2)
+    many = search(g, d, x, y, steps=32, restarts=4, init="mean", batch_size=2)
     assert sizes[::HALVING] == [10, 6, 4, 2]
-    assert project(g, d, x, y, steps=0, restarts=4, init="mean").iterations.tolist() == [0, 0]
-    one = project(g, d, x, y, steps=32, init="mean")
+    assert search(g, d, x, y, steps=0, restarts=4, init="mean").iterations.tolist() == [0, 0]
+    one = search(g, d, x, y, steps=32, init="mean")
     assert many.loss.mean() <= one.loss.mean() + 1e-5
-    again = project(g, d, x, y, steps=32, restarts=4, init="mean", batch_size=2)
+    again = search(g, d, x, y, steps=32, restarts=4, init="mean", batch_size=2)
     assert torch.allclose(many.latent, again.latent)
 
 
@@ -203,8 +203,8 @@ def test_keep_last(nets: Nets) -> None:
     g, d = nets
     y = torch.tensor([0])
     x = g(torch.randn(1, 8), y)
-    last = project(g, d, x, y, steps=6, learning_rate=3.0, keep="last")
-    best = project(g, d, x, y, steps=6, learning_rate=3.0)
+    last = search(g, d, x, y, steps=6, learning_rate=3.0, keep="last")
+    best = search(g, d, x, y, steps=6, learning_rate=3.0)
     total = last.feature_curve + 0.2 * last.pixel_curve
     assert torch.allclose(last.loss, total[-1])
     assert torch.allclose(Objective(g, d, x, y)(last.latent, torch.tensor([0])).total, last.loss, atol=1e-5)
@@ -223,12 +223,12 @@ def test_zeta_and_encoder_and_any_features(nets: Nets) -> None:
         def features(self, x: Tensor) -> Tensor:
             return nn.functional.avg_pool2d(x, 4)
 
-    found = project(g, Small(), x, y, space="zeta", auxiliary=auxiliary, steps=5)
+    found = search(g, Small(), x, y, space="zeta", auxiliary=auxiliary, steps=5)
     assert found.zeta is not None
     assert found.zeta.shape == (2, 20)
     assert torch.allclose(auxiliary.to_z(found.zeta), found.latent, atol=1e-6)
     assert all(p.requires_grad and p.grad is None for p in auxiliary.parameters())
-    assert project(g, d, x, torch.eye(3)[y], steps=2).latent.shape == (2, 8)  # weights of classes
+    assert search(g, d, x, torch.eye(3)[y], steps=2).latent.shape == (2, 8)  # weights of classes
 
 
 @pytest.mark.parametrize("space", ["z", "zeta"])
@@ -238,13 +238,13 @@ def test_max_norm_holds_z_in_the_ball(nets: Nets, space: str) -> None:
     x = g(4 * torch.randn(2, 8), y)
     options = {"auxiliary": AuxiliaryNetworks(8, zeta_dim=20, hidden_a=12, hidden_b=12), "space": space, "steps": 12}
     start = {"init": torch.full((2, 8), 2.0), "learning_rate": 0.3}
-    free = project(g, d, x, y, **options, **start)  # type: ignore[arg-type]
-    held = project(g, d, x, y, max_norm=1.5, **options, **start, keep="last")  # type: ignore[arg-type]
+    free = search(g, d, x, y, **options, **start)  # type: ignore[arg-type]
+    held = search(g, d, x, y, max_norm=1.5, **options, **start, keep="last")  # type: ignore[arg-type]
     assert free.latent.norm(dim=1).max() > 1.6
     assert held.latent.norm(dim=1).max() < 1.5 + 1e-5
     assert torch.allclose(Objective(g, d, x, y)(held.latent, torch.arange(2)).total, held.loss, atol=1e-5)
     assert (held.feature_curve[-1] < held.feature_curve[1]).all(), "the descent goes on at the border of the ball"
-    wide = project(g, d, x, y, max_norm=1e6, **options, **start)  # type: ignore[arg-type]
+    wide = search(g, d, x, y, max_norm=1e6, **options, **start)  # type: ignore[arg-type]
     assert torch.equal(wide.latent, free.latent)
 
 
@@ -294,32 +294,13 @@ class Pixels:
         return x
 
 
-def test_prepared_copies_are_kept_until_the_weights_change(nets: Nets) -> None:
-    g, d = nets
-    g = copy.deepcopy(g)
-    first = prepare_once(g, channels_last=True)
-    assert first is not g
-    assert prepare_once(g, channels_last=True) is first
-    assert prepare(first, channels_last=True) is first
-    assert prepare_once(g) is not first
-    assert prepare(first, torch.bfloat16, True) is not first
-    with torch.no_grad():
-        g.to_rgb.bias += 1
-    changed = prepare_once(g, channels_last=True)
-    assert changed is not first
-    assert torch.equal(changed.to_rgb.bias, g.to_rgb.bias)
-    folded = prepare_once(d)
-    assert torch.allclose(folded.features(torch.ones(1, 3, 16, 16)), d.features(torch.ones(1, 3, 16, 16)), atol=1e-5)
-    assert prepare_once(None) is None
-
-
 def test_reduced_precision_stays_near(nets: Nets) -> None:
     g, d = nets
     y = torch.tensor([0, 1])
     x, z = g(torch.randn(2, 8), y), torch.randn(2, 8)
-    exact = project(g, d, x, y, init=z, steps=10)
-    layout = project(g, d, x, y, init=z, steps=10, channels_last=True)
-    reduced = project(g, d, x, y, init=z, steps=10, channels_last=True, dtype=torch.bfloat16)
+    exact = search(g, d, x, y, init=z, steps=10)
+    layout = search(g, d, x, y, init=z, steps=10, channels_last=True)
+    reduced = search(g, d, x, y, init=z, steps=10, channels_last=True, dtype=torch.bfloat16)
     assert torch.allclose(exact.latent, layout.latent, atol=1e-3)
     assert reduced.latent.dtype == torch.float32
     assert (reduced.loss - exact.loss).abs().max() < 0.1 * exact.loss.max() + 0.02
@@ -329,7 +310,7 @@ def test_progress_is_reported(nets: Nets) -> None:
     g, d = nets
     y = torch.tensor([0])
     seen: list[tuple[str, int, int]] = []
-    project(g, d, g(torch.randn(1, 8), y), y, steps=3, progress=lambda *a: seen.append(a))
+    search(g, d, g(torch.randn(1, 8), y), y, steps=3, progress=lambda *a: seen.append(a))
     assert [s[1:] for s in seen] == [(1, 3), (2, 3), (3, 3)]
     losses = [float(s[0].removeprefix("projecting, loss ")) for s in seen]
     assert losses[0] >= losses[2]
@@ -344,16 +325,16 @@ def test_class_is_found(nets: Nets) -> None:
         def features(self, x: Tensor) -> Tensor:
             return x
 
-    ranking = choose_class(g, Features(), x, steps=40, chunk=2)
+    ranking = rank_classes(g, Features(), x, steps=40, chunk=2)
     assert [r[0].label for r in ranking] == [2, 0]
     assert all(sorted(c.label for c in r) == [0, 1, 2] for r in ranking)
-    alone = choose_class(g, d, x, shortlist=0)
+    alone = rank_classes(g, d, x, shortlist=0)
     assert [r[0].label for r in alone] == torch.stack([d(x, torch.tensor([c, c])) for c in range(3)]).argmax(0).tolist()
     assert all(c.loss != c.loss for r in alone for c in r)
-    scored = choose_class(g, d, x, [1, 2], shortlist=1, steps=2)
+    scored = rank_classes(g, d, x, [1, 2], shortlist=1, steps=2)
     assert all(a.score >= b.score and a.loss == a.loss and b.loss != b.loss for a, b in scored)
     with pytest.raises(PhotograftError, match="candidate"):
-        choose_class(g, d, x, [3])
+        rank_classes(g, d, x, [3])
 
 
 def test_bad_input_is_refused(nets: Nets) -> None:
@@ -367,16 +348,16 @@ def test_bad_input_is_refused(nets: Nets) -> None:
         (x, {"space": "w"}, "space"),
         (x, {"space": "zeta"}, "auxiliary"),
         (x, {"init": "encoder"}, "encoder"),
-        (x, {"init": "zero"}, "init must be"),
+        (x, {"init": "zero"}, "init is 'zero'"),
         (x, {"init": torch.zeros(1, 9)}, "initial latents"),
         (x, {"keep": "first"}, "keep"),
         (x, {"max_norm": 0.0}, "max_norm"),
     ):
         with pytest.raises(PhotograftError, match=words):
-            project(g, d, target, y, **options)
+            search(g, d, target, y, **options)
     with pytest.raises(PhotograftError, match="class indices"):
-        project(g, d, x, torch.tensor([5]))
+        search(g, d, x, torch.tensor([5]))
     broken = SNGANGenerator(**g.config)
     nn.init.constant_(broken.linear.weight, torch.nan)
     with pytest.raises(PhotograftError, match="not a number"):
-        project(broken, d, x, y, steps=2)
+        search(broken, d, x, y, steps=2)

@@ -22,6 +22,7 @@ from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.outline import soft_iou
 from models.zoo import Model, load_model
 from tests.infer.conftest import ellipse
+from tests.infer.projection.helpers import exact
 from tests.infer.tiny_model import CLASSES, LATENTS, RESOLUTION
 
 CAT, BOX = data.cat(), Box(120, 30, 160, 160)
@@ -57,7 +58,7 @@ def moved(model: Model, latent: Tensor, steps: int = 25, **options: float) -> Te
     def show(z: Tensor) -> Tensor:
         return model.generator(z, LABEL)
 
-    return settle(model, latent, wanted(), show, steps=steps, **options)  # type: ignore[arg-type]
+    return settle(exact(model), latent, wanted(), show, steps=steps, **options)  # type: ignore[arg-type]
 
 
 def read(model: Model, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,7 @@ def test_pictures_do_not_influence_each_other(model: Model, latent: Tensor) -> N
     def show(z: Tensor) -> Tensor:
         return model.generator(z, LABEL[1:2])
 
-    alone = settle(model, latent[1:2], SettlingTarget(asked.outline[1:2], asked.classes[1:2]), show, steps=4)
+    alone = settle(exact(model), latent[1:2], SettlingTarget(asked.outline[1:2], asked.classes[1:2]), show, steps=4)
     assert torch.allclose(together[1:2], alone, atol=5e-3)  # rounding grows on the way
 
 
@@ -103,7 +104,7 @@ def test_photos_without_an_animal_are_left_as_they_are(model: Model, latent: Ten
     def show(z: Tensor) -> Tensor:
         return model.generator(z, LABEL)
 
-    found = settle(model, latent, asked, show, steps=3)
+    found = settle(exact(model), latent, asked, show, steps=3)
     assert [bool(torch.equal(a, b)) for a, b in zip(found, latent, strict=True)] == [False, True, False]
 
 
@@ -114,9 +115,9 @@ def test_what_cannot_be_settled_is_said(tiny: Path, model: Model, latent: Tensor
     with pytest.raises(UnsupportedEdit, match="reads no outlines"):
         moved(plain, latent)
     with pytest.raises(UnsupportedEdit, match="w\\+"):
-        settle(model, latent[:, None], wanted(), lambda z: z, steps=1)
+        settle(exact(model), latent[:, None], wanted(), lambda z: z, steps=1)
     with pytest.raises(PhotograftError, match="not a number"):
-        settle(model, latent, wanted(), lambda z: model.generator(z, LABEL) * torch.nan, steps=1)
+        settle(exact(model), latent, wanted(), lambda z: model.generator(z, LABEL) * torch.nan, steps=1)
     editor = Editor(plain, ellipse).set_photo(CAT, BOX).project("black cat", steps=1)
     assert editor.edit("lion").settle == 0
     with pytest.raises(UnsupportedEdit, match="reads no outlines"):

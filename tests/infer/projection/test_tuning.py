@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from infer.projection.delta import Delta, load_delta
-from infer.projection.tuning import _neighbours, convolutions, tune
+from infer.projection.tuning import _neighbours, convolutions
 from models.errors import PhotograftError
 from models.generators.pggan import PGGANGenerator
 from models.generators.sngan import SNGANGenerator
 from models.projection.objective import Objective
+from tests.infer.projection.helpers import tuned
 from tests.infer.tiny_styles import LATENTS, NUM_WS, RESOLUTION, W_DIM, Colours, tiny_generator
 
 X = torch.linspace(-0.8, 0.8, RESOLUTION).expand(1, 3, RESOLUTION, RESOLUTION)
@@ -48,19 +49,19 @@ def test_tuning_lowers_the_loss_and_a_file_keeps_it(family: str, tmp_path: Path)
     before = {name: t.clone() for name, t in g.state_dict().items()}
     start = Objective(g, Colours(), X, y)(latent, torch.tensor([0])).total
     seen: list[tuple[str, int, int]] = []
-    delta, loss = tune(g, Colours(), X, latent, y, steps=40, rate=1e-2, progress=lambda *a: seen.append(a))
+    delta, loss = tuned(g, Colours(), X, latent, y, steps=40, rate=1e-2, progress=lambda *a: seen.append(a))
     assert loss < 0.5 * float(start)
     assert [s[1:] for s in seen] == [(t, 40) for t in range(1, 41)]
     assert seen[0][0] == f"tuning, loss {float(start):.3f}"
     assert all(torch.equal(t, before[name]) for name, t in g.state_dict().items()), "the model itself must not change"
     assert not any(p.requires_grad or p.grad is not None for p in g.parameters())
     assert set(delta.factors) == {name for name, _ in convolutions(g)}
-    tuned = delta.applied(g)
-    found = Objective(tuned, Colours(), X, y)(latent, torch.tensor([0]))
+    changed = delta.applied(g)
+    found = Objective(changed, Colours(), X, y)(latent, torch.tensor([0]))
     assert float(found.total) == pytest.approx(loss, rel=1e-4)
     delta.save(tmp_path / "a.delta.safetensors", "weights")
     again = load_delta(tmp_path / "a.delta.safetensors", "weights")
-    assert torch.equal(again.applied(g)(latent, y), tuned(latent, y))
+    assert torch.equal(again.applied(g)(latent, y), changed(latent, y))
     assert again.size == delta.size <= (tmp_path / "a.delta.safetensors").stat().st_size
 
 
@@ -69,7 +70,7 @@ def test_neighbours_are_held() -> None:
     points, labels = _neighbours(g, latent, y, torch.Generator().manual_seed(9))  # others than those that are held
     changes = []
     for locality in (0.0, 3.0):
-        delta, _ = tune(g, Colours(), X, latent, y, steps=30, rate=1e-2, locality=locality)
+        delta, _ = tuned(g, Colours(), X, latent, y, steps=30, rate=1e-2, locality=locality)
         changes.append(float((delta.applied(g)(points, labels) - g(points, labels)).square().mean()))
     assert changes[1] < 0.6 * changes[0]
 
@@ -88,9 +89,9 @@ def test_neighbours_lie_half_way_to_the_prior() -> None:
 def test_noise_maps_of_the_projection_are_part_of_it() -> None:
     g, latent, y = case("stylegan2")
     noise = Delta.between(g, {name: torch.randn_like(m) for name, m in g.noise_maps().items()})
-    delta, _ = tune(g, Colours(), X, latent, y, delta=noise, steps=2)
-    tuned = delta.applied(g).state_dict()
-    assert all(torch.equal(tuned[name], value) for name, value in noise.applied(g).noise_maps().items())
+    delta, _ = tuned(g, Colours(), X, latent, y, delta=noise, steps=2)
+    changed = delta.applied(g).state_dict()
+    assert all(torch.equal(changed[name], value) for name, value in noise.applied(g).noise_maps().items())
     assert delta.factors
 
 
@@ -124,9 +125,9 @@ def test_together_the_later_counts() -> None:
 def test_bad_input_is_refused(tmp_path: Path) -> None:
     g, latent, y = case("stylegan2")
     with pytest.raises(PhotograftError, match="takes one picture"):
-        tune(g, Colours(), X.repeat(2, 1, 1, 1), latent, y)
+        tuned(g, Colours(), X.repeat(2, 1, 1, 1), latent, y)
     with pytest.raises(PhotograftError, match="no numbers"):
-        tune(g, Colours(), X, latent * torch.nan, y, steps=1)
+        tuned(g, Colours(), X, latent * torch.nan, y, steps=1)
     delta = Delta({"w_avg": torch.ones(W_DIM).half()}, {})
     file = tmp_path / "a.safetensors"
     delta.save(file, "mine")

@@ -1,12 +1,24 @@
 """Convolutions fused with resampling give the numbers of the two steps, gradients included."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers import resampling
-from models.layers.resampling import pooled_conv, resize, upsampled_conv
+from models.layers.resampling import (
+    keep_kernels,
+    keeps_kernel,
+    kept_kernel,
+    pooled_conv,
+    pooling,
+    resize,
+    upsampled_conv,
+    upsampling,
+)
+from models.processor import computes_bfloat16
 
 
 def upsampled_plainly(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -32,33 +44,47 @@ def test_fused_is_the_same_as_two_steps(fused, plain, with_bias: bool) -> None: 
         torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize(("fused", "plain"), [(upsampled_conv, upsampled_plainly), (pooled_conv, pooled_plainly)])
-def test_kernels_of_frozen_weights_are_kept_until_they_change(fused, plain, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("fused", "plain", "make"),
+    [(upsampled_conv, upsampled_plainly, upsampling), (pooled_conv, pooled_plainly, pooling)],
+)
+def test_kernels_of_frozen_weights_are_kept(fused, plain, make, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     random = torch.Generator().manual_seed(0)
     x = torch.randn(1, 4, 6, 6, generator=random)
-    made: list[Tensor] = []
-    spread = resampling._spread
-    monkeypatch.setattr(resampling, "_spread", lambda weight: made.append(weight) or spread(weight))
-    weight = nn.Parameter(torch.randn(4, 4, 3, 3, generator=random).contiguous(memory_format=torch.channels_last))
-
-    def check(times: int) -> None:
-        made.clear()
-        for _ in range(2):
-            torch.testing.assert_close(fused(x, weight, None), plain(x, weight, None))
-        assert len(made) == times
-
-    check(2)  # one that learns may change between any two calls
-    weight.requires_grad_(False)
-    check(1)
-    check(0)
+    conv = keeps_kernel(nn.Conv2d(4, 4, 3, padding=1, bias=False), make)
+    other = nn.Conv2d(4, 4, 3)
+    assert kept_kernel(conv) is None
+    keep_kernels(nn.ModuleList([conv, other]))
+    assert kept_kernel(conv) is None  # one that learns may change between any two calls
+    conv.requires_grad_(False)
+    assert kept_kernel(other.requires_grad_(False)) is None
+    assert [*conv.state_dict()] == ["weight"]
+    copied = copy.deepcopy(conv)
     with torch.no_grad():
-        weight.mul_(2)
-    check(1)
-    weight.data = weight.data + 1
-    check(1)
-    weight.data = weight.data.to(torch.bfloat16)
-    weight.data = weight.data.to(torch.float32)  # rounded, perhaps where it lay before
-    check(1)
+        copied.weight.mul_(2)
+    keep_kernels(copied)
+    monkeypatch.setattr(resampling, "_spread", pytest.fail)
+    for one in (conv, copied):
+        torch.testing.assert_close(fused(x, one.weight, None, kept_kernel(one)), plain(x, one.weight, None))
+
+
+@pytest.mark.skipif(not computes_bfloat16(), reason="bfloat16 is emulated here")
+def test_gradient_of_few_pixels_in_bfloat16() -> None:
+    """The product of matrices gives what the convolution gives, twice differentiable."""
+    random = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(6, 5, 3, 3, generator=random) / 5, torch.randn(6, generator=random)
+    x, out = torch.randn(2, 5, 4, 6, generator=random), torch.randn(2, 6, 8, 12, generator=random)
+    kernel = upsampling(weight).contiguous(memory_format=torch.channels_last)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        y = x.to(dtype).requires_grad_()
+        image = upsampled_conv(y, weight.to(dtype), bias.to(dtype), kernel.to(dtype))
+        assert ("UpsampledFew" in type(image.grad_fn).__name__) == (dtype == torch.bfloat16)
+        (gradient,) = torch.autograd.grad((image.square() * out.to(dtype)).sum(), y, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), y)
+        found.append((image.float(), gradient.float(), second.float()))
+    for exact, rough in zip(*found, strict=True):
+        assert float(F.cosine_similarity(exact.flatten(), rough.flatten(), dim=0)) > 0.999
 
 
 @pytest.mark.parametrize("size", [24, 8])
