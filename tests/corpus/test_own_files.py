@@ -705,6 +705,7 @@ def test_options_of_projection(tiny: Path, preset: str, name: str, value: Any) -
 
 def test_tuning_is_said_to_be_a_number() -> None:
     refuses(lambda: ProjectionOptions(tuning=-1), "tuning is -1: must be greater than or equal to 0")
+    refuses(lambda: ProjectionOptions(tuning="yes"), "tuning is 'yes': must be a valid integer")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("device", ["tpu", "", 5, None, ["cpu"]])

@@ -24,6 +24,7 @@ from infer.edits.query_transfer import Query
 from infer.edits.scbn import Region, class_modulations
 from infer.photo.box import Box
 from infer.pictures.convert import to_pixels
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError, UnsupportedEdit
 from models.schema import parse_json
 from models.zoo import Model, load_model
@@ -348,7 +349,8 @@ def same_files(first: Path, second: Path) -> None:
 
 def test_a_reference_is_projected_once_and_as_the_picture_was(tiny: Path, cat: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    editor = Editor(load_model(str(tiny)), ellipse, said.append).set_photo(CAT, BOX).project("lion", steps=1, seed=4)
+    editor = Editor(load_model(str(tiny)), ellipse, said.append).set_photo(CAT, BOX)
+    editor.project("lion", steps=1, options=ProjectionOptions(seed=4))
     said.clear()
     first, second = (editor.edit([Blend(cat, band(CAT.shape, at, at + 0.1))]) for at in (0.3, 0.4))
     assert sum("projected" in text for text in said) == 1
