@@ -196,7 +196,9 @@ def test_a_full_disk_leaves_what_was_there(
     monkeypatch.setattr(
         "infer.editor.session.create_segmenter", lambda name: lambda pixels: np.ones(pixels.shape[:2], "f4")
     )
-    monkeypatch.setattr("infer.editor.session._network", lambda name: lambda pixels: np.ones(pixels.shape[:2], "f4"))
+    monkeypatch.setattr(
+        "infer.editor.session._network", lambda name, device: lambda pixels: np.ones(pixels.shape[:2], "f4")
+    )
     assert main(command_of(name, tiny, cat, out)) == 0
     capsys.readouterr()
     for path in out.iterdir():

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.layers.spectral_norm import SpectralNorm
 from models.losses import feature_distance, pixel_distance, psi
+from models.prepared import prepare
 from tests.collage_fixtures import DISCRIMINATOR, Fixture, names, network
 
 
@@ -100,7 +101,7 @@ def test_folded_equals_unfolded(name: str) -> None:
     d: SNProjectionDiscriminator = network(name, "discriminator")
     fixture = Fixture(name)
     x, y = fixture.get("x"), fixture.get("y") if "y" in fixture else None
-    folded = d.folded()
+    folded = prepare(d)
     assert not any(p.requires_grad for p in folded.parameters())
     with torch.no_grad():
         assert torch.equal(folded.features(x), d.features(x))

@@ -312,8 +312,8 @@ def test_recipe_of_several_regions_with_painted_masks_replays(
 ) -> None:
     photo = tmp_path / "photo.jpg"
     Image.fromarray(CAT).save(photo)
-    monkeypatch.setattr("infer.editor.session.create_segmenter", lambda name: ellipse)
-    monkeypatch.setattr("infer.editor.session._network", lambda name: ellipse)
+    monkeypatch.setattr("infer.editor.session.create_segmenter", lambda name, device: ellipse)
+    monkeypatch.setattr("infer.editor.session._network", lambda name, device: ellipse)
     mask = Image.fromarray(np.pad(np.full((40, 40), 200, np.uint8), ((60, 200), (150, 261))))
     mask.save(tmp_path / "mask.png")
     to = ["--to", "lion", "--to", "black cat", "--mask", "auto", "--mask", tmp_path / "mask.png", "--together"]
@@ -532,7 +532,7 @@ def test_sample_of_an_unconditional_model(golden: Path, tmp_path: Path, capsys: 
 
 
 def test_demo(tiny: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infer.editor.session._network", lambda name: ellipse)
+    monkeypatch.setattr("infer.editor.session._network", lambda name, device: ellipse)
     assert main(["demo", "--steps", "1", "--model", str(tiny), "--out", str(tmp_path / "out")]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
     names = [f"cat_to_{name.replace(' ', '-')}.png" for name in DEMO_CLASSES]
