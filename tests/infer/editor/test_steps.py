@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter
 
-from infer.catalog.catalog import build_catalog, save_catalog
+from infer.catalog.catalog import build_catalog
 from infer.catalog.part_transfer import PartTransfer, part_modulations, transfer_parts
 from infer.cli.main import main
 from infer.editor.editor import Editor
@@ -30,7 +30,7 @@ from models.schema import parse_json
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT, HEAD, ellipse
 from tests.infer.tiny_model import write_tiny_model
-from tests.infer.tiny_styles import write_style_model
+from tests.infer.tiny_styles import write_catalog, write_style_model
 
 BOX = Box.parse(HEAD)
 SOURCE, OTHER = Sample(3, "lion"), Sample(5, "black cat")
@@ -43,7 +43,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load_model(str(write_style_model(folder)))
     made = build_catalog(model, clusters=3, samples=12)
     path = folder / "style.catalog.safetensors"
-    save_catalog(replace(made, names={"eyes": (1,), "rest": (0, 2)}), path)
+    write_catalog(replace(made, names={"eyes": (1,), "rest": (0, 2)}), path)
     return path
 
 
@@ -222,7 +222,7 @@ def test_three_kinds_in_one_pass(styles: Model, catalog: Path, monkeypatch: pyte
     transfer = Transfer(Sample(6), "eyes", "global", shift=True)
     alone = [editor.edit([step]).pixels.astype(int) for step in (change, blend, transfer)]
     passes = []
-    synthesize = styles.generator.synthesize
+    synthesize = editor.generator.synthesize
 
     def counted(latent: Any, modulations: Any, tap: Any = None) -> Any:
         passes.append(len(latent))
@@ -230,7 +230,7 @@ def test_three_kinds_in_one_pass(styles: Model, catalog: Path, monkeypatch: pyte
 
     reference = editor.refer(blend.reference)
     _ = reference.stream
-    monkeypatch.setattr(styles.generator, "synthesize", counted)
+    monkeypatch.setattr(editor.generator, "synthesize", counted)
     monkeypatch.setattr(editor, "_photo_mask", np.ones(editor.shape, np.float32))
     both = editor.edit([change, blend]).pixels.astype(int)
     assert len(passes) == 2, "one of the reference, which ends early, and one of the picture"

@@ -178,7 +178,7 @@ def test_command_and_its_errors(
     command = ["evaluate", "translation", str(tiny), "--data", str(pictures), "--out", str(tmp_path)]
     assert main([*command, "--photos", "4", "--steps", "0", "--translations", "8", "--real", "40", "--masks", "1"]) == 0
     assert "tiny_translation_0.png" in capsys.readouterr().out
-    monkeypatch.setattr("infer.cli.evaluate.computes_bfloat16", lambda: False)
+    monkeypatch.setattr("models.processor.computes_bfloat16", lambda: False)
     few = ["--photos", "4", "--steps", "0", "--translations", "8", "--real", "40", "--masks", "1", "--settle", "0"]
     assert main([*command, *few, "--bf16"]) == 0
     assert "leave --bf16 out" in capsys.readouterr().err

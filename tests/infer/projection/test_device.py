@@ -173,7 +173,7 @@ def test_a_device_that_is_not_there_is_one_line(
 
 def test_the_form_is_chosen_by_the_device(models: dict[str, Model], monkeypatch: pytest.MonkeyPatch) -> None:
     for has_bfloat16, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("models.device.computes_bfloat16", lambda has=has_bfloat16: has)
+        monkeypatch.setattr("models.processor.computes_bfloat16", lambda has=has_bfloat16: has)
         networks = Networks.of(models["zeta"], "cpu")
         assert networks.generator.to_rgb.weight.dtype == networks.psi.linear.weight.dtype == dtype  # type: ignore[union-attr,attr-defined]
         assert networks.exact.to_rgb.weight.dtype == networks.encoder.linear.weight.dtype == torch.float32  # type: ignore[union-attr]
