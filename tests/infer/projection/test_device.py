@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from infer.catalog.catalog import build_catalog
 from infer.cli.main import main
 from infer.editor.editor import Editor
+from infer.editor.points import Sample, sample_point
+from infer.editor.steps import Blend, ChangeClass, Ground, Step, Transfer, changes, passed
 from infer.edits.feature_blending import Stream, blend_regions
 from infer.edits.scbn import Region, class_modulations, region_maps
 from infer.photo.box import Box
@@ -29,11 +31,11 @@ from models.discriminators.projected import ProjectedDiscriminator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.prepared import Networks, prepare
-from models.samples import draw
+from models.samples import Samples, draw
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT, ellipse
 from tests.infer.tiny_model import CLASSES, LATENTS, RESOLUTION, write_tiny_model
-from tests.infer.tiny_styles import write_style_model
+from tests.infer.tiny_styles import write_catalog, write_style_model
 
 CUDA = torch.device("cuda", 0)
 
@@ -126,6 +128,27 @@ def test_edits_of_samples_leave_no_tensor_behind(models: dict[str, Model], kind:
         assert {t.device for t in (made.centres, made.maps, *made.contributions.values())} == {CUDA}
 
 
+@pytest.mark.parametrize("kind", ["zeta", "style"])
+def test_steps_leave_no_tensor_behind(models: dict[str, Model], kind: str) -> None:
+    """Samples are drawn on the device, projections come from the CPU: both go through one pass."""
+    with fake():
+        model = Networks(models[kind], CUDA).on_device
+        r, sample = model.generator.resolution, sample_point(model, Sample(3))
+        projected = replace(sample, samples=Samples(torch.zeros(1, model.generator.latent_dim), torch.tensor([1])))
+        steps: list[Step] = [Blend(sample, "box"), Blend(projected, "box")]
+        catalog = None
+        if kind == "zeta":  # of w it is read whether its z is known, which tensors without numbers do not say
+            steps.append(ChangeClass("lion"))
+        else:
+            catalog = replace(build_catalog(model, clusters=2, samples=2), names={"eyes": (0,)})
+            steps += [Transfer(sample, "eyes", "global"), Transfer(projected, "eyes", "global")]
+        ground = Ground(model, model.generator, catalog)
+        for source in (sample, projected):
+            assert source.samples.latent.device.type == "cpu"
+            done = passed(changes(steps, [torch.ones(r, r)] * len(steps), ground), ground, source.samples)
+            assert done.image().device == CUDA
+
+
 def whole_way(model: Model, device: str) -> Editor:
     editor = Editor(model, ellipse, device=device).set_photo(CAT, Box(120, 30, 160, 160))
     editor.project(steps=4, options=ProjectionOptions(tuning=2)).edit("lion", settle=2)
@@ -141,6 +164,24 @@ def test_the_whole_way_on_cuda(models: dict[str, Model]) -> None:
     assert there.class_name == here.class_name
     difference = there.edits[0].pixels.astype(float) - here.edits[0].pixels
     assert abs(difference).mean() < 8
+
+
+@pytest.mark.gpu
+def test_steps_on_cuda(models: dict[str, Model], tmp_path: Path) -> None:
+    """A photo's projection with parts of samples, and a sample with the photo's, are as on the processor."""
+    path = tmp_path / "style.catalog.safetensors"
+    made = build_catalog(models["style"], clusters=2, samples=8)
+    write_catalog(replace(made, names={"all": (0, 1)}), path)
+    pictures = {}
+    for device in ("cpu", "cuda"):
+        photo, sample = (Editor(models["style"], ellipse, device=device).set_catalog(path) for _ in range(2))
+        photo.set_photo(CAT, Box(120, 30, 160, 160)).project("lion", preset="fast")
+        sample.set_sample(Sample(4))
+        steps = [Blend(Sample(3), "box"), Blend(Sample(5), part="all"), Transfer(Sample(6), "all", "global")]
+        edits = [photo.edit(steps), sample.edit([ChangeClass("lion", "box"), Transfer(photo, "all"), *steps])]
+        pictures[device] = [edit.pixels.astype(float) for edit in edits]
+    for here, there in zip(*pictures.values(), strict=True):
+        assert abs(here - there).mean() < 1
 
 
 def test_a_device_that_is_not_there_is_one_line(
