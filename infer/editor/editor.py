@@ -185,7 +185,10 @@ class Editor(Opening):
             return self._known[key][1]
         if reference.model.fingerprint != self.model.fingerprint:
             raise PhotograftError("the reference is another model's: set and project it with this one")
-        return reference.point()
+        point = reference.point()
+        if point.generator.device != self.generator.device:
+            raise PhotograftError("the reference's networks are on another device: take one device for both")
+        return point
 
     def _found(self, reference: str | Path | Photo | Sample) -> Point:
         if isinstance(reference, Sample):

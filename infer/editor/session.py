@@ -236,8 +236,8 @@ class Session:
         In the form in which the latent was searched; recipes that do not name it are from before there were several,
         and latents of the caller's have none: those settle in float32, and to the same bytes as ever.
         """
-        dtype, delta = self.settings.get("dtype"), self.delta
-        if dtype is None:
+        dtype, delta = str(self.settings.get("dtype", "torch.")), self.delta
+        if dtype.startswith("torch."):  # as it was written then, where it was asked for
             return self.networks.float32, self.generator
         networks = self.networks.float32 if dtype == "float32" else self.networks
         if delta is None:

@@ -18,6 +18,7 @@ from infer.photo.read import read_photo
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.segmentation import create_segmenter
+from models.prepared import Networks
 from models.zoo import Model, load_model
 from tests.infer.conftest import ellipse
 from tests.infer.tiny_model import CLASSES, LATENTS, RESOLUTION
@@ -164,6 +165,27 @@ def test_projecting_together_is_projecting_one_by_one(model: Model) -> None:
         assert editor.projection is not None
         torch.testing.assert_close(alone.projection.latent, editor.projection.latent, rtol=1e-3, atol=1e-4)
         assert editor.settings["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "dtype", "exact"),
+    [
+        ({"dtype": "bfloat16"}, torch.bfloat16, False),
+        ({"dtype": "float32"}, torch.float32, False),
+        ({"dtype": "torch.bfloat16"}, torch.float32, True),
+        ({}, torch.float32, True),
+    ],
+    ids=str,
+)
+def test_settling_is_in_the_form_of_the_projection(
+    model: Model, said: dict[str, str], dtype: torch.dtype, exact: bool
+) -> None:
+    """Recipes of the versions before, which name no form or did not settle in it, settle exactly."""
+    editor = Editor(Networks.of(model, "cpu", dtype=torch.bfloat16)).set_photo(CAT, BOX)
+    editor.set_projection(torch.zeros(1, LATENTS), 0)
+    editor.settings = dict(said)
+    networks, generator = editor.for_settling()
+    assert (networks.dtype, next(generator.parameters()).dtype, generator is editor.generator) == (dtype, dtype, exact)
 
 
 def test_settings_say_what_was_done(model: Model) -> None:

@@ -424,6 +424,13 @@ def test_steps_that_cannot_be_done_change_nothing(model: Model, call: Any, words
     assert editor.edits == []
 
 
+def test_pictures_on_another_device_are_no_references(model: Model) -> None:
+    editor, other = (Editor(model).set_sample(Sample(seed)) for seed in (0, 1))
+    other.networks.exact.to("meta")
+    with pytest.raises(PhotograftError, match="on another device"):
+        editor.blend(other, region="box")
+
+
 def test_another_model_s_pictures_are_no_references(model: Model, tmp_path: Path) -> None:
     other = Editor(load_model(str(write_tiny_model(tmp_path, "other", seed=2)))).set_sample(Sample(1))
     with pytest.raises(PhotograftError, match="another model's"):
