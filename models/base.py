@@ -109,8 +109,9 @@ class Generator(Configurable, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are, and what it makes."""
-        return next(self.parameters()).device
+        """Where its weights are, and what it makes; one without weights makes it on the CPU."""
+        weight = next(self.parameters(), None)
+        return torch.device("cpu") if weight is None else weight.device
 
     @property
     def modulated_layers(self) -> tuple[Layer, ...]:
