@@ -421,7 +421,7 @@ def test_together_is_one_edit() -> None:
     mixed = replace(known, steps=(part, steps[0]))
     assert edit_groups([], [], [0.1], False, mixed) == [[part, ChangeClass("c", "box", 0.1)]]
     assert edit_groups(["a", "b"], [], [], False, mixed) == [[ChangeClass(n, "box", 0.5), part] for n in "ab"]
-    with pytest.raises(PhotograftError, match="give --to too"):
+    with pytest.raises(PhotograftError, match="--mask is for --to"):
         edit_groups([], ["box"], [], False, replace(known, steps=(part,)))
 
 
