@@ -92,8 +92,8 @@ class Opening(Session):
             PhotograftError: no catalog, or one of another model's weights.
         """
         path = Path(path)
-        self.catalog = CatalogFile(path, "", load_catalog(path, self.networks.on_device))
-        self.catalog = replace(self.catalog, sha256=sha256(path))
+        found = load_catalog(path, self.networks.on_device)
+        self.catalog = CatalogFile(path, sha256(path), found)
         return self
 
     def write_as(self, name: str | None) -> Self:

@@ -85,6 +85,20 @@ def test_every_command_goes_on_from_a_recipe(folder: Path, tmp_path: Path, comma
     same(tmp_path / f"{recipe.stem}.png", recipe.with_suffix(".png"))
 
 
+def test_an_inverted_mask_stays_inverted(folder: Path, tmp_path: Path) -> None:
+    content = json.loads((folder / "blend_sample" / "tiny_3_blend_sample.json").read_text())
+    content["mask_invert"] = True
+    content["regions"].append(content["regions"][0] | {"mask": "box", "strength": 0.0})
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(content))
+    found = read_recipe(recipe)
+    assert [step.invert for step in found.steps] == [True, False], "the whole square is not painted"
+    assert main(["edit", "--recipe", str(recipe), "--out", str(tmp_path)]) == 0
+    (mask,) = tmp_path.glob("*.mask0.png")
+    with Image.open(mask) as written, Image.open(folder / "sample.png") as painted:
+        np.testing.assert_array_equal(np.asarray(written) > 0, np.asarray(painted) == 0)
+
+
 def test_an_old_projection_is_edited(folder: Path, tmp_path: Path) -> None:
     recipe = folder / "project" / "photo.projection.json"
     found = read_recipe(recipe)

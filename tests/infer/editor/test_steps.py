@@ -19,10 +19,11 @@ from infer.editor.points import Sample, sample_point
 from infer.editor.recipe_file import read_recipe
 from infer.editor.step_file import StepSaid, read_step
 from infer.editor.steps import Blend, ChangeClass, Step, Transfer
-from infer.edits.feature_blending import blend_regions
+from infer.edits.feature_blending import blend_regions, regions_tap
 from infer.edits.query_transfer import Query
 from infer.edits.scbn import Region, class_modulations
 from infer.photo.box import Box
+from infer.photo.compositing import composite
 from infer.pictures.convert import to_pixels
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError, UnsupportedEdit
@@ -208,6 +209,17 @@ def test_blends_in_other_layers_are_taken_one_after_another(model: Model) -> Non
     alone = editor.edit([Blend(Sample(6), "box", layers=[last])])
     np.testing.assert_array_equal(covered.pixels, alone.pixels)
     assert (editor.edit([Blend(OTHER, "box", layers=[0])]).pixels != alone.pixels).any()
+    masks = [band(editor.shape, 0, 0.5), band(editor.shape, 0.25, 0.75)]
+    both = editor.edit([Blend(OTHER, masks[0], layers=[0]), Blend(Sample(6), masks[1], layers=[last])])
+    g, source = model.generator, sample_point(model, SOURCE)
+    taps = [
+        regions_tap(g, [sample_point(model, other).stream], [torch.from_numpy(mask)], layers=[layer])
+        for other, mask, layer in zip((OTHER, Sample(6)), masks, (0, last), strict=True)
+    ]
+    with torch.no_grad():
+        latent, modulations = source.samples.latent, source.stream.modulations
+        expected = g.synthesize(latent, modulations, lambda layer, h: taps[1](layer, taps[0](layer, h)))
+    np.testing.assert_array_equal(both.pixels, to_pixels(expected))
 
 
 def test_three_kinds_in_one_pass(styles: Model, catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +275,11 @@ def test_three_kinds_on_a_photo_and_their_recipe(catalog: Path, tmp_path: Path) 
         Transfer(Sample(6), "eyes", "global"),
     ]
     edit = editor.edit(steps)
-    assert [paste.change for paste in edit.pastes] == [True, False]
+    added, pasted = edit.pastes
+    assert (added.change, pasted.change) == (True, False)
+    at = (BOX.x, BOX.y)
+    moved = composite(CAT, added.patch, added.mask, at, method="paste")  # changes of brightness are meant
+    np.testing.assert_array_equal(edit.pixels, composite(moved, pasted.patch, pasted.mask, at, method="limited"))
     changed = (edit.pixels != CAT).any(axis=2)
     inside = np.zeros(CAT.shape[:2], bool)
     inside[BOX.y : BOX.y + BOX.h, BOX.x : BOX.x + BOX.w] = True

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +11,13 @@ from skimage import data
 from torch import Tensor
 
 from infer.editor.editor import Editor
+from infer.editor.points import Sample
 from infer.editor.recipe_file import read_recipe
 from infer.editor.regions import areas_of, for_generator
-from infer.editor.steps import ChangeClass
+from infer.editor.steps import Blend, ChangeClass
 from infer.edits.scbn import Region
 from infer.photo.box import Box
+from infer.projection import settling
 from infer.projection.presets import PRESETS
 from infer.projection.settling import SettlingTarget, settle, settles
 from models.discriminators.projected import ProjectedDiscriminator
@@ -149,6 +152,24 @@ def test_classes_wanted_are_shares_of_the_animal(model: Model) -> None:
     below[40:] = 1  # half of the animal
     asked = SettlingTarget.of_edit(outline, 0, [Region(below, 2)], len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.5, 0, 0.5, 0]]), atol=1e-5)
+
+
+def test_what_comes_from_a_reference_is_not_settled_away(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latent is settled for the class alone, whatever else is done in the pass."""
+    editor = Editor(model, ellipse).set_photo(CAT, BOX).project("black cat", steps=1)
+    settled: list[torch.Tensor] = []
+
+    def kept(*arguments: Any, **options: Any) -> torch.Tensor:
+        settled.append(settle(*arguments, **options))
+        return settled[-1]
+
+    monkeypatch.setattr(settling, "settle", kept)
+    alone = editor.edit([ChangeClass("lion", "box")], settle=2)
+    both = editor.edit([ChangeClass("lion", "box"), Blend(Sample(3), "box")], settle=2)
+    assert torch.equal(*settled)
+    assert (alone.settle, both.settle) == (2, 2)
+    assert (alone.patch != both.patch).any()
+    assert editor.edit([Blend(Sample(3), "box")]).settle == 0
 
 
 def test_recipes_settle_again(model: Model, tmp_path: Path) -> None:
