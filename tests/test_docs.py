@@ -59,8 +59,11 @@ def wrong_command(line: str, whole: bool) -> str | None:
         if inner is None:
             return f"there is no command {path}"
         command = inner
-    if words == ["--help"] or hasattr(command, "get_command"):
-        return None if words else f"{path} is no whole command" if whole else None
+    if words == ["--help"]:
+        return None
+    if hasattr(command, "get_command"):  # a group: some of its options do something by themselves
+        options = {option for parameter in command.params for option in parameter.opts}
+        return None if (words or not whole) and options.issuperset(words) else f"{path} does not take {words}"
     try:
         command.make_context(path, words)
     except Exception as error:
@@ -127,6 +130,8 @@ def test_commands_are_found() -> None:
     "line",
     [
         "photograft polish photo.jpg",
+        "photograft --polish",
+        "photograft catalog",
         "photograft edit photo.jpg --into lion",
         "photograft edit photo.jpg --to lion --preset slow",
         "photograft transfer photo.jpg",
