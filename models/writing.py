@@ -28,6 +28,7 @@ Writer = Callable[[BinaryIO], Any]
 PATIENCE = 60.0  # seconds that a process waits for another's files
 _LONGEST = 255 - 32  # bytes: of a file system's names, less the longest ending and number that ours get
 _LEAST = 64  # bytes of them that are the stem's where both are too long
+_STALE = 600.0  # seconds
 _URI = "file://"
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
 
@@ -216,6 +217,14 @@ def _copy(path: Path, to: Path) -> None:
         os.link(path, to, follow_symlinks=False)
     except (OSError, NotImplementedError):  # no hard links on this file system
         shutil.copy2(path, to, follow_symlinks=False)
+
+
+def remove_stale(folder: Path) -> None:
+    """Take away the half files of commands that were killed: those that nobody has written to for ten minutes."""
+    for path in folder.glob(".photograft-*.tmp"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE:
+                path.unlink()
 
 
 def _beside(path: Path) -> Path:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models.base import Configurable
-from models.checkpoints.chainer import read_snapshot
+from models.checkpoints.formats import read
 
 FOLDER = Path(os.environ.get("PHOTOGRAFT_GOLDEN") or Path(__file__).parent / "golden" / "collage")
 
@@ -58,7 +58,7 @@ def snapshot_path(name: str) -> Path:
 
 def networks(name: str) -> dict[str, Configurable]:
     """Fresh networks of a snapshot, by kind."""
-    return read_snapshot(snapshot_path(name))
+    return dict(read(snapshot_path(name)).networks)
 
 
 def network(name: str, kind: str) -> Any:

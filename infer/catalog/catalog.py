@@ -32,7 +32,7 @@ from models.registry import suggest
 from models.samples import Samples, draw
 from models.schema import Count, Name, PathText, Schema, Seed, Text, Weight, Width, bounded, parse_json, short
 from models.tensors import open_tensors
-from models.writing import Writer, file_name, write_file, write_files
+from models.writing import Writer, file_name, write_file
 from models.zoo import Model, model_stem
 
 FORMAT = "1"
@@ -196,13 +196,6 @@ def default_path(model: Model, folder: Path) -> Path:
 def names_path(path: Path) -> Path:
     """The names that belong to a catalog's file."""
     return path.with_suffix(".yaml")
-
-
-def save_catalog(catalog: Catalog, path: Path) -> list[Path]:
-    """Write the numbers, and the names beside them; both or none. Returns their paths."""
-    files = catalog_files(catalog, path)
-    write_files(files)
-    return list(files)
 
 
 def catalog_files(catalog: Catalog, path: Path) -> dict[Path, Writer]:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib import colormaps
-from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.catalog.activations import cluster_maps, collect, features_at, find_layer, resize_maps
 from infer.catalog.catalog import Catalog
 from infer.catalog.kmeans import spherical_kmeans
 from infer.photo.photo import Pixels
+from infer.pictures.colours import colours
 from infer.pictures.convert import to_pixels
 from infer.pictures.sheet import sheet
 from infer.progress import Progress, untold
@@ -21,12 +20,6 @@ from models.zoo import Model
 TILE, SHOWN = 128, 8
 _OVERLAY = 0.6  # opacity of colours over the picture
 _DIM = 0.25  # of what does not belong to the cluster that is shown
-
-
-def colours(count: int) -> NDArray[np.float64]:  # -> [count,3]
-    """Colours of clusters in 0..1, easy to tell apart for the first twenty."""
-    table = np.concatenate([np.array(colormaps[name].colors) for name in ("tab20", "tab20b", "tab20c")])  # type: ignore[attr-defined]
-    return table[np.arange(count) % len(table)]
 
 
 @torch.no_grad()

@@ -1,15 +1,12 @@
 """The blend command: regions of other pictures are carried over in feature space, be they samples or photos."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, note, say
+from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
 from infer.cli.options import (
     BoxOption,
     FormatOption,
@@ -19,6 +16,7 @@ from infer.cli.options import (
     NoiseOption,
     PhotoArgument,
     PresetOption,
+    RecipeOption,
     ReferenceClassOption,
     ReferenceOption,
     ReferenceSeedOption,
@@ -30,22 +28,17 @@ from infer.cli.options import (
     parse_layers,
     searched,
 )
-from infer.edits.choices import DEFAULT_SIZE
-from infer.photo.choices import DEFAULT_METHOD
+from infer.edits.choices import DEFAULT_SIZE, WHOLE_MASKS
 from models.errors import PhotograftError, UnsupportedEdit
 from models.zoo import DEFAULT, load_model
-
-if TYPE_CHECKING:
-    from infer.editor.editor import Editor
-    from infer.edits.feature_blending import Shift
-    from infer.photo.masks import Mask
 
 RegionMaskOption = Annotated[
     list[str] | None,
     typer.Option(
         "--mask",
-        metavar="box|FILE",
-        help="A region: the whole square, or a picture of the source's size painted white on black; repeat it.",
+        metavar="auto|box|FILE",
+        help="A region: the animal, the whole square, or a picture of the source's size painted white on black; repeat"
+        " it.",
     ),
 ]
 RegionPartOption = Annotated[
@@ -75,6 +68,7 @@ FeatureLayersOption = Annotated[
 
 
 def blend(
+    context: typer.Context,
     photo: PhotoArgument = None,
     mask: RegionMaskOption = None,
     mask_invert: MaskInvertOption = False,
@@ -93,7 +87,8 @@ def blend(
     space: SpaceOption = None,
     noise: NoiseOption = None,
     tune: TuneOption = None,
-    method: MethodOption = DEFAULT_METHOD,
+    recipe: RecipeOption = None,
+    method: MethodOption = None,
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     catalog: CatalogOption = None,
@@ -102,85 +97,60 @@ def blend(
 ) -> None:
     """Carry regions of samples or photos over into a sample or a photo by feature blending.
 
-    Writes the result, a panel of source, references, result and heat map (.panel.png), and a recipe (.json) with all
-    that it depends on. What is carried over lies at the same place in the reference, unless --move says otherwise, and
-    takes the colours of what is around it. Later regions lie over earlier ones.
+    Writes the result, a panel of source, references, regions, heat map and result (.panel.png), and a recipe (.json)
+    from which --recipe does it again. What is carried over lies at the same place in the reference, unless --move says
+    otherwise, and takes the colours of what is around it. Later regions lie over earlier ones. With --recipe, what else
+    the recipe does is done in the same pass.
     """
-    import torch
-
-    from infer.catalog.catalog import default_path, load_catalog, names_path
-    from infer.cli.pictures import Pictures, Result
-    from infer.editor.results import ResultFolder, check_folder, model_inputs
-    from infer.edits.feature_blending import blend_regions
+    from infer.cli.again import How
+    from infer.cli.pictures import OF_THE_RECIPE, Asked, Job, asked_references
+    from infer.editor.recipe_file import read_recipe
+    from infer.editor.steps import Blend
     from infer.photo.box import Box
-    from models.files import sha256
 
-    if bool(mask) == bool(part):
-        raise PhotograftError("say where: --mask box|FILE or --part PART, not both")
-    if mask_invert and all(name == "box" for name in mask or ["box"]):
-        raise PhotograftError("--mask-invert needs a painted mask: give it with --mask FILE")
-    written = chosen_format(file_format, lossless)
     names, of = (mask, "--mask") if mask else (part or [], "--part")
+    if (mask and part) or not (names or recipe):
+        raise PhotograftError("say where: --mask auto|box|FILE or --part PART, not both")
+    if mask_invert and all(name in WHOLE_MASKS for name in mask or ["box"]):
+        raise PhotograftError("--mask-invert needs a painted mask: give it with --mask FILE")
+    known = None if recipe is None else read_recipe(recipe)
+    how = How(model, method, lossless, chosen_format(file_format, lossless)).again(context, known, OF_THE_RECIPE)
     strengths = fitted("--strength", strength, 1.0, len(names), of)
     shifts = [parse_move(text) for text in fitted("--move", move, "0,0", len(names), of)]
-    networks = load_model(model)
+    asked = asked_references(reference, reference_seed, reference_class, len(names), of)
+    networks = load_model(how.model)
     count = len(networks.generator.feature_layers)
     if not count:
         raise UnsupportedEdit(f"model {networks.name} has no feature layers: features cannot be blended")
-    chosen = list(range(count)) if layers == "all" else parse_layers(layers, count)
-    path = None if mask else catalog or default_path(networks, out)
-    known = None if path is None else load_catalog(path, networks)
-    if known is not None:
-        for name in names:
-            known.clusters(name)
-    check_folder(out)
-    size = networks.generator.resolution
-    for x, y in shifts:
-        if max(abs(x), abs(y)) >= size:
-            raise PhotograftError(f"--move {x:g},{y:g} moves all of the reference away: its picture has {size} pixels")
-    pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
-
-    def check(editor: Editor) -> None:
-        editor.write_as(written)
-        for name in mask or []:
-            painted(name, editor, size, mask_invert)
-
-    source = pictures.one(photo, seed, source_class, None if box is None else Box.parse(box), check)
-    regions = [
-        source.area(known, [name]) if known else painted(name, source.editor, size, mask_invert) for name in names
+    chosen = range(count) if layers == "all" else parse_layers(layers, count)
+    steps = [
+        Blend(
+            0,
+            region=None if of == "--part" else name if name in WHOLE_MASKS else Path(name),
+            part=name if of == "--part" else None,
+            move=moved,
+            strength=amount,
+            layers=chosen,
+            invert=mask_invert and of == "--mask" and name not in WHOLE_MASKS,
+        )
+        for name, moved, amount in zip(names, shifts, strengths, strict=True)
     ]
-    for name, area in zip(names, regions, strict=True):
-        if not area.any():
-            raise PhotograftError(f"the source has no {name}: choose another part, or paint the region (--mask FILE)")
-    references = pictures.references(reference, reference_seed, reference_class, len(names), of)
-    areas = [torch.from_numpy(_resized(area, size)) for area in regions]
-    streams = [one.stream() for one in references]
-    how: dict[str, Any] = {"strengths": strengths, "layers": chosen, "shifts": shifts}
-    with torch.no_grad():
-        image = blend_regions(source.generator, source.stream(), streams, areas, **how)
-    result = Result("blend", networks, source, references, image)
-    if source.editor is not None:
-        result.pasted, _ = source.editor.paste(image, _union(regions), method=method)
-    recipe = {
-        "regions": [
-            {of[2:]: name, "strength": amount, "move": moved, "reference": one.described()}
-            for name, amount, moved, one in zip(names, strengths, shifts, references, strict=True)
-        ],
-        "catalog": None if path is None else {"file": str(path), "sha256": sha256(path)},
-        "mask_invert": mask_invert,
-        "layers": chosen,
-        "truncation": truncation,
-        "method": method,
-    }
-    read = [*model_inputs(model), *(reference or []), *map(Path, mask or []), *([photo] if photo else [])]
-    read += [] if path is None else [path, names_path(path)]
-    for file in result.write(
-        ResultFolder(out, read), ["blend", *(Path(name).stem for name in names)], recipe, lossless
-    ):
-        say(file)
+    job = Job(
+        networks,
+        known,
+        how,
+        Asked(photo, seed, source_class),
+        None if box is None else Box.parse(box),
+        truncation,
+        {"preset": preset} | searched(space, noise, tune),
+        catalog,
+        out,
+        [] if recipe is None else [recipe],
+    )
+    job.run(steps, asked)
 
 
-def parse_move(text: str) -> Shift:
+def parse_move(text: str) -> tuple[float, float]:
     """(x, y) in pixels from "X,Y". Raises PhotograftError for another form."""
     try:
         x, y = (float(part) for part in text.split(","))
@@ -189,41 +159,3 @@ def parse_move(text: str) -> Shift:
     if not (math.isfinite(x) and math.isfinite(y)):
         raise PhotograftError(f"--move takes X,Y, two numbers of pixels, not {text!r}")
     return x, y
-
-
-def painted(name: str, editor: Editor | None, resolution: int, invert: bool) -> Mask:
-    """A region [r,r] of "box" or a painted file, or what that leaves out.
-
-    It lies on the square of an editor's photo, or on a sample of a resolution.
-
-    Raises:
-        PhotograftError: a mask that is unreadable, empty, of another size or outside of the square.
-    """
-    import numpy as np
-
-    from infer.editor.targets import given_mask
-    from infer.photo import masks
-    from infer.photo.painted_mask import read_mask
-
-    if name == "box":
-        return np.ones((1, 1), np.float32)
-    if editor is None or editor.photo is None:
-        return read_mask(name, (resolution, resolution), invert=invert, say=note)
-    shape = editor.photo.pixels.shape
-    return masks.cut(given_mask(name, shape, editor.box, invert=invert, say=editor.say_once), editor.box)
-
-
-def _resized(area: Mask, size: int) -> Mask:
-    import cv2
-    import numpy as np
-
-    way = cv2.INTER_AREA if area.shape[0] > size else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(area, (size, size), interpolation=way), np.float32).clip(0, 1)
-
-
-def _union(regions: Sequence[Mask]) -> Mask:
-    """Where any region is, at the largest one's size."""
-    import numpy as np
-
-    size = max(area.shape[0] for area in regions)
-    return np.maximum.reduce([_resized(area, size) for area in regions])

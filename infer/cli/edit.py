@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,7 +24,6 @@ from infer.cli.options import (
     PhotosArgument,
     PresetOption,
     RecipeOption,
-    SegmenterName,
     SegmenterOption,
     SettleOption,
     SpaceOption,
@@ -38,28 +37,31 @@ from infer.cli.options import (
     parse_layers,
     searched,
 )
-from infer.photo.choices import DEFAULT_METHOD, FormatName, Method
+from infer.edits.choices import WHOLE_MASKS
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, load_model
 
 if TYPE_CHECKING:
+    from infer.cli.again import How
     from infer.editor.editor import Editor
     from infer.editor.recipe import Recipe
     from infer.editor.results import ResultFolder
-    from infer.editor.targets import Target
+    from infer.editor.steps import Step
     from infer.photo.photo import Pixels
 
-
-@dataclass(frozen=True)
-class _How:
-    """Options that a recipe knows too."""
-
-    model: str
-    method: Method
-    segmenter: str
-    settle: int | None
-    lossless: bool
-    format: FormatName | None  # None: the photo's own
+_OF_THE_RECIPE = {
+    name: f"--{option}"
+    for name, option in (
+        ("box", "box"),
+        ("source", "from"),
+        ("preset", "preset"),
+        ("steps", "steps"),
+        ("seed", "seed"),
+        ("space", "space"),
+        ("noise", "noise"),
+        ("tune", "tune"),
+    )
+}
 
 
 def edit(
@@ -82,7 +84,7 @@ def edit(
     tune: TuneOption = None,
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
-    method: MethodOption = DEFAULT_METHOD,
+    method: MethodOption = None,
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
@@ -93,32 +95,43 @@ def edit(
     Writes NAME_to_CLASS for each photo and class: the photo itself, a panel that shows every stage (.panel.png), and
     the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
     """
+    from infer.cli.again import How, photo_of
     from infer.cli.photos import need_photos, new_editor, projected
-    from infer.editor.recipe import read_recipe
+    from infer.editor.recipe_file import read_recipe
     from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.editor.steps import ChangeClass
     from infer.photo.box import Box
     from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
-    how = _how(context, known, _How(model, method, segmenter, settle, lossless, chosen_format(file_format, lossless)))
-    photos = need_photos(photos) if known is None else _photo_of(known, photos)
-    regions = known.targets if known else ()
-    groups = edit_groups(to or [], mask or [], strength or [], together, regions, invert=mask_invert)
+    how = How(model, method, lossless, chosen_format(file_format, lossless), segmenter, settle)
+    how = how.again(context, known, _OF_THE_RECIPE)
+    if known is None:
+        photos = need_photos(photos)
+    else:
+        again = photo_of(known, photos)
+        photos = [] if again is None else [again]
+    groups = edit_groups(to or [], mask or [], strength or [], together, known, invert=mask_invert)
     where = None if box is None else Box.parse(box)
     networks = load_model(how.model)
-    chosen = (
-        known.layers if known and layers is None else parse_layers(layers, len(networks.generator.modulated_layers))
-    )
-    for name in [*(target.to for group in groups for target in group), *([source] if source else [])]:
+    if layers is not None:
+        chosen = parse_layers(layers, len(networks.generator.modulated_layers))
+        groups = [
+            [replace(step, layers=chosen) if isinstance(step, ChangeClass) else step for step in group]
+            for group in groups
+        ]
+    asked = [step.to for group in groups for step in group if isinstance(step, ChangeClass)]
+    for name in [*asked, *([source] if source else [])]:
         networks.class_index(name)
     check_folder(out)
-    results = ResultFolder(out, [*photos, *model_inputs(how.model), *_read(groups, known, recipe)])
-    failures, job = Failures(len(photos)), _Job(groups, chosen, how, results)
+    results = ResultFolder(out, [*photos, *model_inputs(how.model), *([] if recipe is None else [recipe])])
+    failures, job = Failures(max(len(photos), 1)), _Job(groups, how, results, known)
     if known is not None:
-        with failures.of(photos[0]):
-            editor = new_editor(networks, how.segmenter, photos[0]).restore(known, photos[0])
+        photo = photos[0] if photos else Path(f"{networks.stem} sample")
+        with failures.of(photo):
+            editor = new_editor(networks, how.segmenter, photo).restore(known, photos[0] if photos else None)
             job.check(editor)
-            job.run(editor, photos[0], failures)
+            job.run(editor, photo, failures)
     else:
         check_projects(networks)
         options: dict[str, Any] = {"source": source, "preset": preset, "steps": steps, "seed": seed}
@@ -135,15 +148,16 @@ def edit(
 class _Job:
     """The edits that every photo gets, and where they go."""
 
-    groups: list[list[Target]]
-    layers: Sequence[int] | None
-    how: _How
+    groups: list[list[Step]]
+    how: How
     results: ResultFolder
+    known: Recipe | None
     rows: dict[Path, list[Pixels]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
         """Before the work: do masks, classes and the format fit this photo?"""
-        editor.write_as(self.how.format)
+        if editor.photo is not None:
+            editor.write_as(self.how.format)
         for group in self.groups:
             editor.resolve(group)
 
@@ -155,10 +169,12 @@ class _Job:
         written = 0
         for group in self.groups:
             with failures.of(photo):
-                edit = editor.edit(group, layers=self.layers, method=self.how.method, settle=self.how.settle)
-                write_edit(editor, edit, self.results, lossless=self.how.lossless, say=say)
+                edit = editor.edit(group, method=self.how.method_of(group, self.known), settle=self.how.settle)
+                write_edit(
+                    editor, edit, self.results, lossless=self.how.lossless, done=lambda paths: say(str(paths[0]))
+                )
                 written += 1
-        if written == len(self.groups):  # else its pictures would stand under wrong titles
+        if editor.photo is not None and written == len(self.groups):  # else its pictures would stand under wrong titles
             with failures.of(photo):
                 self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
 
@@ -168,51 +184,10 @@ class _Job:
         from infer.pictures.sheet import sheet
 
         if len(self.rows) > 1:
-            names = [" + ".join(target.to for target in group) for group in self.groups]
+            names = [" + ".join(str(step.name) for step in group) for group in self.groups]
             photos = [photo.stem for photo in self.rows]
             picture = png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos))
             self.results.write("contact_sheet", lambda name: {f"{name}.png": picture}, done=lambda paths: say(paths[0]))
-
-
-def _how(context: typer.Context, known: Recipe | None, how: _How) -> _How:
-    """What is not given on the command line is the recipe's. Raises PhotograftError for options that exclude it."""
-    if known is None:
-        return how
-    options = {"box": "--box", "source": "--from", "preset": "--preset", "steps": "--steps", "seed": "--seed"}
-    options |= {"space": "--space", "noise": "--noise", "tune": "--tune"}
-    for name, option in options.items():
-        if _given(context, name):
-            raise PhotograftError(f"{option} and --recipe exclude each other: the recipe's projection is used as it is")
-    kept = {
-        name: getattr(known, name) for name in ("model", "method", "segmenter", "settle") if not _given(context, name)
-    }
-    if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
-        raise PhotograftError(f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter")
-    if how.format is not None:
-        return replace(how, **kept)
-    written = Path(known.files.get("photo", "")).suffix[1:]
-    again = {name: name for name in get_args(FormatName)}.get(written)
-    return replace(how, **kept, lossless=how.lossless or known.lossless, format=again)
-
-
-def _read(groups: list[list[Target]], known: Recipe | None, recipe: Path | None) -> list[Path]:
-    """Files that are read besides photo and model: masks, and a recipe with what belongs to it."""
-    masks = [target.mask for group in [*groups, known.targets if known else ()] for target in group]
-    files = [recipe, known.photo if known else None, known.delta if known else None, *masks]
-    return [file for file in files if isinstance(file, Path)]
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _photo_of(known: Recipe, photos: Sequence[Path] | None) -> list[Path]:
-    if photos and len(photos) > 1:
-        raise PhotograftError("a recipe belongs to one photo: give that one alone, or none")
-    if not photos and known.photo is None:
-        raise PhotograftError("the recipe does not say where its photo is: give the photo too")
-    return list(photos) if photos else [known.photo] if known.photo else []
 
 
 def edit_groups(
@@ -220,45 +195,65 @@ def edit_groups(
     masks: Sequence[str],
     strengths: Sequence[float],
     together: bool,
-    known: Sequence[Target] = (),
+    recipe: Recipe | None = None,
     *,
     invert: bool = False,
-) -> list[list[Target]]:
-    """The edits to make, each a list of regions.
+) -> list[list[Step]]:
+    """The edits to make, each a list of steps.
 
     Args:
         to: classes; a recipe's if empty.
         masks, strengths: one for all, or one per class; a recipe's, else "auto" and 1, if empty.
         together: all regions in one edit, the later ones over the earlier ones; else an edit each.
-        known: a recipe's regions, which are one edit.
+        recipe: whose classes are one edit; its other steps are part of every edit.
         invert: edit what painted masks leave out.
 
     Raises:
         PhotograftError: no class, numbers that do not fit, a strength outside [0,1], no painted mask to invert, or a
             region that hides another.
     """
-    from infer.editor.targets import WHOLE_MASKS, Target
+    from infer.cli.again import kept_steps
+    from infer.editor.steps import ChangeClass
 
-    if not to and not known:
+    known = [step for step in recipe.steps if isinstance(step, ChangeClass)] if recipe else []
+    kept = kept_steps(recipe, ChangeClass)
+    if not to and not known and not kept:
         raise PhotograftError("say what to change to: --to CLASS (infer.py classes lists them)")
-    again, to = not to, to or [target.to for target in known]
+    again, to = not to, to or [step.to for step in known]
     where: list[Any] = [mask if mask in WHOLE_MASKS else Path(mask) for mask in masks]
-    regions = fitted("--mask", where or [target.mask for target in known], "auto", len(to), "--to")
-    amounts = fitted("--strength", strengths or [target.strength for target in known], 1.0, len(to), "--to")
+    regions = fitted("--mask", where or [step.region for step in known], "auto", len(to), "--to")
+    amounts = fitted("--strength", strengths or [step.strength for step in known], 1.0, len(to), "--to")
+    layers = fitted("--layers", [step.layers for step in known], None, len(to), "--to")
     painted = [region not in WHOLE_MASKS for region in regions]
     if invert and not any(painted):
         raise PhotograftError("--mask-invert needs a painted mask: give it with --mask FILE")
     inverted = [invert and is_painted for is_painted in painted]
-    targets = [Target(*parts) for parts in zip(to, regions, amounts, inverted, strict=True)]
+    steps: list[Step] = [ChangeClass(*parts) for parts in zip(to, regions, amounts, layers, inverted, strict=True)]
     if again:
-        return [targets]
+        return [steps if recipe is None else _in_order(recipe, steps)]
     if not together:
-        return [[target] for target in targets]
-    for i, later in enumerate(targets):
-        for earlier in targets[:i]:
-            if later.strength == 1 and later.mask == earlier.mask:
+        return [[step, *kept] for step in steps]
+    _check_seen(steps)
+    return [[*steps, *kept]]
+
+
+def _in_order(recipe: Recipe, classes: Sequence[Step]) -> list[Step]:
+    """The recipe's steps where they are, its classes with what was asked for now."""
+    from infer.editor.steps import ChangeClass
+
+    changed = iter(classes)
+    return [next(changed) if isinstance(step, ChangeClass) else step for step in recipe.steps]
+
+
+def _check_seen(steps: Sequence[Step]) -> None:
+    """Raise PhotograftError for a class that hides another."""
+    from infer.editor.steps import ChangeClass
+
+    classes = [step for step in steps if isinstance(step, ChangeClass)]
+    for i, later in enumerate(classes):
+        for earlier in classes[:i]:
+            if later.strength == 1 and later.region == earlier.region:
                 raise PhotograftError(
                     f"{later.to} would hide {earlier.to}: with --together give each --to its own --mask,"
                     " or the later ones a --strength below 1"
                 )
-    return [targets]

@@ -151,8 +151,12 @@ LayersOption = Annotated[
     ),
 ]
 MethodOption = Annotated[
-    Method,
-    typer.Option(help="How the edit is blended in; limited: Poisson without burning out.", rich_help_panel=_RESULT),
+    Method | None,
+    typer.Option(
+        help="How the edit is blended in; limited: Poisson without burning out. Default: limited; paste for transfers.",
+        show_default=False,
+        rich_help_panel=_RESULT,
+    ),
 ]
 RecipeOption = Annotated[
     Path | None,
@@ -205,7 +209,8 @@ SourceClassOption = Annotated[
     ),
 ]
 PartOption = Annotated[
-    list[str], typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it.")
+    list[str] | None,
+    typer.Option("--part", "-p", metavar="PART", help="Part of the catalog, or cluster numbers; repeat it."),
 ]
 ModeOption = Annotated[Mode, typer.Option(help="How channels are chosen: Eq. 5, 4 or 2 of the paper.")]
 EpsilonOption = Annotated[
@@ -232,10 +237,12 @@ def fitted(option: str, values: Sequence[T] | None, default: U, count: int, of: 
     """One value for each of `count` things that option `of` names.
 
     Raises:
-        PhotograftError: there is neither one nor one for each.
+        PhotograftError: there is neither one nor one for each, or there is nothing to give it to.
     """
     if not values:
         return [default] * count
+    if not count:
+        raise PhotograftError(f"{option} is for {of}: give that too")
     if len(values) not in (1, count):
         raise PhotograftError(f"{len(values)} {option} for {count} {of}: give one for all, or one for each")
     return [*values] * (count if len(values) == 1 else 1)

@@ -1,199 +1,142 @@
 """Commands that bring pictures together (transfer, blend): where source and references come from, what is written."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
-
-from infer.catalog.catalog import Catalog
-from infer.catalog.part_transfer import stream_of
-from infer.cli.common import bar
+from infer.catalog.catalog import default_path
+from infer.cli.again import How, kept_steps, photo_of
+from infer.cli.common import bar, note, say
 from infer.cli.options import fitted
-from infer.cli.photos import Check, new_editor
+from infer.cli.photos import new_editor
 from infer.editor.editor import Editor
-from infer.editor.output import delta_file, framed
+from infer.editor.output import write_edit
+from infer.editor.points import Point, Sample, sample_point
 from infer.editor.recipe import Recipe
-from infer.editor.results import ResultFolder
-from infer.edits.feature_blending import Stream
+from infer.editor.regions import areas_of, check_parts
+from infer.editor.results import ResultFolder, check_folder, model_inputs
+from infer.editor.steps import Blend, Step, Transfer, referring
 from infer.photo.box import Box
-from infer.photo.write import photo_writer
-from infer.pictures.convert import png, to_pixels
-from infer.pictures.heatmap import heat_picture, squared_error
-from infer.pictures.sheet import sheet
 from infer.projection.model import check_projects
-from models.base import Generator
-from models.samples import Samples, draw
-from models.writing import Writer, file_name, text
+from models.errors import PhotograftError
 from models.zoo import Model
 
-RECIPE_VERSION = 1
+OF_THE_RECIPE = {  # what a recipe has said already: its picture, and the catalog
+    "seed": "--seed",
+    "source_class": "--class",
+    "box": "--box",
+    "catalog": "--catalog",
+}
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A point of the generator's: a sample of a seed, or a photo's projection."""
+class Asked:
+    """One picture on the command line: a photo, else the sample of a seed; of a class if one is wanted."""
 
-    samples: Samples
-    generator: Generator  # that makes it: the model's, or the photo's copy
-    name: str | None  # of its class
+    photo: Path | None
     seed: int
-    editor: Editor | None
+    class_name: str | None
 
-    def stream(self) -> Stream:
-        """For edits."""
-        return replace(stream_of(self.generator, self.samples), generator=self.generator)
 
-    def image(self) -> Tensor:  # [1,3,R,R]
-        """What the generator makes of it."""
-        return self.generator(self.samples.latent, self.samples.label)
-
-    def area(self, catalog: Catalog, parts: Sequence[str]) -> NDArray[np.float32]:  # -> [r,r]
-        """Where parts are in it."""
-        maps = catalog.cluster_maps(self.generator, self.samples)
-        return np.asarray(sum(catalog.part_map(part, maps)[0] for part in parts)).clip(0, 1).astype(np.float32)
-
-    def described(self) -> dict[str, Any]:
-        """For a recipe."""
-        if self.editor is None:
-            return {"seed": self.seed, "class": self.name}
-        whole: dict[str, Any] = json.loads(Recipe.of(self.editor).to_json())
-        return {key: whole[key] for key in ("photo", "box", "located_by", "projection")}
-
-    def stem(self, model: Model) -> str:
-        """For file names."""
-        if self.editor is None or self.editor.photo is None or self.editor.photo.path is None:
-            return f"{model.stem}_{self.seed}"
-        return self.editor.photo.path.stem
+def asked_references(
+    photos: Sequence[Path] | None, seeds: Sequence[int] | None, classes: Sequence[str] | None, count: int, of: str
+) -> list[Asked]:
+    """One for each of `count` regions, which option `of` names. Raises PhotograftError for another number."""
+    given = (
+        fitted("--reference", photos, None, count, of),
+        fitted("--reference-seed", seeds, 1, count, of),
+        fitted("--reference-class", classes, None, count, of),
+    )
+    return [Asked(*one) for one in zip(*given, strict=True)]
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Where pictures come from.
+class Job:
+    """What blend and transfer do alike, once their options are read.
 
     Attributes:
-        model: that makes them.
-        projection: options of `Editor.project`.
+        model: with which.
+        known: a recipe to go on from.
+        how: options that a recipe knows too.
+        source, box: the picture, if no recipe says it.
         truncation: of samples.
+        projection: options of `Editor.project`.
+        catalog: a file; None: the model's own.
+        out, read: the folder for results, and files that are read.
     """
 
     model: Model
-    projection: dict[str, Any]
+    known: Recipe | None
+    how: How
+    source: Asked
+    box: Box | None
     truncation: float
+    projection: Mapping[str, Any]
+    catalog: Path | None
+    out: Path
+    read: Sequence[Path]
 
-    def one(
-        self,
-        photo: Path | None,
-        seed: int,
-        wanted: str | None,
-        box: Box | None = None,
-        check: Check = lambda editor: None,
-    ) -> Picture:
-        """A photo's projection, or without a photo the sample of a seed; of a class if one is wanted.
+    def run(self, steps: Sequence[Blend] | Sequence[Transfer], references: Sequence[Asked]) -> None:
+        """Do the steps with what of the recipe they do not replace, write the result and print its files.
 
-        `check` raises PhotograftError for a photo that should not be projected at all.
+        Args:
+            steps: whose references are not looked at.
+            references: of the steps.
         """
+        kept = kept_steps(self.known, type(steps[0])) if steps else list(self.known.steps if self.known else ())
+        if not steps and not kept:
+            raise PhotograftError("the recipe has no steps: say what to do")
+        editor = self._editor([*kept, *steps])
+        areas_of(editor, editor.resolve([*kept, *steps]))  # before references are projected
+        made = {one: self._point(one) for one in dict.fromkeys(references)}  # a photo is projected once
+        every = [*kept, *map(referring, steps, (made[one] for one in references))]
+        edit = editor.edit(every, method=self.how.method_of(every, self.known), settle=self.how.settle)
+        results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
+        write_edit(editor, edit, results, lossless=self.how.lossless, done=_say_all)
+
+    def _editor(self, steps: Sequence[Step]) -> Editor:
+        """With the picture, and a catalog where steps name parts."""
+        photo = self.source.photo if self.known is None else photo_of(self.known, _listed(self.source.photo))
+        editor = Editor(self.model, self.how.segmenter, note)
         if photo is not None:
-            check_projects(self.model)
-            editor = new_editor(self.model, "deeplab", photo).set_photo(photo, box)
-            check(editor)
-            with bar() as progress:
-                editor.project(wanted, progress=progress, **self.projection)
-            samples = editor.samples()
-        else:
-            editor, label = None, None if wanted is None else self.model.class_index(wanted)
-            samples = draw(self.model, 1, seed=seed, truncation=self.truncation, label=label)
-        name = None if samples.label is None else self.model.class_names[int(samples.label)]
-        return Picture(samples, self.model.generator if editor is None else editor.generator, name, seed, editor)
+            editor = new_editor(self.model, self.how.segmenter, photo)
+        parts = any(isinstance(step, Transfer) or (isinstance(step, Blend) and step.part) for step in steps)
+        if self.known is not None:
+            editor.restore(self.known, photo)
+        if parts and editor.catalog is None:
+            editor.set_catalog(self.catalog or default_path(self.model, self.out))
+        check_parts(editor, steps)
+        check_folder(self.out)
+        if self.known is None:
+            self._set(editor, self.source, self.box, steps)
+        if editor.photo is not None:
+            editor.write_as(self.how.format)
+        return editor
 
-    def references(
-        self,
-        photos: Sequence[Path] | None,
-        seeds: Sequence[int] | None,
-        classes: Sequence[str] | None,
-        count: int,
-        of: str,
-    ) -> list[Picture]:
-        """One for each of `count` regions, which option `of` names."""
-        asked = list(
-            zip(
-                fitted("--reference", photos, None, count, of),
-                fitted("--reference-seed", seeds, 1, count, of),
-                fitted("--reference-class", classes, None, count, of),
-                strict=True,
-            )
-        )
-        made = {one: self.one(*one) for one in dict.fromkeys(asked)}  # a photo is projected once
-        return [made[one] for one in asked]
+    def _point(self, asked: Asked) -> Point:
+        if asked.photo is None:
+            return sample_point(self.model, Sample(asked.seed, asked.class_name, self.truncation))
+        editor = new_editor(self.model, "deeplab", asked.photo)
+        return self._set(editor, asked, None, ()).point()
+
+    def _set(self, editor: Editor, asked: Asked, box: Box | None, steps: Sequence[Step]) -> Editor:
+        """The editor with a picture; a photo that its steps do not fit is not projected at all."""
+        if asked.photo is None:
+            return editor.set_sample(Sample(asked.seed, asked.class_name, self.truncation))
+        check_projects(self.model)
+        editor.set_photo(asked.photo, box)
+        if steps:
+            editor.write_as(self.how.format)
+            editor.resolve(steps)
+        with bar() as progress:
+            return editor.project(asked.class_name, progress=progress, **self.projection)
 
 
-@dataclass
-class Result:
-    """What a command made of a source and references.
+def _say_all(files: Sequence[Path]) -> None:
+    for file in files:
+        say(file)
 
-    Attributes:
-        command: its name.
-        model, source, references: what went in.
-        image: [1,3,R,R] in [-1,1].
-        pasted: uint8 [H,W,3], the whole photo, if the source is one.
-    """
 
-    command: str
-    model: Model
-    source: Picture
-    references: Sequence[Picture]
-    image: Tensor
-    pasted: NDArray[np.uint8] | None = None
-
-    def write(self, results: ResultFolder, words: Sequence[str], recipe: dict[str, Any], lossless: bool) -> list[Path]:
-        """Result, panel, recipe and what belongs to it, all or none, named after the source and these words.
-
-        Returns:
-            Their paths.
-
-        Raises:
-            PhotograftError: they cannot be written.
-        """
-        name = file_name(self.source.stem(self.model), *words)
-        photo = None if self.source.editor is None else self.source.editor.photo
-        panel = png(self._panel())
-        return results.write(
-            name, lambda free: self._files(free, panel, recipe, lossless), None if photo is None else photo.path
-        )
-
-    def _files(self, name: str, panel: Writer, recipe: dict[str, Any], lossless: bool) -> dict[str, Writer]:
-        editor = self.source.editor
-        files = {"result": f"{name}.png", "panel": f"{name}.panel.png"}
-        if self.pasted is None or editor is None or editor.photo is None:
-            result = png(to_pixels(self.image))
-        else:
-            files["result"] = name + (".png" if lossless else editor.photo.suffix)
-            result = photo_writer(editor.photo, self.pasted, files["result"])
-        jobs = {files["result"]: result, files["panel"]: panel}
-        if editor is not None:
-            jobs |= delta_file(editor, name, files)
-        whole = {
-            f"photograft_{self.command}": RECIPE_VERSION,
-            "model": {"name": self.model.name, "sha256": self.model.fingerprint},
-            "source": self.source.described(),
-            **recipe,
-            "files": files,
-        }
-        return jobs | {f"{name}.json": text(json.dumps(whole, indent=1, allow_nan=False) + "\n")}
-
-    def _panel(self) -> NDArray[np.uint8]:
-        before = self.source.image()
-        references = {id(one): one for one in self.references}.values()  # one may serve several regions
-        row = [to_pixels(before), *(to_pixels(one.image()) for one in references)]
-        titles = [f"source: {self.source.name or self.source.seed}"]
-        titles += [f"reference: {one.name or one.seed}" for one in references]
-        row += [to_pixels(self.image), heat_picture(squared_error(before, self.image)[0])]
-        titles += ["result", "change (CIELAB)"]
-        if self.pasted is not None and self.source.editor is not None and self.source.editor.photo is not None:
-            row = [framed(self.source.editor.photo.pixels, self.source.editor.box), *row, self.pasted]
-            titles = ["photo", *titles, "photo, edited"]
-        return sheet([row], titles)
+def _listed(photo: Path | None) -> list[Path]:
+    return [] if photo is None else [photo]

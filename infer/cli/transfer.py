@@ -1,9 +1,10 @@
 """The transfer command: parts of a picture take their look from others, be they samples or photos."""
 
-from dataclasses import asdict
 from pathlib import Path
 
-from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption, say
+import typer
+
+from infer.cli.common import CatalogOption, ModelOption, OutOption, SeedOption, TruncationOption
 from infer.cli.options import (
     BoxOption,
     EpsilonOption,
@@ -17,6 +18,7 @@ from infer.cli.options import (
     PerLayerOption,
     PhotoArgument,
     PresetOption,
+    RecipeOption,
     ReferenceClassOption,
     ReferenceOption,
     ReferenceSeedOption,
@@ -30,12 +32,14 @@ from infer.cli.options import (
     searched,
 )
 from infer.edits.choices import RHO
+from models.errors import PhotograftError
 from models.zoo import DEFAULT, load_model
 
 
 def transfer(
-    part: PartOption,
+    context: typer.Context,
     photo: PhotoArgument = None,
+    part: PartOption = None,
     reference: ReferenceOption = None,
     seed: SeedOption = 0,
     source_class: SourceClassOption = None,
@@ -54,7 +58,8 @@ def transfer(
     space: SpaceOption = None,
     noise: NoiseOption = None,
     tune: TuneOption = None,
-    method: MethodOption = "paste",
+    recipe: RecipeOption = None,
+    method: MethodOption = None,
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     catalog: CatalogOption = None,
@@ -63,49 +68,37 @@ def transfer(
 ) -> None:
     """Transfer the look of parts: from samples or photos to a sample or a photo.
 
-    Writes the result, a panel of source, references, result and heat map (.panel.png), and a recipe (.json) with all
-    that it depends on. A photo gets, where the parts are, what the transfer changes in its reconstruction: with the
-    embedded model that is modest.
+    Writes the result, a panel of source, references, regions, heat map and result (.panel.png), and a recipe (.json)
+    from which --recipe does it again. A photo gets, where the parts are, what the transfer changes in its
+    reconstruction: with the embedded model that is modest. With --recipe, what else the recipe does is done in the same
+    pass.
     """
-    from infer.catalog.catalog import default_path, load_catalog, names_path
-    from infer.catalog.part_transfer import PartTransfer, transfer_parts
-    from infer.cli.pictures import Pictures, Result
-    from infer.editor.results import ResultFolder, check_folder, model_inputs
-    from infer.edits.query_transfer import Query, check_transfers
+    from infer.cli.again import How
+    from infer.cli.pictures import OF_THE_RECIPE, Asked, Job, asked_references
+    from infer.editor.recipe_file import read_recipe
+    from infer.editor.steps import Transfer
+    from infer.edits.query_transfer import check_transfers
     from infer.photo.box import Box
-    from models.files import sha256
 
-    written = chosen_format(file_format, lossless)
-    query = Query(mode, lam, epsilon, rho, per_layer, released)
-    networks = load_model(model)
+    if not (part or recipe):
+        raise PhotograftError("say which part: --part PART (infer.py catalog show lists them)")
+    names = part or []
+    known = None if recipe is None else read_recipe(recipe)
+    how = How(model, method, lossless, chosen_format(file_format, lossless)).again(context, known, OF_THE_RECIPE)
+    steps = [Transfer(0, name, mode, epsilon, rho, lam, per_layer, released, shift) for name in names]
+    asked = asked_references(reference, reference_seed, reference_class, len(names), "--part")
+    networks = load_model(how.model)
     check_transfers(networks.generator)
-    path = catalog or default_path(networks, out)
-    known = load_catalog(path, networks)
-    for name in part:
-        known.clusters(name)
-    check_folder(out)
-    pictures = Pictures(networks, {"preset": preset} | searched(space, noise, tune), truncation)
-    where = None if box is None else Box.parse(box)
-    source = pictures.one(photo, seed, source_class, where, lambda editor: editor.write_as(written))
-    references = pictures.references(reference, reference_seed, reference_class, len(part), "--part")
-    asked = [PartTransfer(name, one.stream(), query) for name, one in zip(part, references, strict=True)]
-    image = transfer_parts(source.generator, known, source.stream(), asked, shift=shift)
-    result = Result("transfer", networks, source, references, image)
-    if source.editor is not None:
-        area = source.area(known, part)
-        result.pasted, _ = source.editor.paste(image, area, change=True, method=method)
-    parts = [
-        {"part": name, "clusters": list(known.clusters(name)), "reference": one.described()}
-        for name, one in zip(part, references, strict=True)
-    ]
-    recipe = {
-        "catalog": {"file": str(path), "sha256": sha256(path)},
-        "parts": parts,
-        "query": asdict(query),
-        "shift": shift,
-        "truncation": truncation,
-        "method": method,
-    }
-    read = [*model_inputs(model), path, names_path(path), *(reference or []), *([photo] if photo else [])]
-    for file in result.write(ResultFolder(out, read), part, recipe, lossless):
-        say(file)
+    job = Job(
+        networks,
+        known,
+        how,
+        Asked(photo, seed, source_class),
+        None if box is None else Box.parse(box),
+        truncation,
+        {"preset": preset} | searched(space, noise, tune),
+        catalog,
+        out,
+        [] if recipe is None else [recipe],
+    )
+    job.run(steps, asked)

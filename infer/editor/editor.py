@@ -10,7 +10,6 @@ editor.save("out")
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,82 +18,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infer.editor.opening import Opening
 from infer.editor.output import write_edits
-from infer.editor.recipe import Recipe, pixels_hash
+from infer.editor.points import Point, Sample, sample_point
+from infer.editor.regions import areas_of, faded, for_generator, paste_masks, resolve, shown_areas
 from infer.editor.results import ResultFolder
-from infer.editor.session import Edit, Session
-from infer.editor.targets import Target, resolve
-from infer.edits.scbn import Region, class_modulations, region_maps
+from infer.editor.session import Edit, Paste
+from infer.editor.steps import (
+    Blend,
+    ChangeClass,
+    Ground,
+    Reference,
+    RegionMask,
+    Step,
+    Transfer,
+    changes,
+    passed,
+    referring,
+)
+from infer.edits.choices import RHO, Mode
+from infer.edits.feature_blending import Shift
 from infer.photo import masks
-from infer.photo.box import MIN_SIDE, Box, crop_square, uncrop
+from infer.photo.box import crop_square, uncrop
 from infer.photo.choices import DEFAULT_METHOD, Method
 from infer.photo.compositing import composite
-from infer.photo.location import locate
 from infer.photo.photo import Photo
-from infer.photo.read import read_photo
-from infer.photo.write import unkept, written_as
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
 from infer.projection import settling
-from infer.projection.delta import Delta, load_delta
 from infer.projection.model import project_pictures, projection_options
 from infer.projection.presets import DEFAULT_PRESET, get_preset
-from infer.projection.search import Projection
-from models.base import StyleGenerator
-from models.errors import PhotograftError, UnsupportedEdit
-from models.layers.resampling import resize_pixels
-from models.schema import Index, Settling, Steps, Whole, bounded, check, short
+from models.errors import PhotograftError
+from models.samples import Samples
+from models.schema import Index, Settling, bounded, check, short
 
 _ROUNDING = 1e-3  # beyond 0..1, of an area that was resized
-_FOUND = {
-    "head": "a head is found at {}",
-    "cat face": "a cat's face is found at {}",
-    "animal": "an animal is found, its head should be at {}",
-    "centre": "no animal is found, the centre {} is edited: choose another place with --box x,y,w,h",
-}
 
 
-class Editor(Session):
+class Editor(Opening):
     """Edits one photo at a time with one model; what it holds is its `Session`."""
-
-    # ------------------------------------------------------------------ photo
-
-    def set_photo(self, photo: str | Path | Photo | NDArray[np.uint8], box: Box | None = None) -> Self:
-        """Take a photo (a file, or uint8 RGB [H,W,3]) and find the head in it, unless a box says where it is.
-
-        Raises:
-            PhotograftError: an unreadable photo, or a box that does not fit it. The editor then keeps what it had.
-        """
-        if isinstance(photo, np.ndarray):
-            photo = _photo_of(photo)
-        elif isinstance(photo, (str, Path)):
-            photo = read_photo(photo)
-        elif not isinstance(photo, Photo):
-            raise PhotograftError(f"a photo is a path, an array or a Photo, not {short(photo)}")
-        if box is not None and not isinstance(box, Box):
-            raise PhotograftError(f"a box is a Box(x, y, w, h), not {short(box)}")
-        if box is not None:
-            square, how = box.validate(*photo.pixels.shape[:2]).square(), "box"
-        else:
-            found = locate(photo.pixels, partial(self._segment, box=None))
-            square, how = found.box.square(), found.how
-            self.say(_FOUND[how].format(square))
-        for remark in photo.remarks:
-            self.say(remark)
-        self.photo, self.box, self.located, self._told = photo, square, how, set()
-        self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
-        return self
-
-    def write_as(self, name: str | None) -> Self:
-        """Choose the format of results: jpg, png, tif, webp, heic or bmp; None: the photo's own. Says what that loses.
-
-        Raises:
-            PhotograftError: a format that cannot hold the photo, or that is not installed.
-        """
-        self.photo = written_as(self._need_photo(), name)
-        for remark in unkept(self.photo, self.photo.suffix):
-            self.say_once(remark)
-        return self
 
     # ------------------------------------------------------------------ project
 
@@ -111,158 +73,174 @@ class Editor(Session):
         project_all([self], source, preset=preset, steps=steps, progress=progress, **options)
         return self
 
-    @bounded
-    def set_projection(
-        self,
-        latent: Tensor,
-        label: Whole | None,
-        *,
-        origin: Tensor | None = None,
-        delta: Delta | None = None,
-        loss: float = float("nan"),
-        iterations: Steps = 0,
-    ) -> Self:
-        """Take a latent that is known already instead of projecting.
-
-        Args:
-            latent: finite z [1,latent_dim], or w+ [1,num_ws,w_dim] of a style generator.
-            label: its class; None if the model is unconditional.
-            origin: z [1,latent_dim] of which w+ was made, see `infer.projection.search.Projection`.
-            delta: what the photo changes in the generator.
-            loss, iterations: of the projection.
-
-        Raises:
-            PhotograftError: a latent of another size, one that is not finite, no such class, or a delta that does not
-                fit.
-        """
-        for name, value, kind in (("latent", latent, Tensor), ("origin", origin, Tensor), ("delta", delta, Delta)):
-            if not isinstance(value, kind) and (value is not None or name == "latent"):
-                raise PhotograftError(f"the {name} must be a {kind.__name__}, not {short(value)}")
-        generator = self.model.generator
-        dim, classes = generator.latent_dim, generator.num_classes
-        shapes = [(1, dim)] + (
-            [(1, generator.num_ws, generator.w_dim)] if isinstance(generator, StyleGenerator) else []
-        )
-        if tuple(latent.shape) not in shapes or not bool(torch.isfinite(latent).all()):
-            fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
-            raise PhotograftError(f"the latent must be finite and {fitting}, not {list(latent.shape)}")
-        if origin is not None and (origin.shape != (1, dim) or not bool(torch.isfinite(origin).all())):
-            raise PhotograftError(f"the origin of a latent must be finite and [1,{dim}], not {list(origin.shape)}")
-        if label is None and classes:
-            raise PhotograftError(f"the model has {classes} classes: give that of the latent")
-        if label is not None and not 0 <= label < classes:
-            there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
-            raise PhotograftError(f"class {label} does not exist: {there}")
-        own = None if delta is None else (delta, delta.applied(generator))
-        curve = torch.zeros(0, 1)
-        self._need_photo()
-        self.label, self.edits, self._own = label, [], own
-        self.projection = Projection(
-            latent,
-            None if label is None else torch.tensor([label]),
-            torch.tensor([loss]),
-            curve,
-            curve,
-            torch.tensor([iterations]),
-            origin=origin,
-            deltas=() if delta is None else (delta,),
-        )
-        return self
-
-    def restore(self, recipe: Recipe, photo: str | Path | Photo | None = None) -> Self:
-        """Go back to where a recipe's projection ended.
-
-        Args:
-            recipe: of one photo, with this model.
-            photo: that photo, if it is not where the recipe says.
-
-        Raises:
-            PhotograftError: another model's weights, another photo than the recipe's, no photo, or no file of the
-                delta.
-        """
-        if recipe.weights != self.model.fingerprint:
-            raise PhotograftError(f"the recipe was made with other weights than those of model {self.model.name}")
-        photo = photo or recipe.photo
-        if photo is None:
-            raise PhotograftError("the recipe does not say where its photo is: give the photo too")
-        if not isinstance(photo, Photo):
-            photo = read_photo(photo)
-        if pixels_hash(photo.pixels) != recipe.pixels:
-            name = "this" if photo.path is None else photo.path
-            raise PhotograftError(f"{name} is not the photo of the recipe: edit it without --recipe")
-        self.set_photo(photo, recipe.box)
-        loss = float("nan") if recipe.loss is None else recipe.loss
-        self.set_projection(
-            torch.tensor([recipe.latent]),
-            None if recipe.source is None else self.model.class_index(recipe.source),
-            origin=None if recipe.origin is None else torch.tensor([recipe.origin]),
-            delta=None if recipe.delta is None else load_delta(recipe.delta, recipe.weights),
-            loss=loss,
-            iterations=recipe.iterations,
-        )
-        self.located, self.settings = recipe.located, dict(recipe.settings)
-        return self
-
     # ------------------------------------------------------------------ edit
 
     @bounded
     @torch.no_grad()
     def edit(
         self,
-        to: str | Sequence[Target],
+        to: str | Sequence[Step],
         *,
-        mask: str | Path | NDArray[Any] = "auto",
+        mask: RegionMask = "auto",
         strength: float = 1.0,
         layers: Sequence[Index] | None = None,
-        method: Method = DEFAULT_METHOD,
+        method: Method | None = None,
         settle: Settling | None = None,
     ) -> Edit:
-        """Change the class of regions by sCBN and blend the result into the photo.
+        """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
         Args:
-            to: class name for one region, or several targets; later ones lie over earlier ones.
-            mask, strength: of the one region, see `Target`.
-            layers: indices of modulated layers that are edited; all if None.
-            method: of compositing, see `infer.photo.compositing.composite`.
-            settle: updates of the latent for this edit, see `infer.projection.settling`; None: the projection's
+            to: class name for one region, or several steps; later ones lie over earlier ones.
+            mask, strength, layers: of the one region, see `infer.editor.steps.ChangeClass`.
+            method: of compositing, see `infer.photo.compositing.composite`; None: the default's, and "paste" for what
+                transfers change, which is added to the photo.
+            settle: updates of the latent for new classes, see `infer.projection.settling`; None: the projection's
                 preset's, where model and latent can be settled.
 
         Raises:
-            PhotograftError: unknown class, bad mask, strength or layers, or no projection yet.
-            UnsupportedEdit: an unconditional model, or one that cannot be settled if that was asked for.
+            PhotograftError: unknown class or part, bad mask, strength or layers, or no projection yet.
+            UnsupportedEdit: steps that the model cannot take, or one that cannot be settled if that was asked for.
         """
-        photo = self._need_photo()
-        if not self.model.class_names:
-            raise UnsupportedEdit(f"model {self.model.name} is unconditional: changing a class needs classes")
-        samples, generator = self.samples(), self.generator
-        assert samples.label is not None
-        label = samples.label
-        targets = self.resolve([Target(to, mask, strength)] if isinstance(to, str) else to)
-        regions = [self._region(target) for target in targets]
-        maps = region_maps(generator, regions, layers)
-        steps = self._settling() if settle is None else settle
-
-        def show(latent: Tensor) -> Tensor:
-            modulations = class_modulations(generator, latent, label, regions, origin=samples.origin, maps=maps)
-            return generator.synthesize(latent, modulations)
-
-        latent = samples.latent
-        if steps:
-            outline = torch.from_numpy(masks.seen(self._segmented(), self.box, photo.pixels.shape))
-            wanted = settling.SettlingTarget.of_edit(outline, int(label), regions, generator.num_classes)
-            latent = settling.settle(self.model, latent, wanted, show, steps=steps)
-        image = to_pixels(show(latent))
-        patch = uncrop(image, self.box, photo.pixels.shape)[0]
-        pasted = self._paste_mask(targets, patch)
-        pixels = composite(photo.pixels, patch, pasted, (self.box.x, self.box.y), method=method)
-        edit = Edit(targets, None if layers is None else tuple(layers), method, steps, patch, pasted, pixels)
+        samples = self.samples()
+        plain = isinstance(mask, str) and mask == "auto" and strength == 1 and layers is None
+        if not isinstance(to, str) and not plain:
+            raise PhotograftError("mask, strength and layers are of one class: those of steps stand in the steps")
+        steps = self.resolve([ChangeClass(to, mask, strength, layers)] if isinstance(to, str) else to)
+        areas = areas_of(self, steps)
+        steps = tuple(
+            step if isinstance(step, ChangeClass) else referring(step, self.refer(step.reference)) for step in steps
+        )
+        ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
+        sized = for_generator(self, steps, areas)
+        latent, settled = self._settled(samples, steps, sized, ground, settle)
+        image = passed(changes(steps, sized, ground), ground, latent, samples.label, samples.origin)
+        if method is None:
+            method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
+        drawn = to_pixels(image)
+        edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn)
+        if self.sample is None:
+            edit = self._pasted(edit, areas)
         self.edits.append(edit)
         return edit
 
-    def _settling(self) -> int:
-        """Updates of the latent for an edit that nobody gave a number for."""
-        able = settling.settles(self.model) and self._need_projection().latent.ndim == 2
-        return get_preset(self.settings.get("preset", DEFAULT_PRESET)).settling if able else 0
+    def blend(
+        self,
+        reference: Reference,
+        *,
+        region: RegionMask | None = None,
+        part: str | None = None,
+        move: Shift = (0.0, 0.0),
+        strength: float = 1.0,
+        layers: Sequence[int] | None = None,
+        invert: bool = False,
+        method: Method | None = None,
+    ) -> Edit:
+        """Carry a region, or a part of the catalog, of a reference over: see `infer.editor.steps.Blend` and `edit`."""
+        return self.edit([Blend(reference, region, part, move, strength, layers, invert)], method=method)
+
+    def transfer(
+        self,
+        reference: Reference,
+        part: str,
+        *,
+        mode: Mode = "sequential",
+        epsilon: float | None = None,
+        rho: float = RHO,
+        lam: float = 1.0,
+        per_layer: bool = False,
+        released: bool = False,
+        shift: bool = False,
+        method: Method | None = None,
+    ) -> Edit:
+        """Give a part of the catalog the look of a reference's: see `infer.editor.steps.Transfer` and `edit`."""
+        step = Transfer(reference, part, mode, epsilon, rho, lam, per_layer, released, shift)
+        return self.edit([step], method=method)
+
+    def resolve(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Check steps before any work, as `edit` does; see `infer.editor.regions.resolve`."""
+        return resolve(self, steps)
+
+    def refer(self, reference: Reference) -> Point:
+        """What a step's reference is to the generator; the same one twice is looked for once.
+
+        Args:
+            reference: see `infer.editor.steps.Blend`. A photo's head is found, and projected with the options of this
+                picture's own projection, but for the class.
+
+        Raises:
+            PhotograftError: an unreadable photo, an unknown class, or a number that no recipe gave.
+        """
+        if isinstance(reference, Point):
+            return reference
+        if isinstance(reference, int):
+            if not 0 <= reference < len(self.references):
+                raise PhotograftError(f"there is no reference {reference}: the recipe has {len(self.references)}")
+            return self.references[reference]
+        if isinstance(reference, str | Path | Photo | Sample):
+            key = id(reference) if isinstance(reference, Photo) else reference
+            if key not in self._known:
+                self._known[key] = reference, self._found(reference)
+            return self._known[key][1]
+        if reference.model.fingerprint != self.model.fingerprint:
+            raise PhotograftError("the reference is another model's: set and project it with this one")
+        return reference.point()
+
+    def _found(self, reference: str | Path | Photo | Sample) -> Point:
+        if isinstance(reference, Sample):
+            return sample_point(self.model, reference)
+        other = type(self)(self.model, self.segmenter, self.say).set_photo(reference)
+        with torch.enable_grad():  # which edits go without
+            return other.project(**self._options).point()
+
+    def _settled(
+        self, samples: Samples, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None
+    ) -> tuple[Tensor, int]:
+        """The latent for these steps, and how many updates led there. Only classes are settled: shape that comes from
+        a reference is wanted."""
+        pairs = [pair for pair in zip(steps, areas, strict=True) if isinstance(pair[0], ChangeClass)]
+        able = settling.settles(self.model) and samples.latent.ndim == 2 and self.sample is None
+        if settle is None:
+            settle = get_preset(self.settings.get("preset", DEFAULT_PRESET)).settling if able and pairs else 0
+        if not settle:
+            return samples.latent, 0
+        if not pairs or samples.label is None:
+            raise PhotograftError("only changes of classes are settled: settle 0 updates")
+        outline = torch.from_numpy(masks.seen(self.segmented(), self.box, self.shape))
+        regions = [step.target(self.model, area) for step, area in pairs if isinstance(step, ChangeClass)]
+        wanted = settling.SettlingTarget.of_edit(outline, int(samples.label), regions, self.model.generator.num_classes)
+        done = changes(steps, areas, ground, only=ChangeClass)
+
+        def show(latent: Tensor) -> Tensor:
+            return passed(done, ground, latent, samples.label, samples.origin)
+
+        return settling.settle(self.model, samples.latent, wanted, show, steps=settle), settle
+
+    # ------------------------------------------------------------------ into the photo
+
+    def _pasted(self, edit: Edit, areas: Sequence[NDArray[np.float32]]) -> Edit:
+        """An edit put into the photo: what transfers change is added, all else is pasted over it."""
+        patch = uncrop(edit.image, self.box, self.shape)[0]
+        pasted, added, shown = paste_masks(self, edit.steps, areas, patch)
+        pastes = [] if added is None else [Paste(self._changed(edit.image), added, change=True)]
+        pastes += [] if pasted is None else [Paste(patch, pasted)]
+        edit = replace(edit, areas=shown, pastes=tuple(pastes))
+        return replace(edit, pixels=self._composited(edit, edit.method))
+
+    def _composited(self, edit: Edit, method: Method) -> NDArray[np.uint8]:
+        pixels, at = self._need_photo().pixels, (self.box.x, self.box.y)
+        for paste in edit.pastes:
+            how: Method = "paste" if paste.change and len(edit.pastes) > 1 else method
+            pixels = composite(pixels, paste.patch, paste.mask, at, method=how)
+        return pixels
+
+    def _changed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # [R,R,3] -> [S,S,3]
+        """The photo's square with what an edit changes in its reconstruction."""
+        photo = self._need_photo()
+        difference = image.astype(np.float32) - self.reconstruction()
+        patch = crop_square(photo.pixels, self.box, self.box.square().w)
+        for own, moved in zip(np.moveaxis(patch, 2, 0), np.moveaxis(difference, 2, 0), strict=True):
+            own[:] = (own + uncrop(moved, self.box, self.shape)[0]).round().clip(0, 255)  # one colour at a time: memory
+        return patch
 
     @bounded
     def paste(
@@ -285,100 +263,41 @@ class Editor(Session):
         Raises:
             PhotograftError: a picture of another size or an area of another kind, or numbers that are not finite.
         """
-        photo = self._need_photo()
-        self._check_paste(image, area)
-        shape, patch = photo.pixels.shape, to_pixels(image)
-        if change:
-            difference = patch.astype(np.float32) - self.reconstruction()
-            patch = crop_square(photo.pixels, self.box, self.box.square().w)
-            for own, moved in zip(np.moveaxis(patch, 2, 0), np.moveaxis(difference, 2, 0), strict=True):
-                own[:] = (own + uncrop(moved, self.box, shape)[0]).round().clip(0, 255)  # one colour at a time: memory
-        else:
-            patch = uncrop(patch, self.box, shape)[0]
-        mask = uncrop(area, self.box, shape)[0].clip(0, 1)
-        mask *= masks.fade_to_border(self.box, shape)
+        _check_paste(image, area, self.model.generator.resolution)
+        photo, drawn = self._need_photo(), to_pixels(image)
+        patch = self._changed(drawn) if change else uncrop(drawn, self.box, self.shape)[0]
+        mask = faded(self, area)
         return composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method), mask
-
-    def _check_paste(self, image: object, area: object) -> None:
-        r = self.model.generator.resolution
-        one = image if isinstance(image, Tensor) and tuple(image.shape) == (1, 3, r, r) else None
-        if one is None or not one.is_floating_point() or not bool(torch.isfinite(one).all()):
-            found = list(image.shape) if isinstance(image, Tensor) else short(image)
-            raise PhotograftError(f"the picture must be finite and [1,3,{r},{r}] in [-1,1], not {found}")
-        if (
-            not isinstance(area, np.ndarray)
-            or area.dtype.kind != "f"
-            or area.shape != (len(area),) * 2
-            or not area.size
-        ):
-            found = list(area.shape) if isinstance(area, np.ndarray) else short(area)
-            raise PhotograftError(f"the area must be [r,r] in floats, not {found}")
-        if not (area.min() >= -_ROUNDING and area.max() <= 1 + _ROUNDING):  # also false for NaN
-            raise PhotograftError("the area's values must lie in 0..1")
-
-    def resolve(self, targets: Sequence[Target]) -> tuple[Target, ...]:
-        """Check targets before any work, as `edit` does; see `infer.editor.targets.resolve`."""
-        shape = self._need_photo().pixels.shape
-        return resolve(targets, self.model, shape, self.box, say=self.say_once)
-
-    def _region(self, target: Target) -> Region:
-        """A resolved target's region on the crop's square, for the generator."""
-        side = masks.working_side(self.box)
-        if isinstance(target.mask, np.ndarray):
-            area = resize_pixels(masks.cut(target.mask, self.box), side, side).clip(0, 1)
-        elif target.mask == "auto":
-            area = masks.to_change(masks.seen(self._segmented(), self.box, self._need_photo().pixels.shape))
-        else:
-            area = np.ones((side, side), np.float32)
-        return Region(torch.from_numpy(area), self.model.class_index(target.to), target.strength)
-
-    def _paste_mask(self, targets: Sequence[Target], patch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Where the patch goes into the photo: the union of what resolved targets ask for, [S,S]."""
-        areas = [self._area(target, patch) for target in targets]
-        pasted = reduce(lambda first, second: np.maximum(first, second, out=first), areas)
-        if not pasted.any():
-            self.say("no animal is found in the square: the whole square is pasted")
-            pasted = masks.fade_to_border(self.box, self._need_photo().pixels.shape)
-        return pasted
-
-    def _area(self, target: Target, patch: NDArray[np.uint8]) -> NDArray[np.float32]:  # -> [S,S]
-        """Where the patch goes into the photo for one target."""
-        shape = self._need_photo().pixels.shape
-        if isinstance(target.mask, np.ndarray):
-            if masks.reaches_out(target.mask, self.box):
-                self.say(f"the mask reaches out of the edited square {self.box}: only the part inside is edited")
-            return masks.to_paste(target.mask, self.box)
-        if target.mask == "auto":
-            side = masks.working_side(self.box)
-            frame = max(1, side // 16)  # GrabCut needs some background around the animal
-            within = Box(frame, frame, side - 2 * frame, side - 2 * frame)
-            return masks.automatic(self._segmented(), patch, self.box, shape, partial(self._segment, box=within))
-        return masks.fade_to_border(self.box, shape)
 
     @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:
         """Blend the last edit by another method: uint8 [H,W,3], which is also what `save` will write."""
         if not self.edits:
             raise PhotograftError("nothing was edited yet: call edit first")
-        last = self.edits[-1]
-        pixels = composite(self._need_photo().pixels, last.patch, last.mask, (self.box.x, self.box.y), method=method)
-        self.edits[-1] = replace(last, method=method, pixels=pixels)
+        pixels = self._composited(self.edits[-1], method)
+        self.edits[-1] = replace(self.edits[-1], method=method, pixels=pixels)
         return pixels
 
     def save(self, folder: str | Path, *, lossless: bool = False) -> list[Path]:
-        """Write every edit: the photo, a panel beside it, and the recipe. See `infer.editor.output.write_edits`."""
+        """Write every edit: the picture, a panel beside it, and the recipe. See `infer.editor.output.write_edits`."""
         check(str | Path, folder, "the folder for results")
         if "\0" in str(folder):
             raise PhotograftError(f"a folder for results is a path, not {short(folder)}")
-        self.write_as("png" if lossless else None)
+        if self.sample is None:
+            self.write_as("png" if lossless else None)
         return write_edits(self, ResultFolder(Path(folder)), lossless=lossless)
 
 
-def _photo_of(pixels: NDArray[np.uint8]) -> Photo:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape[:2]) < MIN_SIDE:
-        size = f"at least {MIN_SIDE} px on a side"
-        raise PhotograftError(f"a photo must be uint8 RGB [H,W,3] of {size}, not {pixels.dtype} {list(pixels.shape)}")
-    return Photo(None, np.ascontiguousarray(pixels), "PNG")
+def _check_paste(image: object, area: object, resolution: int) -> None:
+    one = image if isinstance(image, Tensor) and tuple(image.shape) == (1, 3, resolution, resolution) else None
+    if one is None or not one.is_floating_point() or not bool(torch.isfinite(one).all()):
+        found = list(image.shape) if isinstance(image, Tensor) else short(image)
+        raise PhotograftError(f"the picture must be finite and [1,3,{resolution},{resolution}] in [-1,1], not {found}")
+    if not isinstance(area, np.ndarray) or area.dtype.kind != "f" or area.shape != (len(area),) * 2 or not area.size:
+        found = list(area.shape) if isinstance(area, np.ndarray) else short(area)
+        raise PhotograftError(f"the area must be [r,r] in floats, not {found}")
+    if not (area.min() >= -_ROUNDING and area.max() <= 1 + _ROUNDING):  # also false for NaN
+        raise PhotograftError("the area's values must lie in 0..1")
 
 
 def project_all(
@@ -407,12 +326,13 @@ def project_all(
         project_pictures(model, editor.target(), source, preset=preset, steps=steps, progress=progress, **options)[0]
         for editor in editors
     ]
+    asked = {"preset": preset, "steps": steps, **options}
     used = projection_options(model, preset, steps=steps, **options)
     used = {key: str(value) if isinstance(value, torch.dtype) else value for key, value in sorted(used.items())}
     plain = {key: value for key, value in used.items() if isinstance(value, int | float | str)}
     for editor, projection in zip(editors, found, strict=True):
         editor.label = None if projection.label is None else int(projection.label)
-        editor.projection, editor.edits = projection, []
+        editor.projection, editor.edits, editor._options, editor._known = projection, [], asked, {}
         editor.settings = {"preset": preset, "source_given": source is not None} | plain
         name, loss = editor.class_name, float(projection.loss)
         how = "projected" if name is None else f"projected as {name!r}"

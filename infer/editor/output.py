@@ -1,30 +1,36 @@
-"""What an edit leaves behind: the photo, a panel to look at, and the recipe to do it again."""
+"""What an edit leaves behind: the picture, a panel to look at, and the recipe to do it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from infer.editor.points import Point, Projected
 from infer.editor.recipe import Recipe
 from infer.editor.results import ResultFolder
 from infer.editor.session import Edit, Session
-from infer.editor.targets import Target
-from infer.photo.box import Box
+from infer.editor.steps import Blend, ChangeClass, Step, Transfer
+from infer.photo.box import Box, crop_square
 from infer.photo.photo import Pixels
 from infer.photo.write import photo_writer
 from infer.pictures.convert import png, to_pixels
-from infer.pictures.sheet import sheet
+from infer.pictures.heatmap import heat_picture, squared_error
+from infer.pictures.regions import regions_tile
+from infer.pictures.sheet import TILE, sheet
 from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
 from models.writing import Writer, file_name, text
 
 DELTA = ".delta.safetensors"
-PANEL_TITLES = ("photo", "projection", "edit", "mask", "result")
+PANEL_TITLES = ("photo", "projection", "edit", "regions", "result")
 _FRAMED = 1024  # px, of a photo that is drawn on to be shown
 
 
@@ -44,10 +50,10 @@ def framed(pixels: Pixels, box: Box) -> Pixels:
 
 
 def panel_row(session: Session, edit: Edit) -> list[NDArray[Any]]:
-    """The pictures of one edit in the order of `PANEL_TITLES`."""
+    """The pictures of one edit of a photo in the order of `PANEL_TITLES`."""
     assert session.photo is not None
     photo = framed(session.photo.pixels, session.box)
-    return [photo, session.reconstruction(), edit.patch, edit.mask, edit.pixels]
+    return [photo, session.reconstruction(), edit.patch, _regions(session, edit), edit.pixels]
 
 
 def contact_row(session: Session) -> list[Pixels]:
@@ -61,40 +67,81 @@ def contact_row(session: Session) -> list[Pixels]:
 
 
 def panel(session: Session, edit: Edit) -> Pixels:
-    """Photo, projection, edit, mask and result side by side, with the classes over them."""
-    titles = list(PANEL_TITLES)
-    titles[1] += f": {session.class_name}"
-    titles[2] += ": " + " + ".join(_described(target) for target in edit.targets)
-    return sheet([panel_row(session, edit)], titles)
+    """All that an edit went through side by side, with words over it: from the photo, or the sample, to the result.
+
+    References, and where they changed the reconstruction, are shown if there are any.
+    """
+    references = referred(edit.steps)
+    name = session.class_name
+    source = f"projection: {name}" if session.sample is None else f"source: {name or session.sample.seed}"
+    changed = "edit" if any(isinstance(step, Blend | Transfer) for step in edit.steps) else _classes(edit.steps)
+    drawn: list[tuple[str, NDArray[Any]]] = [(source, session.reconstruction())]
+    drawn += [(f"reference: {one.title}", to_pixels(one.image())) for one in references]
+    drawn += [(changed, edit.image if references else edit.patch), ("regions", _regions(session, edit))]
+    if references:
+        error = squared_error(*(_as_image(pixels) for pixels in (session.reconstruction(), edit.image)))[0]
+        drawn.append(("change (CIELAB)", heat_picture(error)))
+    if session.photo is not None:
+        photo = framed(session.photo.pixels, session.box)
+        drawn = [("photo", photo), *drawn, ("result", edit.pixels)]
+    titles, row = zip(*drawn, strict=True)
+    return sheet([list(row)], titles)
 
 
-def _described(target: Target) -> str:
-    return target.to if target.strength == 1 else f"{target.to} ({target.strength:g})"
+def _as_image(pixels: Pixels) -> Tensor:  # [R,R,3] -> [1,3,R,R] in [-1,1]
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def _classes(steps: Sequence[Step]) -> str:
+    return "edit: " + " + ".join(described(step) for step in steps)
+
+
+def described(step: Step) -> str:
+    """A step in a few words: what, and how much of it."""
+    if isinstance(step, Transfer):
+        return f"{step.name}, {step.mode}"
+    return str(step.name) if step.strength == 1 else f"{step.name} ({step.strength:g})"
+
+
+def _regions(session: Session, edit: Edit) -> Pixels:
+    """Where each step acts, in its own colour, with its name and strength below."""
+    amounts = [step.mode if isinstance(step, Transfer) else f"{step.strength:g}" for step in edit.steps]
+    names = [f"{step.name} ({amount})" for step, amount in zip(edit.steps, amounts, strict=True)]
+    crop = session.reconstruction()
+    if session.photo is not None:
+        crop = crop_square(session.photo.pixels, session.box, TILE)
+    return regions_tile(crop, edit.areas, names)
+
+
+def referred(steps: Sequence[Step]) -> list[Point]:
+    """The references of steps, each once, in their order."""
+    points = [step.reference for step in steps if isinstance(step, Blend | Transfer)]
+    return list({id(point): point for point in points if isinstance(point, Point)}.values())
 
 
 # ---------------------------------------------------------------------- files
 
 
 def write_edits(session: Session, results: ResultFolder, *, lossless: bool = False) -> list[Path]:
-    """Write every edit as `NAME_to_CLASS`: the photo in its own format, `.panel.png`, and the recipe, `.json`.
+    """Write every edit: the photo in its own format, or the sample as PNG, `.panel.png`, and the recipe, `.json`.
 
-    Masks that were painted are written beside the recipe (`.mask0.png`, ...), and what the photo changes in the
-    generator (`.delta.safetensors`), so that it needs nothing else.
+    Masks that were painted are written beside the recipe (`.mask0.png`, ...), and what photos change in the generator
+    (`.delta.safetensors`), so that it needs nothing else but photo, model and catalog.
 
     Args:
         session: after an edit.
-        results: where to, and what must not be replaced; the photo never is.
+        results: where to, and what must not be replaced; what the session read never is.
         lossless: write PNG, whatever the photo's format is.
 
     Returns:
-        The edited photos' paths.
+        The edited pictures' paths.
 
     Raises:
         PhotograftError: nothing was edited, or the folder cannot be written to; of the edit that fails no file is left.
     """
-    if not session.edits or session.photo is None:
+    if not session.edits:
         raise PhotograftError("nothing was edited yet: call edit first")
-    return [write_edit(session, edit, results, lossless=lossless) for edit in session.edits]
+    return [write_edit(session, edit, results, lossless=lossless)[0] for edit in session.edits]
 
 
 def write_edit(
@@ -103,41 +150,61 @@ def write_edit(
     results: ResultFolder,
     *,
     lossless: bool = False,
-    say: Callable[[Path], object] = lambda path: None,
-) -> Path:
-    """Write one edit as `write_edits` does; `say` is told the edited photo's path as soon as it is there."""
-    photo = session.photo
-    assert photo is not None
-    if photo.path is not None:
-        results.protect(photo.path)
+    done: Callable[[list[Path]], object] = lambda paths: None,
+) -> list[Path]:
+    """Write one edit as `write_edits` does; `done` is told its files, the picture first, as soon as they are there."""
+    known = [point.said.photo for point in referred(edit.steps) if isinstance(point.said, Projected)]
+    for path in [*session.read_files(), *(photo for photo in known if photo is not None)]:
+        results.protect(path)
     make = partial(edit_files, session, edit, lossless=lossless)
-    return results.write(edit_name(session, edit), make, photo.path, done=lambda paths: say(paths[0]))[0]
+    photo = None if session.photo is None else session.photo.path
+    return results.write(edit_name(session, edit), make, photo, done=done)
 
 
 def edit_name(session: Session, edit: Edit) -> str:
-    """What the files of an edit begin with."""
-    return file_name(_stem(session), "to", *(target.to for target in edit.targets))
+    """What the files of an edit begin with: `PHOTO_to_CLASS`, `PHOTO_blend_REGION`, `PHOTO_PART`, or all in one."""
+    words: list[str] = []
+    for kind, steps in groupby(edit.steps, type):
+        words += {ChangeClass: ["to"], Blend: ["blend"], Transfer: []}[kind]
+        words += [str(step.name) for step in steps]
+    return file_name(_stem(session), *words)
 
 
 def edit_files(session: Session, edit: Edit, name: str, *, lossless: bool = False) -> dict[str, Writer]:
-    """The files of one edit, the photo first."""
+    """The files of one edit, the picture first."""
     photo = session.photo
-    assert photo is not None
-    files = {"photo": name + (".png" if lossless else photo.suffix), "panel": f"{name}.panel.png"}
-    jobs = {
-        files["photo"]: photo_writer(photo, edit.pixels, files["photo"]),
+    files = {"result": f"{name}.png", "panel": f"{name}.panel.png"}
+    if photo is None:
+        result = png(edit.pixels)
+    else:
+        files["result"] = name + (".png" if lossless else photo.suffix)
+        result = photo_writer(photo, edit.pixels, files["result"])
+    jobs: dict[str, Writer] = {
+        files["result"]: result,
         files["panel"]: lambda stream: png(panel(session, edit))(stream),
     }
-    targets = list(edit.targets)
-    for i, target in enumerate(targets):
-        if isinstance(target.mask, np.ndarray):
-            # In 16 bits, where no faint mask is taken for labels when it is read again.
-            file = f"{name}.mask{i}.png"
-            jobs[file] = png((target.mask * 255).round().astype(np.uint16) * np.uint16(257))
-            targets[i] = replace(target, mask=file)
+    points = referred(edit.steps)
+    steps = [_named(step, i, points, name, jobs) for i, step in enumerate(edit.steps)]
     jobs |= delta_file(session, name, files)
-    recipe = Recipe.of(session, edit, targets=tuple(targets), lossless=lossless, files=files)
+    for i, point in enumerate(points):
+        if point.delta is not None:
+            files[f"delta{i}"] = f"{name}.reference{i}{DELTA}"
+            jobs[files[f"delta{i}"]] = point.delta.writer(session.model.fingerprint)
+    said = tuple(point.said for point in points)
+    recipe = Recipe.of(session, edit, steps=tuple(steps), references=said, lossless=lossless, files=files)
     return jobs | {f"{name}.json": text(recipe.to_json())}
+
+
+def _named(step: Step, i: int, points: Sequence[Point], name: str, jobs: dict[str, Writer]) -> Step:
+    """A step as its recipe says it: a number for its reference, a file for its painted region, which joins the jobs."""
+    if isinstance(step, Blend | Transfer):
+        step = replace(step, reference=next(k for k, point in enumerate(points) if point is step.reference))
+    if isinstance(step, ChangeClass | Blend) and isinstance(step.region, np.ndarray):
+        # In 16 bits, where no faint mask is taken for labels when it is read again.
+        file = f"{name}.mask{i}.png"
+        jobs[file] = png((step.region * 255).round().astype(np.uint16) * np.uint16(257))
+        step = replace(step, region=file)
+    return step
 
 
 def delta_file(session: Session, name: str, files: dict[str, str]) -> dict[str, Writer]:
@@ -170,6 +237,8 @@ def write_projection(
 
 
 def _stem(session: Session) -> str:
-    """What all files of a photo begin with."""
+    """What all files of a picture begin with."""
+    if session.sample is not None:
+        return file_name(f"{session.model.stem}_{session.sample.seed}")
     assert session.photo is not None
     return file_name("photo" if session.photo.path is None else session.photo.path.stem)

@@ -119,7 +119,12 @@ class ResultFolder:
         for path in (self.folder / file for file in files):
             if identity(path) in self._kept or _changed_since(path, self._began):
                 return False
-        return recipe not in files or _is_of(self.folder / recipe, photo)
+        if recipe not in files:
+            return True
+        if not os.path.lexists(self.folder / recipe):  # a file of these names is somebody else's
+            paths = (self.folder / file for file in files)
+            return not any(os.path.lexists(path) and not os.path.isdir(path) for path in paths)
+        return _is_of(self.folder / recipe, photo)
 
 
 def _changed_since(path: Path, moment: float) -> bool:
@@ -131,8 +136,8 @@ def _changed_since(path: Path, moment: float) -> bool:
 
 
 def _is_of(recipe: Path, photo: Path | None) -> bool:
-    """Whether a recipe is of this photo, or there is none."""
-    if not os.path.lexists(recipe) or recipe.is_dir():  # of a folder the writer tells
+    """Whether a recipe is of this photo."""
+    if recipe.is_dir():  # of which the writer tells
         return True
     if not recipe.is_file() or recipe.stat().st_size > _LARGEST_RECIPE:
         return False

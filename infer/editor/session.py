@@ -1,7 +1,8 @@
-"""One photo, and all that is known of it so far: what an `Editor` changes, and recipes and results are made of."""
+"""One picture, and all that is known of it so far: what an `Editor` changes, and recipes and results are made of."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infer.editor.targets import Target
+from infer.catalog.catalog import Catalog, names_path
+from infer.editor.points import Point, Projected, Sample, pixels_hash, plain
+from infer.editor.steps import Step
 from infer.photo import masks
 from infer.photo.box import Box, crop_square
 from infer.photo.choices import Method
@@ -27,43 +30,82 @@ from models.zoo import DEFAULT, Model, load_model
 
 
 @dataclass(frozen=True)
-class Edit:
-    """One edit of the current photo.
+class Paste:
+    """Pixels for the square of a photo.
 
     Attributes:
-        targets: what was asked for, with the model's class names; painted masks as float32 [H,W].
-        layers: indices of the modulated layers that were edited; None for all.
-        method: of compositing.
-        settle: updates of the latent for this edit.
-        patch: uint8 [S,S,3], the edited crop at the photo's scale.
-        mask: float32 [S,S] in [0,1], where it is pasted.
-        pixels: uint8 [H,W,3], the edited photo.
+        patch: uint8 [S,S,3], at the photo's scale.
+        mask: float32 [S,S] in [0,1], where they go.
+        change: the patch is the photo's own with what an edit changes in its reconstruction.
     """
 
-    targets: tuple[Target, ...]
-    layers: tuple[int, ...] | None
-    method: Method
-    settle: int
     patch: NDArray[np.uint8]
     mask: NDArray[np.float32]
+    change: bool = False
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit of the current picture.
+
+    Attributes:
+        steps: what was asked for, with the model's class names; painted regions as float32 [H,W], references as points.
+        areas: where each step acts, float32 [s,s] on the square, to be looked at.
+        method: of compositing.
+        settle: updates of the latent for this edit.
+        image: uint8 [R,R,3], what the generator made.
+        pastes: what goes into the photo, one over the other; none for a sample.
+        pixels: uint8 [H,W,3], the edited photo, or the sample.
+    """
+
+    steps: tuple[Step, ...]
+    areas: tuple[NDArray[np.float32], ...]
+    method: Method
+    settle: int
+    image: NDArray[np.uint8]
+    pastes: tuple[Paste, ...]
     pixels: NDArray[np.uint8]
+
+    @property
+    def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]
+        """The edited crop at the photo's scale, as it was pasted last."""
+        return self.pastes[-1].patch if self.pastes else self.image
+
+    @property
+    def mask(self) -> NDArray[np.float32]:  # -> [S,S]
+        """Where anything was pasted."""
+        whole = np.ones(self.image.shape[:2], np.float32)
+        return reduce(np.maximum, [paste.mask for paste in self.pastes]) if self.pastes else whole
+
+
+@dataclass(frozen=True)
+class CatalogFile:
+    """A catalog, and the file that it was read from: its path and sha256."""
+
+    path: Path
+    sha256: str
+    catalog: Catalog
 
 
 class Session:
-    """One photo with one model: where its head is, what it was projected to, and what was done to it.
+    """One picture with one model: where a photo's head is, what it was projected to, and what was done to it.
 
     Args:
         model: a generator with what belongs to it.
         segmenter: finds the animal: a name of `models.perception.segmentation.SEGMENTERS` or any function with the
-            signature of `Segmenter`. It is called only where a mask is "auto" or no head is found, and is shown large
+            signature of `Segmenter`. It is called only where a region is "auto" or no head is found, and is shown large
             photos reduced to `masks.FINEST` px on the shorter side.
         say: is told in words what was found, for a person to read.
 
     Attributes:
         photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
+        sample: what is edited instead of a photo; its box is all of it.
         label, projection, settings: class and latent of the crop, and how they were found; after `project`. label is
             None if the model is unconditional.
-        edits: all edits of the photo so far.
+        edits: all edits of the picture so far.
+        references: points that steps may name by their numbers, those of a recipe.
+        catalog: whose parts steps name.
+        inputs: files that were read, which no result may replace.
     """
 
     box: Box
@@ -74,10 +116,16 @@ class Session:
         self.segmenter = segmenter
         self.say: Say = say or (lambda text: None)
         self.photo: Photo | None = None
+        self.sample: Sample | None = None
         self.label: int | None = None
         self.projection: Projection | None = None
         self.settings: dict[str, Any] = {}
         self.edits: list[Edit] = []
+        self.references: tuple[Point, ...] = ()
+        self.catalog: CatalogFile | None = None
+        self.inputs: list[Path] = []
+        self._known: dict[Any, tuple[Any, Point]] = {}  # references that were looked for, with what was asked
+        self._options: dict[str, Any] = {}  # of the last projection
         self._photo_mask: NDArray[np.float32] | None = None
         self._told: set[str] = set()
         self._own: tuple[Delta, Generator] | None = None
@@ -88,27 +136,40 @@ class Session:
         return cls(load_model(name), **options)
 
     def say_once(self, text: str) -> None:
-        """Say something that does not change while the photo is the same."""
+        """Say something that does not change while the picture is the same."""
         if text not in self._told:
             self._told.add(text)
             self.say(text)
 
-    def photo_mask(self) -> NDArray[np.float32]:
-        """The segmenter's mask of the whole photo, float32 [H,W] in [0,1]."""
-        found = self._segmented()
-        return resize_pixels(found, *self._need_photo().pixels.shape[:2])
+    @property
+    def pixels(self) -> NDArray[np.uint8]:  # -> [H,W,3]
+        """The photo's, or the sample's."""
+        return self.reconstruction() if self.sample is not None else self._need_photo().pixels
 
-    def _segmented(self) -> NDArray[np.float32]:  # -> [h,w]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        side = self.model.generator.resolution
+        if self.sample is not None:
+            return side, side
+        height, width = self._need_photo().pixels.shape[:2]
+        return height, width
+
+    def photo_mask(self) -> NDArray[np.float32]:
+        """The segmenter's mask of the whole picture, float32 [H,W] in [0,1]."""
+        return resize_pixels(self.segmented(), *self.shape)
+
+    def segmented(self) -> NDArray[np.float32]:  # -> [h,w]
         """The same at the size that the segmenter is shown."""
         if self._photo_mask is None:
-            pixels = self._need_photo().pixels
+            pixels = self.pixels
             scale = min(1.0, masks.FINEST / min(pixels.shape[:2]))
             height, width = (round(side * scale) for side in pixels.shape[:2])
             box = Box(*(round(v * scale) for v in (self.box.x, self.box.y, self.box.w, self.box.h)))
-            self._photo_mask = self._segment(resize_pixels(pixels, height, width), box)
+            self._photo_mask = self.segment(resize_pixels(pixels, height, width), box)
         return self._photo_mask
 
-    def _segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.float32]:
+    def segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.float32]:
         """The animal in a picture [H,W,3]; GrabCut seeks it in the box, which the others do not need."""
         if not isinstance(self.segmenter, str):
             return self.segmenter(pixels)
@@ -127,8 +188,8 @@ class Session:
         return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 127.5 - 1
 
     def _need_projection(self) -> Projection:
-        self._need_photo()
         if self.projection is None:
+            self._need_photo()
             raise PhotograftError("the photo is not projected yet: call project first")
         return self.projection
 
@@ -164,6 +225,35 @@ class Session:
         `paste`."""
         projection = self._need_projection()
         return Samples(projection.latent, projection.label, projection.origin)
+
+    def read_files(self) -> list[Path]:
+        """All files that were read for the picture and its edits."""
+        catalog = [] if self.catalog is None else [self.catalog.path, names_path(self.catalog.path)]
+        return [*self.inputs, *catalog]
+
+    def point(self) -> Point:
+        """The picture as the generator knows it: what steps of another editor can refer to."""
+        return Point(self.samples(), self.generator, self.class_name, self.said(), self.delta)
+
+    def said(self) -> Projected | Sample:
+        """The picture as a recipe says it."""
+        if self.sample is not None:
+            return self.sample
+        photo, found = self._need_photo(), self._need_projection()
+        loss = float(found.loss)
+        return Projected(
+            photo=None if photo.path is None else photo.path.absolute(),
+            pixels=pixels_hash(photo.pixels),
+            size=(photo.pixels.shape[1], photo.pixels.shape[0]),
+            box=self.box,
+            located=self.located,
+            class_name=self.class_name,
+            latent=plain(found.latent[0]),
+            origin=None if found.origin is None or found.origin.isnan().any() else tuple(found.origin[0].tolist()),
+            loss=loss if np.isfinite(loss) else None,
+            iterations=int(found.iterations),
+            settings=self.settings,
+        )
 
 
 @lru_cache(maxsize=2)

@@ -5,3 +5,4 @@ from typing import Literal
 Mode = Literal["sequential", "simultaneous", "global"]  # of query transfer
 RHO = 1 / 9  # of the second paper: rho / (1 + rho) = 0.1
 DEFAULT_SIZE = 32  # px, of the last layer that features are blended at if nobody chooses layers
+WHOLE_MASKS = ("auto", "box")  # what a region can be besides a file or an array

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from infer.edits.choices import DEFAULT_SIZE
 from infer.edits.scbn import check_partition, region_weights, resize_weights
-from models.base import Generator, Layer, Modulation
+from models.base import Generator, Layer, Modulation, Tap
 from models.errors import PhotograftError, UnsupportedEdit
 
 Shift = tuple[float, float]
@@ -73,14 +73,36 @@ def blend(
     Args:
         generator: any with feature layers.
         base: the picture that is edited, N pictures.
+        references, weights, shifts, normalise: see `blending_tap`.
+
+    Returns:
+        [N,3,R,R] in [-1,1].
+
+    Raises:
+        UnsupportedEdit: a generator without feature layers.
+        PhotograftError: M that does not fit a layer, is negative or does not sum to 1.
+    """
+    tap = blending_tap(generator, references, weights, shifts=shifts, normalise=normalise)
+    return generator.synthesize(base.latent, base.modulations, tap)
+
+
+def blending_tap(
+    generator: Generator,
+    references: Sequence[Stream],
+    weights: Mapping[int, Tensor],
+    *,
+    shifts: Sequence[Shift] | None = None,
+    normalise: bool = True,
+) -> Tap:
+    """What blends features of references, recorded here, into those of a picture on its way through the generator.
+
+    Args:
+        generator: any with feature layers.
         references: R pictures (or batches of N) that parts are taken from.
         weights: index into `generator.feature_layers` -> M at that layer, [N,1+R,H,W] at its resolution, or
             [N,1+R,C,H,W] to weight channels too; the base comes first; N may be 1. Other layers are left alone.
         shifts: U of each reference: (dx, dy) in pixels of the *image*, scaled to each layer's pixels.
         normalise: hold M to the paper's definition (non-negative, sum 1). False takes any M, as the original code does.
-
-    Returns:
-        [N,3,R,R] in [-1,1].
 
     Raises:
         UnsupportedEdit: a generator without feature layers.
@@ -108,7 +130,7 @@ def blend(
             mixed = torch.addcmul(mixed, m[:, i], shift_features(other, dx * scale, dy * scale))
         return mixed
 
-    return generator.synthesize(base.latent, base.modulations, tap)
+    return tap
 
 
 def _check_weights(m: Tensor, index: int, layers: Sequence[Layer], streams: int, normalise: bool) -> None:
@@ -192,24 +214,44 @@ def blend_regions(
     """Carry a region of each reference over into the base.
 
     Args:
-        generator, base, references, shifts: see `blend`.
+        generator, base: see `blend`.
+        references, masks, strengths, layers, shifts, mode: see `regions_tap`.
+
+    Returns:
+        [N,3,R,R] in [-1,1].
+    """
+    tap = regions_tap(generator, references, masks, strengths=strengths, layers=layers, shifts=shifts, mode=mode)
+    return generator.synthesize(base.latent, base.modulations, tap)
+
+
+def regions_tap(
+    generator: Generator,
+    references: Sequence[Stream],
+    masks: Sequence[Tensor],
+    *,
+    strengths: Sequence[float] | None = None,
+    layers: Sequence[int] | None = None,
+    shifts: Sequence[Shift] | None = None,
+    mode: str = "area",
+) -> Tap:
+    """What carries a region of each reference over into a picture on its way through the generator.
+
+    Args:
+        generator, references, shifts: see `blending_tap`.
         masks: one [H,W] or [N,H,W] per reference in [0,1], at any one size, where in the *base* its features go; later
             ones lie over earlier ones (see `infer.edits.scbn.region_weights`).
         strengths: one number in [0,1] per reference; 1 if not given.
         layers: indices into `generator.feature_layers`; None: those up to 32 px, as in the original's
             demo. Those that the generator does not have are an error.
         mode: how masks are resized: "area" or "nearest".
-
-    Returns:
-        [N,3,R,R] in [-1,1].
     """
     if len(masks) != len(references):
         raise PhotograftError(f"{len(masks)} masks for {len(references)} references")
-    full = region_weights(masks, strengths).to(base.latent.device)
+    full = region_weights(masks, strengths)
     sizes = [layer.resolution for layer in generator.feature_layers]
     layers = [i for i, size in enumerate(sizes) if size <= DEFAULT_SIZE] if layers is None else layers
     wrong = [i for i in layers if not 0 <= i < len(sizes)]
     if wrong:
         raise PhotograftError(f"there is no feature layer {wrong[0]}: the generator has 0..{len(sizes) - 1}")
     weights = {i: resize_weights(full, sizes[i], mode) for i in layers}
-    return blend(generator, base, references, weights, shifts=shifts)
+    return blending_tap(generator, references, weights, shifts=shifts)

@@ -202,6 +202,7 @@ def class_modulations(
     regions: Sequence[Region],
     *,
     origin: Tensor | None = None,
+    base: Sequence[Modulation] | None = None,
     maps: Sequence[Tensor | None] | None = None,
     layers: Collection[int] | None = None,
     mode: str = "area",
@@ -213,6 +214,8 @@ def class_modulations(
         latent: [N,latent_dim], or w+ [N,num_ws,w_dim] of a style generator.
         label: [N] base classes, or [N,num_classes] weights of classes.
         origin: of w+, see `in_class`.
+        base: modulations that the regions are laid over, where other edits have changed them; None: those of the
+            latent and its class.
         maps: of the regions, where they are known already.
         regions, layers, mode: else, see `region_maps`.
 
@@ -221,7 +224,7 @@ def class_modulations(
         PhotograftError: bad masks, strengths, classes or layers.
     """
     maps = region_maps(generator, regions, layers, mode) if maps is None else maps
-    modulations = [generator.modulations(latent, label)]
+    modulations: list[Sequence[Modulation]] = [generator.modulations(latent, label) if base is None else base]
     for region in regions:
         target = torch.full((len(latent),), region.target, dtype=torch.int64, device=latent.device)
         modulations.append(generator.modulations(in_class(generator, latent, label, target, origin), target))

@@ -91,11 +91,16 @@ def bench_photos(sizes: Sequence[float] = SIZES, console: Console | None = None)
 
 
 def _bar(cost: Cost) -> str:
-    bars = {12.0: (cost.seconds, MAX_SECONDS, "s"), 48.0: (cost.bytes_per_pixel, MAX_BYTES, "bytes")}
-    if cost.megapixels not in bars:
-        return ""
-    value, most, unit = bars[cost.megapixels]
-    return f"at most {most:g} {unit}: {'met' if value <= most else 'missed'}"
+    if cost.megapixels == 12.0:
+        beyond, whole = _met(cost.seconds, MAX_SECONDS), _met(cost.seconds + cost.settling, MAX_SECONDS)
+        return f"at most {MAX_SECONDS:g} s: {beyond}, edit with settling: {whole}"
+    if cost.megapixels == 48.0:
+        return f"at most {MAX_BYTES:g} bytes: {_met(cost.bytes_per_pixel, MAX_BYTES)}"
+    return ""
+
+
+def _met(value: float, most: float) -> str:
+    return "met" if value <= most else "missed"
 
 
 def _close_up(name: str, megapixels: float, path: Path) -> None:

@@ -55,8 +55,8 @@ def unkept(photo: Photo, suffix: str) -> tuple[str, ...]:
         "its 16 bits (8 are left)": photo.deep is not None and file_format not in _DEEP,
         "EXIF": bool(metadata.exif) and not _holds_exif(metadata, file_format),
         "XMP": bool(metadata.xmp) and not _holds_xmp(metadata, file_format),
-        "IPTC": bool(metadata.iptc) and file_format not in ("JPEG", "TIFF"),
-        "comments": bool(metadata.comments) and file_format not in ("JPEG", "PNG"),
+        "IPTC": bool(metadata.iptc) and not _holds_iptc(metadata, file_format),
+        "comments": not all(_holds_comment(comment, file_format) for comment in metadata.comments),
         "PNG's texts": bool(metadata.png_texts) and file_format != "PNG",
         "PNG's colour chunks": bool(metadata.png_colour) and file_format != "PNG" and photo.format == "PNG",
         "its resolution (dpi)": metadata.dpi is not None and file_format in ("WEBP", "HEIF") and not metadata.exif,
@@ -156,6 +156,14 @@ def _holds_xmp(metadata: Metadata, file_format: str) -> bool:
     return file_format != "BMP" and not (file_format == "JPEG" and len(metadata.xmp) > _XMP_SEGMENT)
 
 
+def _holds_iptc(metadata: Metadata, file_format: str) -> bool:
+    return file_format == "TIFF" or (file_format == "JPEG" and len(_iptc_resource(metadata.iptc)) <= _SEGMENT)
+
+
+def _holds_comment(comment: bytes, file_format: str) -> bool:
+    return file_format == "PNG" or (file_format == "JPEG" and len(comment) <= _SEGMENT)
+
+
 # ---------------------------------------------------------------------- JPEG
 
 
@@ -167,18 +175,19 @@ def _jpeg_options(photo: Photo) -> dict[str, Any]:
             options = {"quality": 95, "subsampling": 0}
         options["progressive"] = photo.jpeg.progressive
     metadata, extra = photo.metadata, b""
-    if metadata.iptc:
-        size = len(metadata.iptc)
-        resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", size) + metadata.iptc + b"\0" * (size % 2)
-        extra += _segment(0xED, b"Photoshop 3.0\0" + resource)
+    if metadata.iptc and _holds_iptc(metadata, "JPEG"):
+        extra += _segment(0xED, _iptc_resource(metadata.iptc))
     for comment in metadata.comments:
-        extra += _segment(0xFE, comment)
+        extra += _segment(0xFE, comment) if _holds_comment(comment, "JPEG") else b""
     return options | {"extra": extra}
 
 
+def _iptc_resource(iptc: bytes) -> bytes:
+    size = len(iptc)
+    return b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", size) + iptc + b"\0" * (size % 2)
+
+
 def _segment(marker: int, content: bytes) -> bytes:
-    if len(content) > _SEGMENT:
-        return b""
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 

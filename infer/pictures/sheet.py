@@ -43,7 +43,7 @@ def sheet(
         uint8 [H,W,3].
     """
     font = ImageFont.load_default(_FONT_SIZE)
-    names = [_shortened(name, font, _LONGEST_NAME) for name in names]
+    names = [shortened(name, font, _LONGEST_NAME) for name in names]
     step, top = size + _GAP, _HEAD if titles else 0
     left = round(max((font.getlength(name) for name in names), default=-2 * _GAP)) + 2 * _GAP
     columns = max(len(row) for row in rows)
@@ -51,7 +51,7 @@ def sheet(
     draw = ImageDraw.Draw(canvas)
     for x, title in enumerate(titles):
         middle = left + x * step + size // 2
-        draw.text((middle, top // 2), _shortened(title, font, size), fill="black", anchor="mm", font=font)
+        draw.text((middle, top // 2), shortened(title, font, size), fill="black", anchor="mm", font=font)
     for y, name in enumerate(names):
         draw.text((_GAP, top + y * step + size // 2), name, fill="black", anchor="lm", font=font)
     for y, row in enumerate(rows):
@@ -60,7 +60,7 @@ def sheet(
     return np.array(canvas)
 
 
-def _shortened(text: str, font: Any, width: int) -> str:
+def shortened(text: str, font: Any, width: int) -> str:
     """One line that can be drawn, at most so many pixels wide."""
     text = visible(text[:width])
     while len(text) > 1 and font.getlength(text) > width:

@@ -20,9 +20,8 @@ from torch import Tensor
 
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Configurable
-from models.checkpoints.archives import ArrayArchive, Unreadable
+from models.checkpoints.archives import Unreadable
 from models.checkpoints.arrays import some
-from models.checkpoints.contents import read_content
 from models.discriminators.sn_projection import SN_LAYOUTS, SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
@@ -55,28 +54,19 @@ VALUES = {"weight": "W", "bias": "b", "running_mean": "avg_mean", "running_var":
 AUXILIARY_LINKS = ("lA1", "lA2", "lB1", "lB2", "preluMiddleW", "preluW", "_fast_alpha")
 
 
-def read_snapshot(path: Path) -> dict[str, Configurable]:
-    """All networks of a Chainer snapshot, by kind: generator, discriminator, encoder, auxiliary.
-
-    Strict: every array finds its place and every place its array. The networks are float32, frozen, in evaluation mode.
-
-    Raises:
-        PhotograftError: missing, damaged or foreign file, unknown or missing arrays (named), NaN weights, a
-            concatenation discriminator.
-    """
-    content = read_content(path)
-    if not isinstance(content, ArrayArchive):
-        raise PhotograftError(f"{path} is not a Chainer snapshot (.npz)")
-    return read_arrays(content, path)
-
-
 def fits(names: Iterable[str]) -> bool:
     """Whether an archive of arrays is a snapshot, by their names."""
     return any(re.match(r"/?(updater/model:[^/]+/)?/?(block\d{1,2}|l\d{1,2}|lA1|prelu_out)/", name) for name in names)
 
 
 def read_arrays(archive: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
-    """The networks of a snapshot's arrays. Raises as `read_snapshot` does."""
+    """All networks of a Chainer snapshot's arrays, by kind: generator, discriminator, encoder, auxiliary.
+
+    Strict: every array finds its place and every place its array. The networks are float32, frozen, in evaluation mode.
+
+    Raises:
+        PhotograftError: unknown or missing arrays (named), NaN weights, a concatenation discriminator.
+    """
     networks: dict[str, Configurable] = {}
     for arrays in _read_models(archive, path):
         for kind, own in _split(arrays, path).items():

@@ -130,11 +130,6 @@ def is_foreign(path: Path) -> bool:
     return path.is_file() and "photograft" not in read_metadata(path)
 
 
-def describe(path: Path) -> list[Description]:
-    """What a foreign file holds, one entry per network; raises as `read` does."""
-    return read(path).descriptions()
-
-
 def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing) -> list[Path]:
     """Write the networks of a foreign file as ours, see `write_networks`; returns where.
 

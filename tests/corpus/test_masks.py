@@ -11,8 +11,8 @@ from PIL import Image
 
 from infer.cli.main import main
 from infer.editor.editor import Editor
-from infer.editor.recipe import read_recipe
-from infer.editor.targets import Target, resolve
+from infer.editor.recipe_file import read_recipe
+from infer.editor.steps import ChangeClass
 from infer.photo.box import Box
 from infer.photo.painted_mask import read_mask
 from infer.photo.read import read_photo
@@ -204,7 +204,7 @@ def test_an_inverted_mask_is_replayed(
     assert where.any()
     assert not where[AREA].any()
     recipe = read_recipe(out / "cat_to_lion.json")
-    assert recipe.targets[0].invert is False
+    assert recipe.steps[0].invert is False
     assert main(["edit", str(photo), "--recipe", str(out / "cat_to_lion.json"), "--out", str(tmp_path / "again")]) == 0
     same = (tmp_path / "again" / "cat_to_lion.png").read_bytes()
     assert same == (out / "cat_to_lion.png").read_bytes()
@@ -215,7 +215,7 @@ def test_an_inverted_mask_is_replayed(
 def test_a_faint_mask_of_a_recipe_is_no_label(tmp_path: Path) -> None:
     faint = np.where(AREA, np.float32(8 / 255), np.float32(0))
     editor = Editor(load_model(str(write_tiny_model(tmp_path))), lambda pixels: np.ones(pixels.shape[:2], np.float32))
-    editor.set_photo(CAT, Box(20, 10, 80, 80)).project("lion", preset="fast").edit([Target("lion", faint)])
+    editor.set_photo(CAT, Box(20, 10, 80, 80)).project("lion", preset="fast").edit([ChangeClass("lion", faint)])
     editor.save(tmp_path / "out")
     (path,) = (tmp_path / "out").glob("*.mask0.png")
     np.testing.assert_array_equal(read_mask(path, SHAPE), faint)
@@ -223,12 +223,12 @@ def test_a_faint_mask_of_a_recipe_is_no_label(tmp_path: Path) -> None:
 
 def test_arrays_are_inverted_too(tmp_path: Path) -> None:
     model = load_model(str(write_tiny_model(tmp_path)))
-    target = Target("lion", AREA, invert=True)
-    (resolved,) = resolve([target], model, (*SHAPE, 3), Box(20, 10, 80, 80))
-    np.testing.assert_array_equal(resolved.mask, 1 - AREA.astype(np.float32))
+    target = ChangeClass("lion", AREA, invert=True)
+    (resolved,) = Editor(model).set_photo(CAT, Box(20, 10, 80, 80)).resolve([target])
+    np.testing.assert_array_equal(resolved.region, 1 - AREA.astype(np.float32))
     assert resolved.invert is False
     with pytest.raises(PhotograftError, match="cannot be inverted"):
-        Target("lion", "auto", invert=True)
+        ChangeClass("lion", "auto", invert=True)
 
 
 def test_blend_inverts_and_refuses(

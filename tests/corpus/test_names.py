@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from infer.catalog.catalog import Catalog, Settings, save_catalog
+from infer.catalog.catalog import Catalog, Settings
 from infer.cli.main import main
 from models.errors import PhotograftError
 from models.terminal import visible
@@ -18,6 +18,7 @@ from models.writing import file_name, write_file
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT, HEAD, cat, edit, tiny  # noqa: F401
 from tests.infer.tiny_model import write_tiny_model
+from tests.infer.tiny_styles import write_catalog
 from tests.refusals import refused, snapshot
 
 Capture = pytest.CaptureFixture[str]
@@ -121,7 +122,7 @@ def test_photos_of_any_name(
     assert all(path.is_file() for path in paths), "printed paths can be used"
     assert all(("lion" in path.name) == (command == "edit") for path in paths if "contact" not in path.name)
     recipes = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
-    assert {recipe["photo"]["path"] for recipe in recipes} == {str(file), str(other)}
+    assert {recipe["source"]["photo"]["path"] for recipe in recipes} == {str(file), str(other)}
     for recipe in recipes:
         assert all((tmp_path / "out" / name).is_file() for name in recipe["files"].values())
 
@@ -153,7 +154,7 @@ def catalog_with(part: str, model: Model, folder: Path) -> Path:
         settings, torch.eye(2, features), torch.zeros(features), torch.ones(features), contributions, maps, {part: (0,)}
     )
     path = folder / "tiny.catalog.safetensors"
-    save_catalog(made, path)
+    write_catalog(made, path)
     return path
 
 

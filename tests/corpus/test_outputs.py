@@ -127,8 +127,8 @@ def test_another_photos_results_are_kept_and_ones_own_replaced(edit: Edit, tmp_p
         assert edit(other, "--to", "lion") == 0
         assert names(tmp_path / "out") == of("cat_to_lion", "cat_to_lion_2")
     recipe = json.loads((tmp_path / "out" / "cat_to_lion_2.json").read_text())
-    assert recipe["photo"]["path"] == str(other)
-    assert recipe["files"]["photo"] == "cat_to_lion_2.png"
+    assert recipe["source"]["photo"]["path"] == str(other)
+    assert recipe["files"]["result"] == "cat_to_lion_2.png"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"photo": 3}', b"[" * 50_000, b"1" * 9_000, b"\xff"], ids=len)
@@ -309,3 +309,14 @@ def test_networks_of_a_file_are_converted_all_or_none(
     with pytest.raises(PhotograftError, match="No space left"):
         write_networks(networks, dict.fromkeys(networks, "x"), tiny, tmp_path / "y.safetensors")
     assert snapshot(tmp_path) == before
+
+
+def test_a_file_without_a_recipe_is_not_replaced(edit: Edit, cat: Path, tmp_path: Path) -> None:
+    own = tmp_path / "out" / "cat_to_lion.png"
+    own.parent.mkdir()
+    own.write_bytes(b"a picture of somebody's")
+    for _ in range(2):  # the second time its own result is replaced
+        assert edit(cat, "--to", "lion") == 0
+    assert own.read_bytes() == b"a picture of somebody's"
+    assert (own.parent / "cat_to_lion_2.json").exists()
+    assert not (own.parent / "cat_to_lion_3.json").exists()

@@ -18,11 +18,11 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from infer.catalog.catalog import build_catalog, load_catalog, save_catalog
+from infer.catalog.catalog import build_catalog, load_catalog
 from infer.cli.main import main
 from infer.editor.editor import Editor
-from infer.editor.recipe import read_recipe
-from infer.editor.targets import Target
+from infer.editor.recipe_file import read_recipe
+from infer.editor.steps import ChangeClass
 from infer.photo.box import Box
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta, load_delta
@@ -31,7 +31,7 @@ from models.generators.sngan import SNGANGenerator
 from models.zoo import Model, load_model
 from tests.infer.conftest import CAT, ellipse
 from tests.infer.tiny_model import LATENTS, write_tiny_model
-from tests.infer.tiny_styles import write_style_model
+from tests.infer.tiny_styles import write_catalog, write_style_model
 from tests.refusals import refused
 
 Json = dict[str, Any]
@@ -309,66 +309,80 @@ def changed(path: str, value: Any) -> Callable[[Json], object]:
 
 
 RECIPES: list[tuple[str, Any]] = [
-    *((key, "absent") for key in ("model", "photo", "box", "located_by", "projection", "edit", "files")),
-    *((key, 5) for key in ("model", "photo", "box", "located_by", "projection", "edit", "files")),
+    *((key, value) for key in ("model", "source", "references", "catalog", "edit", "files") for value in ("absent", 5)),
+    *((f"source/{key}", value) for key in ("photo", "box", "located_by", "projection") for value in ("absent", 5)),
     ("model/name", 5),
     ("model/sha256", None),
-    ("photo/path", 5),
-    ("photo/path", "a\0b"),
-    ("photo/size", [1]),
-    ("photo/size", [1.5, 2]),
-    ("photo/size", [10**12, 10**12]),
-    ("photo/size", "ab"),
-    ("box", "1,2,3,9999999999"),
-    ("box", "x" * 10**5),
-    ("projection/z", None),
-    ("projection/z", {}),
-    ("projection/z", []),
-    ("projection/z", [[1.0] * LATENTS]),
-    ("projection/z", [True] * LATENTS),
-    ("projection/z", ["1"] * LATENTS),
-    ("projection/z", [1e300] * LATENTS),
-    ("projection/z", [float("nan")] * LATENTS),
-    ("projection/z", ["a"] * 10**5),
-    ("projection/w+", [[1.0]]),
-    ("projection/origin", 5),
-    ("projection/iterations", 1e300),
-    ("projection/iterations", -1),
-    ("projection/iterations", 10**12),
-    ("projection/loss", "small"),
-    ("projection/loss", float("nan")),
-    ("projection/source", 5),
-    ("projection/settings", []),
-    ("projection/settings", {"preset": []}),
+    ("source/photo/path", 5),
+    ("source/photo/path", "a\0b"),
+    ("source/photo/size", [1]),
+    ("source/photo/size", [1.5, 2]),
+    ("source/photo/size", [10**12, 10**12]),
+    ("source/photo/size", "ab"),
+    ("source/box", "1,2,3,9999999999"),
+    ("source/box", "x" * 10**5),
+    ("source/projection/z", None),
+    ("source/projection/z", {}),
+    ("source/projection/z", []),
+    ("source/projection/z", [[1.0] * LATENTS]),
+    ("source/projection/z", [True] * LATENTS),
+    ("source/projection/z", ["1"] * LATENTS),
+    ("source/projection/z", [1e300] * LATENTS),
+    ("source/projection/z", [float("nan")] * LATENTS),
+    ("source/projection/z", ["a"] * 10**5),
+    ("source/projection/w+", [[1.0]]),
+    ("source/projection/origin", 5),
+    ("source/projection/iterations", 1e300),
+    ("source/projection/iterations", -1),
+    ("source/projection/iterations", 10**12),
+    ("source/projection/loss", "small"),
+    ("source/projection/loss", float("nan")),
+    ("source/projection/source", 5),
+    ("source/projection/settings", []),
+    ("source/projection/settings", {"preset": []}),
     ("edit/settle", 10**9),
     ("edit/settle", 1e300),
     ("edit/settle", -1),
     ("edit/settle", True),
-    ("edit/layers", "all"),
-    ("edit/layers", [-1]),
-    ("edit/layers", [0.5]),
-    ("edit/layers", [10**9]),
+    ("edit/steps/0/layers", "all"),
+    ("edit/steps/0/layers", [-1]),
+    ("edit/steps/0/layers", [0.5]),
+    ("edit/steps/0/layers", [10**9]),
     ("edit/method", []),
     ("edit/segmenter", 5),
     ("edit/lossless", "yes"),
-    ("edit/targets", {}),
-    ("edit/targets", [5]),
-    ("edit/targets/0/to", 5),
-    ("edit/targets/0/mask", 5),
-    ("edit/targets/0/mask", "/etc/hostname"),
-    ("edit/targets/0/mask", "../mask.png"),
-    ("edit/targets/0/mask", "a/b.png"),
-    ("edit/targets/0/mask", ".."),
-    ("edit/targets/0/strength", None),
-    ("edit/targets/0/strength", True),
-    ("edit/targets/0/strength", -0.1),
-    ("edit/targets/0/strenght", 0.5),
+    ("edit/steps", {}),
+    ("edit/steps", [5]),
+    ("edit/steps/0/to", 5),
+    ("edit/steps/0/region", 5),
+    ("edit/steps/0/region", "/etc/hostname"),
+    ("edit/steps/0/region", "../mask.png"),
+    ("edit/steps/0/region", "a/b.png"),
+    ("edit/steps/0/region", ".."),
+    ("edit/steps/0/strength", None),
+    ("edit/steps/0/strength", True),
+    ("edit/steps/0/strength", -0.1),
+    ("edit/steps/0/strenght", 0.5),
+    ("edit/steps", []),
+    ("edit/steps/0/step", "absent"),
+    ("edit/steps/0/step", "paint"),
+    ("source/sample", {"seed": 1, "class": None, "truncation": 1.0}),
+    ("source", {"sample": {"seed": -1, "class": None, "truncation": 1.0}}),
+    ("source", {"sample": {"seed": 1, "class": 5, "truncation": 1.0}}),
+    ("source", {"sample": {"seed": 1, "truncation": 1.0}}),
+    ("source", {"sample": {"seed": 1, "class": None, "truncation": float("nan")}}),
+    ("source", {}),
+    ("references", [{}]),
+    ("references", [{"sample": {"seed": 1, "class": "lion", "truncation": 1.0}, "box": "1,2,3,4"}]),
+    ("catalog", {"file": "a\0b", "sha256": "x", "parts": {}}),
+    ("catalog", {"file": "x", "sha256": "x", "parts": {"a": []}}),
+    ("catalog", {"file": "x", "sha256": "x", "parts": {"a": [-1]}}),
     ("files", {"delta": "../x.safetensors"}),
     ("files", {"delta": "/x.safetensors"}),
     ("files", {"delta": 5}),
-    ("photograft_recipe", None),
-    ("photograft_recipe", [1]),
-    ("photograft_recipe", 2),
+    ("source/photograft_recipe", None),
+    ("source/photograft_recipe", [1]),
+    ("source/photograft_recipe", 2),
 ]
 
 
@@ -381,15 +395,98 @@ def test_recipes(written: Path, tmp_path: Path, path: str, value: Any) -> None:
     refuses(lambda: read_recipe(bad), "recipe")
 
 
-def test_an_old_recipe_is_read(written: Path, tmp_path: Path) -> None:
+BLEND = {"step": "blend", "reference": 0, "region": "box", "part": None, "move": [0.0, 0.0]} | {
+    "strength": 1.0,
+    "layers": None,
+    "name": "box",
+}
+TRANSFER = {"step": "transfer", "reference": 0, "part": "a", "mode": "sequential", "epsilon": None, "rho": 0.1} | {
+    "lam": 1.0,
+    "per_layer": False,
+    "released": False,
+    "shift": False,
+}
+STEPS: list[Json] = [
+    BLEND | {"reference": 1},
+    BLEND | {"reference": -1},
+    BLEND | {"reference": "0"},
+    BLEND | {"region": None},
+    BLEND | {"part": "a"},
+    BLEND | {"region": None, "part": "b"},
+    BLEND | {"region": "../x.png"},
+    BLEND | {"move": [0.0]},
+    BLEND | {"move": [float("inf"), 0.0]},
+    BLEND | {"name": 5},
+    BLEND | {"to": "lion"},
+    TRANSFER | {"part": "b"},
+    TRANSFER | {"reference": 1},
+    TRANSFER | {"mode": "best"},
+    TRANSFER | {"mode": "global", "lam": 2.0},
+    TRANSFER | {"rho": -1.0},
+    TRANSFER | {"epsilon": "1"},
+    TRANSFER | {"shift": 1},
+]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_steps_of_recipes(written: Path, tmp_path: Path, step: Json) -> None:
     content = json.loads(written.read_text())
+    content["references"] = [{"sample": {"seed": 1, "class": "lion", "truncation": 1.0}}]
+    content["catalog"] = {"file": "x", "sha256": "x", "parts": {"a": [0]}}
+    path = tmp_path / "recipe.json"
+    for whole in (BLEND, TRANSFER):
+        content["edit"]["steps"] = [whole]
+        path.write_text(json.dumps(content))
+        assert read_recipe(path).steps[0].to_json() == whole
+    content["edit"]["steps"] = [step]
+    path.write_text(json.dumps(content))
+    refuses(lambda: read_recipe(path), "recipe")
+
+
+# Of the versions before, when each command had a format of its own.
+BEFORE = Path(__file__).parents[1] / "golden" / "recipes"
+OLD: list[tuple[str, str, Any]] = [
+    *(("blend", key, "absent") for key in ("source", "regions", "catalog", "mask_invert", "layers", "truncation")),
+    ("blend", "photograft_blend", 2),
+    ("blend", "photograft_recipe", 1),
+    ("blend", "source", {}),
+    ("blend", "source/seed", 3),
+    ("blend", "regions", []),
+    ("blend", "regions/0/mask", "absent"),
+    ("blend", "regions/0/mask", "a\0b"),
+    ("blend", "regions/0/part", "eyes"),
+    ("blend", "regions/0/strength", 2),
+    ("blend", "regions/0/reference", {"seed": -1, "class": None}),
+    ("blend", "files", {"delta": "../x"}),
+    *(("transfer", key, "absent") for key in ("source", "parts", "catalog", "query", "shift", "method", "files")),
+    ("transfer", "parts/0/clusters", []),
+    ("transfer", "query/rho", float("nan")),
+    ("transfer", "query/mode", "best"),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "value"), OLD, ids=[f"{k} {p}={str(v)[:20]}" for k, p, v in OLD])
+def test_damaged_recipes_of_versions_before(tmp_path: Path, kind: str, key: str, value: Any) -> None:
+    (whole,) = (BEFORE / kind).glob("*.json")
+    read_recipe(whole)
+    content = json.loads(whole.read_text())
+    changed(key, value)(content)
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(content))
+    refuses(lambda: read_recipe(bad), "recipe")
+
+
+def test_an_old_recipe_is_read(tmp_path: Path) -> None:
+    whole = BEFORE / "edit" / "photo_to_lion_black-cat.json"
+    content = json.loads(whole.read_text())
+    assert read_recipe(whole).method == "limited"
     for key in ("settle", "method"):
         del content["edit"][key]
     old = tmp_path / "old.json"
     old.write_text(json.dumps(content))
     recipe = read_recipe(old)
     assert (recipe.settle, recipe.method) == (0, "poisson"), "what there was at that time"
-    assert recipe.latent == read_recipe(written).latent
+    assert recipe.source == read_recipe(whole).source
 
 
 # ---------------------------------------------------------------------- deltas
@@ -441,7 +538,7 @@ def styles(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture(scope="module")
 def catalog(styles: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("catalog") / "style.catalog.safetensors"
-    save_catalog(build_catalog(styles, clusters=3, samples=4, restarts=1), path)
+    write_catalog(build_catalog(styles, clusters=3, samples=4, restarts=1), path)
     return path
 
 
@@ -637,7 +734,7 @@ EDITS: dict[str, Json] = {
     "settle true": {"settle": True},
     "method": {"method": "glue"},
     "class 5": {"to": 5},
-    "class -1": {"to": [Target("-1")]},
+    "class -1": {"to": [ChangeClass("-1")]},
 }
 
 
@@ -683,7 +780,7 @@ def test_a_key_twice(tmp_path: Path, written: Path) -> None:
     path = write(tmp_path, text[:-1] + ', "latent_dim": 4}')
     refuses(lambda: load_model(str(path)), "'latent_dim' is there twice")
     recipe = tmp_path / "recipe.json"
-    recipe.write_text('{"photograft_recipe": 2,' + written.read_text()[1:])
+    recipe.write_text('{"photograft_recipe": 1,' + written.read_text()[1:])
     refuses(lambda: read_recipe(recipe))
 
 

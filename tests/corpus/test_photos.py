@@ -18,6 +18,7 @@ from PIL import Image
 
 from infer.photo.deep import turn
 from infer.photo.metadata import Metadata
+from infer.photo.photo import Photo
 from infer.photo.read import read_photo
 from infer.photo.write import photo_writer, unkept, write_photo, written_as
 from models.errors import PhotograftError
@@ -642,3 +643,12 @@ def test_a_header_with_long_comments(tmp_path: Path, bits: int) -> None:
     photo = read_photo(written(tmp_path, "photo.ppm", head + body))
     np.testing.assert_array_equal(photo.pixels, CAT if bits == 8 else photo.pixels)
     assert photo.remarks == (("its 16 bits per channel become 8",) if bits == 16 else ())
+
+
+@pytest.mark.parametrize(("size", "words"), [(65_533, "IPTC"), (65_534, "IPTC, comments"), (65_500, "")])
+def test_what_is_too_long_for_a_jpeg_is_said(size: int, words: str) -> None:
+    photo = Photo(None, CAT, "JPEG", metadata=Metadata(iptc=bytes(size), comments=(b"x", b"c" * size)))
+    assert " ".join(unkept(photo, ".jpg")) == (f".jpg does not hold {words}" if words else "")
+    stream = BytesIO()
+    photo_writer(photo, photo.pixels, "a.jpg")(stream)
+    assert (b"c" * size in stream.getvalue()) == (size <= 65_533)

@@ -145,8 +145,8 @@ def test_two_processes_in_one_folder(tiny: Path, tmp_path: Path) -> None:
     assert names(tmp_path / "out") == of("cat_to_lion", "cat_to_lion_2")
     for file, (out, _) in zip(photos, outputs, strict=True):
         recipe = json.loads(Path(out.strip()).with_suffix(".json").read_text())
-        assert recipe["photo"]["path"] == str(file)
-        assert recipe["files"]["photo"] == Path(out.strip()).name
+        assert recipe["source"]["photo"]["path"] == str(file)
+        assert recipe["files"]["result"] == Path(out.strip()).name
 
 
 def test_what_another_process_writes_meanwhile_is_kept(tmp_path: Path) -> None:

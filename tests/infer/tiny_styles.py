@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from infer.catalog.catalog import Catalog, catalog_files
 from models.base import StyleGenerator
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.files import save_network
 from models.generators.stylegan import StyleGANGenerator
 from models.generators.stylegan2 import StyleGAN2Generator
+from models.writing import write_files
 
 FAMILIES: dict[str, type[StyleGenerator]] = {"stylegan2": StyleGAN2Generator, "stylegan": StyleGANGenerator}
 CLASSES = ["black cat", "lion", "pug"]
@@ -66,3 +68,10 @@ class Colours(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         return nn.functional.avg_pool2d(x, 2)
+
+
+def write_catalog(catalog: Catalog, path: Path) -> list[Path]:
+    """A catalog's files, as `catalog build` writes them; returns their paths."""
+    files = catalog_files(catalog, path)
+    write_files(files)
+    return list(files)

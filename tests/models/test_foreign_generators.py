@@ -119,7 +119,7 @@ def test_pickles_of_the_original_progan(dump: Callable[..., Path], protocol: int
     state["static_kwargs"] = {"label_size": 10}
     path = dump("tfutil", (Network(state), Network(state), Network(state)), protocol)
     with pytest.raises(PhotograftError, match="class-conditional"):
-        formats.describe(path)
+        formats.read(path).descriptions()
 
 
 def test_a_class_conditional_stylegan() -> None:
@@ -306,11 +306,11 @@ def test_faults_are_named(name: str, tmp_path: Path) -> None:
     def refused(changed: dict[str, Any], match: str) -> None:
         np.savez(path, **changed)
         with pytest.raises(PhotograftError, match=match) as error:
-            formats.describe(path)
+            formats.read(path).descriptions()
         assert "\n" not in str(error.value)
 
     np.savez(path, **good)  # type: ignore[arg-type]
-    assert formats.describe(path)[0].kind == "generator"
+    assert formats.read(path).descriptions()[0].kind == "generator"
     refused({k: v for k, v in good.items() if k != key}, "missing|fit")
     refused(good | {"extra/thing": np.zeros(3, np.float32)}, "unknown array")
     refused(good | {key: good[key] * np.nan}, "NaN")
@@ -340,10 +340,10 @@ def test_unknown_files(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     torch.save({"something": torch.ones(1)}, path)
     with pytest.raises(PhotograftError, match="no network that can be read"):
-        formats.describe(path)
+        formats.read(path).descriptions()
     for data in (b"", b"PK\x03\x04", b"text"):
         path.write_bytes(data)
         with pytest.raises(PhotograftError):
-            formats.describe(path)
+            formats.read(path).descriptions()
     with pytest.raises(PhotograftError, match="not found"):
         formats.convert(tmp_path / "none", tmp_path / "x.safetensors")

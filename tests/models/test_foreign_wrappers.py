@@ -247,7 +247,7 @@ def test_full_width(keys: str, wrap: Callable[[State], Any], tmp_path: Path) -> 
         for name, shape in shapes(keys).items()
     }
     path = saved(wrap(state), tmp_path / "x.pt")
-    (described,) = formats.describe(path)
+    (described,) = formats.read(path).descriptions()
     assert described.resolution == (1024 if "1024" in keys else 256)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from models.errors import PhotograftError
 from models.terminal import breakable, orderly, unbroken
-from models.writing import write_files, written_beside
+from models.writing import remove_stale, write_files, written_beside
 
 
 def text(content: str) -> Callable[[BinaryIO], Any]:
@@ -159,3 +159,14 @@ def test_a_breakable_part_ends_at_once_and_the_rest_does_not() -> None:
         ended()
     assert steps == ["held", "taken away"]
     assert (signals.held, signals.guarded, signals.waits) == (0, False, False)
+
+
+def test_what_a_killed_command_has_left_is_taken_away(tmp_path: Path) -> None:
+    old, fresh, other = (tmp_path / name for name in (".photograft-a.tmp", ".photograft-b.tmp", "last.ckpt"))
+    for path in (old, fresh, other):
+        path.write_text("half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    remove_stale(tmp_path)
+    remove_stale(tmp_path / "none")
+    assert sorted(tmp_path.iterdir()) == [fresh, other]

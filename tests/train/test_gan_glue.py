@@ -12,8 +12,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from tests.train.tiny import LATENTS, MIXED, fit, gan, write_folders
-from train.gan.adversaries import SNProjectionAdversary
+from tests.train.tiny import LATENTS, MIXED, adversaries, fit, gan, write_folders
+from train.gan.adversaries import Adversary, SNProjectionAdversary
 from train.gan.module import GAN
 from train.gan.sources import Stage
 from train.networks import Network
@@ -53,6 +53,11 @@ class Witness(SNProjectionAdversary):
         return fake.mean()
 
 
+def beside(*witnesses: Witness) -> list[Adversary]:
+    """With the projected discriminator, through whose features reconstructions are compared."""
+    return [*witnesses, adversaries()[0]]
+
+
 class Before(pl.Callback):
     """Copies of the module's networks and averages before every step."""
 
@@ -81,16 +86,22 @@ def floats(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
 
 
-@torch.no_grad()
 def test_reconstructions_are_of_their_photos_and_have_their_classes(folders: Path, tmp_path: Path) -> None:
     witness, before = Witness(), Before()
     stages = [Stage(sources={"reconstruction": 1.0})]
-    fit(folders, tmp_path, 3, module=gan(adversaries=[witness], encoder=ENCODER, stages=stages), callbacks=(before,))
+    fit(
+        folders,
+        tmp_path,
+        3,
+        module=gan(adversaries=beside(witness), encoder=ENCODER, stages=stages),
+        callbacks=(before,),
+    )
     assert len(witness.shown) == 3
     assert any(len(set(label.tolist())) > 1 for _, label, _, _ in witness.shown)
     for (real, label, fake, fake_label), networks in zip(witness.shown, before.networks, strict=True):
         assert torch.equal(fake_label, label)
-        expected = networks["generator"](networks["encoder"](real), label)
+        with torch.no_grad():
+            expected = networks["generator"](networks["encoder"](real), label)
         torch.testing.assert_close(fake, expected, rtol=0, atol=1e-3)
         assert float((fake.flip(0) - expected).abs().max()) > 1e-2  # those of other photos look different
 
@@ -98,7 +109,7 @@ def test_reconstructions_are_of_their_photos_and_have_their_classes(folders: Pat
 def test_of_mixed_fakes_the_first_are_reconstructions(folders: Path, tmp_path: Path) -> None:
     witness = Witness()
     shares = {**MIXED, "reconstruction": 1.0}
-    module = gan(adversaries=[witness], encoder=ENCODER, stages=[Stage(sources=shares)])
+    module = gan(adversaries=beside(witness), encoder=ENCODER, stages=[Stage(sources=shares)])
     fit(folders, tmp_path, 4, module=module, batch_size=8)
     count = Stage(sources=shares).split(8)["reconstruction"]
     assert 1 < count < 8
@@ -115,7 +126,7 @@ def test_an_adversary_is_heard_by_its_weight(folders: Path, tmp_path: Path, adve
         folders,
         tmp_path,
         2,
-        module=gan(adversaries=[loud, quiet, observer], stages=stages, reuse_fakes=reuse, generator_batch=4),
+        module=gan(adversaries=beside(loud, quiet, observer), stages=stages, reuse_fakes=reuse, generator_batch=4),
     )
     for witness in (loud, quiet):
         assert len(witness.pulls) == 2
@@ -125,11 +136,10 @@ def test_an_adversary_is_heard_by_its_weight(folders: Path, tmp_path: Path, adve
     assert not observer.pulls
 
 
-@torch.no_grad()
 def test_the_average_warms_up_and_then_keeps_its_decay(folders: Path, tmp_path: Path) -> None:
     before, decay = Before(), 0.22
     stages = [Stage(sources=dict(MIXED))]
-    fit(folders, tmp_path, 4, module=gan(adversaries=[Witness()], stages=stages, ema=decay), callbacks=(before,))
+    fit(folders, tmp_path, 4, module=gan(adversaries=beside(Witness()), stages=stages, ema=decay), callbacks=(before,))
     used = [min(decay, (1 + step) / (10 + step)) for step in range(4)]
     assert used == [1 / 10, 2 / 11, decay, decay]  # two of each kind
     for keeps, averages, (networks, new_averages) in zip(used, before.averages, before.after, strict=True):

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from models.errors import PhotograftError
-from models.writing import written_beside
+from models.writing import remove_stale, written_beside
 from train.callbacks.run import images_seen, run_folder
 from train.divergence import check_weights
 
@@ -96,8 +96,10 @@ class TimedCheckpoint(pl.Callback):
         self._kept: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock, and take away what a killed run has left."""
         self._saved = time.monotonic()
+        if trainer.is_global_zero:
+            remove_stale(run_folder(trainer, self.folder))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -7,11 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from infer.catalog.catalog import Catalog, build_catalog, default_path, load_catalog, save_catalog
+from infer.catalog.catalog import Catalog, build_catalog, default_path, load_catalog
 from models.errors import PhotograftError
 from models.samples import draw
 from models.zoo import Model, load_model
 from tests.infer.tiny_model import write_tiny_model
+from tests.infer.tiny_styles import write_catalog
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_parts_are_sums_of_clusters(catalog: Catalog) -> None:
 
 def test_written_and_read(catalog: Catalog, tiny_model: Model, tmp_path: Path) -> None:
     path = tmp_path / "tiny.catalog.safetensors"
-    assert save_catalog(catalog, path) == [path, tmp_path / "tiny.catalog.yaml"]
+    assert write_catalog(catalog, path) == [path, tmp_path / "tiny.catalog.yaml"]
     read = load_catalog(path, tiny_model)
     assert read.settings == catalog.settings
     assert read.names == catalog.names
@@ -95,7 +96,7 @@ def test_written_and_read(catalog: Catalog, tiny_model: Model, tmp_path: Path) -
     ],
 )
 def test_bad_names(catalog: Catalog, tiny_model: Model, tmp_path: Path, text: str, words: str) -> None:
-    path, names = save_catalog(catalog, tmp_path / "tiny.catalog.safetensors")
+    path, names = write_catalog(catalog, tmp_path / "tiny.catalog.safetensors")
     names.write_text(text)
     with pytest.raises(PhotograftError, match=words):
         load_catalog(path, tiny_model)
@@ -114,18 +115,18 @@ def test_bad_files(catalog: Catalog, tiny_model: Model, tmp_path: Path) -> None:
     save_file({"centres": torch.ones(2, 3)}, path, {"photograft_catalog": "1", "settings": '{"layers": []}'})
     with pytest.raises(PhotograftError, match="damaged"):
         load_catalog(path, tiny_model)
-    save_catalog(replace(catalog, mean=catalog.mean[:-1]), path)
+    write_catalog(replace(catalog, mean=catalog.mean[:-1]), path)
     with pytest.raises(PhotograftError, match="do not fit"):
         load_catalog(path, tiny_model)
-    save_catalog(replace(catalog, mean=catalog.mean * float("nan")), path)
+    write_catalog(replace(catalog, mean=catalog.mean * float("nan")), path)
     with pytest.raises(PhotograftError, match="NaN"):
         load_catalog(path, tiny_model)
     with pytest.raises(PhotograftError, match="named NAME"):
-        save_catalog(catalog, tmp_path / "tiny.safetensors")
+        write_catalog(catalog, tmp_path / "tiny.safetensors")
 
 
 def test_another_model_is_refused(catalog: Catalog, tmp_path: Path) -> None:
-    path, _ = save_catalog(catalog, tmp_path / "tiny.catalog.safetensors")
+    path, _ = write_catalog(catalog, tmp_path / "tiny.catalog.safetensors")
     other = load_model(str(write_tiny_model(tmp_path, "other", seed=2)))
     with pytest.raises(PhotograftError, match="other weights"):
         load_catalog(path, other)

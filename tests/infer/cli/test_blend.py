@@ -54,11 +54,11 @@ def test_samples_are_blended_as_the_function_does(tiny: Path, tmp_path: Path) ->
         expected = blend_regions(model.generator, source, [other], [area], **options)
     assert np.array_equal(pixels_of(tmp_path / "tiny_3_blend_top.png"), to_pixels(expected))
     recipe = json.loads((tmp_path / "tiny_3_blend_top.json").read_text())
-    assert recipe["source"] == {"seed": 3, "class": "lion"}
-    assert recipe["regions"] == [
-        {"mask": str(mask), "strength": 0.7, "move": [4, -2.5], "reference": {"seed": 5, "class": "black cat"}}
-    ]
-    assert recipe["layers"] == [1, 2]
+    assert recipe["source"] == {"sample": {"seed": 3, "class": "lion", "truncation": 1}}
+    assert recipe["references"] == [{"sample": {"seed": 5, "class": "black cat", "truncation": 1}}]
+    (step,) = recipe["edit"]["steps"]
+    expected = {"step": "blend", "reference": 0, "region": "tiny_3_blend_top.mask0.png", "part": None, "name": "top"}
+    assert step == expected | {"move": [4, -2.5], "strength": 0.7, "layers": [1, 2]}
     assert (tmp_path / "tiny_3_blend_top.panel.png").is_file()
 
 
@@ -112,8 +112,8 @@ def test_parts_of_a_photo(tiny: Path, cat: Path, tmp_path: Path, capsys: Capture
     assert np.array_equal(pixels[~inside], CAT[~inside])
     assert not np.array_equal(pixels[inside], CAT[inside])
     recipe = json.loads((tmp_path / "cat_blend_0-1-2.json").read_text())
-    assert recipe["regions"][0]["part"] == "0,1,2"
-    assert recipe["regions"][0]["reference"]["photo"]["path"] == str(reference)
+    assert recipe["edit"]["steps"][0]["part"] == "0,1,2"
+    assert recipe["references"][0]["photo"]["path"] == str(reference)
     assert recipe["catalog"]["file"].startswith(str(tmp_path))
 
 
@@ -137,7 +137,7 @@ def test_refusals(tiny: Path, cat: Path, tmp_path: Path, capsys: Capture) -> Non
         assert "Traceback" not in err
 
     elsewhere = paint(tmp_path / "corner.png", CAT.shape, slice(1))
-    refused("--mask box|FILE or --part")
+    refused("--mask auto|box|FILE or --part")
     refused("not both", "--mask", "box", "-p", "ears")
     refused("2 --strength for 1 --mask", "--mask", "box", "--strength", 1, "--strength", 0.5)
     refused("less than or equal to 1", "--mask", "box", "--strength", 1.5)

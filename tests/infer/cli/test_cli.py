@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -20,8 +21,10 @@ from infer.cli.main import main
 from infer.cli.options import PresetName, SegmenterName, parse_layers
 from infer.cli.project import DEMO_CLASSES
 from infer.editor.editor import Editor, project_all
-from infer.editor.recipe import read_recipe
-from infer.editor.targets import Target
+from infer.editor.points import Sample
+from infer.editor.recipe import Recipe
+from infer.editor.recipe_file import read_recipe
+from infer.editor.steps import Blend, ChangeClass
 from infer.projection.presets import PRESETS
 from models import zoo
 from models.errors import PhotograftError
@@ -125,7 +128,7 @@ def test_one_failing_edit_does_not_cost_the_others(
     Image.fromarray(CAT[:, ::-1]).save(other)
     whole = Editor.edit
 
-    def fails_once(self: Editor, to: list[Target], **options: object) -> object:
+    def fails_once(self: Editor, to: list[ChangeClass], **options: object) -> object:
         assert self.photo is not None
         if self.photo.path == other and to[0].to == "lion":
             raise PhotograftError("the mask selects nothing")
@@ -147,7 +150,7 @@ def test_a_bug_with_one_photo_is_raised_after_the_others(
     Image.fromarray(CAT).save(other)
     resolve = Editor.resolve
 
-    def breaks_for_other(self: Editor, targets: list[Target]) -> tuple[Target, ...]:
+    def breaks_for_other(self: Editor, targets: list[ChangeClass]) -> tuple[ChangeClass, ...]:
         assert self.photo is not None
         assert self.photo.path != other, "a bug of ours"
         return resolve(self, targets)
@@ -330,11 +333,14 @@ def test_recipe_with_other_options(recipe: Path, cat: Path, tmp_path: Path) -> N
     first = read_recipe(recipe)
     for name in ("black cat", "golden retriever"):
         other = read_recipe(tmp_path / "again" / f"moved_to_{name.replace(' ', '-')}.json")
-        assert (other.latent, other.source, other.box) == (first.latent, first.source, first.box)
-        assert other.targets == (Target(name, "box", 0.8),), "what is not given is the recipe's"
-        assert (other.layers, other.method) == (None, "paste")
+        assert (other.source.latent, other.source.box) == (first.source.latent, first.source.box)
+        assert other.source.class_name == first.source.class_name
+        assert other.steps == (ChangeClass(name, "box", 0.8),), "what is not given is the recipe's"
+        assert other.method == "paste"
     assert rerun(recipe, tmp_path / "weaker", moved, "--strength", 0.2) == 0
-    assert read_recipe(tmp_path / "weaker" / "moved_to_lion.json").targets == (Target("lion", "box", 0.2),)
+    assert read_recipe(tmp_path / "weaker" / "moved_to_lion.json").steps == (
+        ChangeClass("lion", "box", 0.2, range(2, 6)),
+    )
 
 
 def test_recipe_of_another_photo_model_or_kind(recipe: Path, cat: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -361,17 +367,17 @@ def _changed(recipe: Path, change: Callable[[dict], object]) -> str:
     [
         (lambda c: c.clear(), "is not a recipe"),
         (lambda c: c.update(photograft_recipe=99), "of version 99"),
-        (lambda c: c.pop("projection"), "is damaged: projection is missing"),
-        (lambda c: c.update(box="everywhere"), "is damaged"),
-        (lambda c: c.update(box=7), "is damaged"),
-        (lambda c: c["projection"].update(z="abc"), "is damaged"),
-        (lambda c: c["projection"].update(z=[1.0, 2.0]), "must be finite and [1,8]"),
-        (lambda c: c["projection"].update(z=[float("nan")] * 8), "must be a finite number"),
-        (lambda c: c["projection"].update(source="wolf"), "unknown class 'wolf'"),
-        (lambda c: c["edit"]["targets"][0].update(strength=7), "strength is 7: must be less"),
-        (lambda c: c["edit"]["targets"][0].update(mask="gone.png"), "no such file"),
+        (lambda c: c["source"].pop("projection"), "is damaged: source.projection is missing"),
+        (lambda c: c["source"].update(box="everywhere"), "is damaged"),
+        (lambda c: c["source"].update(box=7), "is damaged"),
+        (lambda c: c["source"]["projection"].update(z="abc"), "is damaged"),
+        (lambda c: c["source"]["projection"].update(z=[1.0, 2.0]), "must be finite and [1,8]"),
+        (lambda c: c["source"]["projection"].update(z=[float("nan")] * 8), "must be a finite number"),
+        (lambda c: c["source"]["projection"].update(source="wolf"), "unknown class 'wolf'"),
+        (lambda c: c["edit"]["steps"][0].update(strength=7), "strength is 7: must be less"),
+        (lambda c: c["edit"]["steps"][0].update(region="gone.png"), "no such file"),
         (lambda c: c["edit"].update(method="glue"), "method is 'glue': must be 'limited'"),
-        (lambda c: c["edit"].update(layers=[77]), "no modulated layer 77"),
+        (lambda c: c["edit"]["steps"][0].update(layers=[77]), "no modulated layer 77"),
         (lambda c: c["edit"].update(segmenter="function"), "a segmenter of its own"),
     ],
 )
@@ -401,13 +407,23 @@ def test_several_targets_make_several_edits(edit: Edit, cat: Path, capsys: Captu
 
 def test_together_is_one_edit() -> None:
     assert edit_groups(["a", "b"], ["x.png", "box"], [0.5], True) == [
-        [Target("a", Path("x.png"), 0.5), Target("b", "box", 0.5)]
+        [ChangeClass("a", Path("x.png"), 0.5), ChangeClass("b", "box", 0.5)]
     ]
-    assert edit_groups(["a", "b"], [], [], False) == [[Target("a")], [Target("b")]]
-    known = [Target("c", "box", 0.5), Target("d", "auto", 0.25)]
-    assert edit_groups([], [], [], False, known) == [known]
-    assert edit_groups([], ["auto"], [], False, known) == [[Target("c", "auto", 0.5), Target("d", "auto", 0.25)]]
-    assert edit_groups(["a"], [], [], False, known[:1]) == [[Target("a", "box", 0.5)]]
+    assert edit_groups(["a", "b"], [], [], False) == [[ChangeClass("a")], [ChangeClass("b")]]
+    steps = [ChangeClass("c", "box", 0.5), ChangeClass("d", "auto", 0.25)]
+    known = Recipe("m", "w", Sample(), steps=tuple(steps))
+    assert edit_groups([], [], [], False, known) == [steps]
+    assert edit_groups([], ["auto"], [], False, known) == [
+        [ChangeClass("c", "auto", 0.5), ChangeClass("d", "auto", 0.25)]
+    ]
+    one = replace(known, steps=tuple(steps[:1]))
+    assert edit_groups(["a"], [], [], False, one) == [[ChangeClass("a", "box", 0.5)]]
+    part = Blend(0, part="ears")
+    mixed = replace(known, steps=(part, steps[0]))
+    assert edit_groups([], [], [0.1], False, mixed) == [[part, ChangeClass("c", "box", 0.1)]]
+    assert edit_groups(["a", "b"], [], [], False, mixed) == [[ChangeClass(n, "box", 0.5), part] for n in "ab"]
+    with pytest.raises(PhotograftError, match="give --to too"):
+        edit_groups([], ["box"], [], False, replace(known, steps=(part,)))
 
 
 def test_layers(tiny: Path) -> None:
@@ -426,10 +442,10 @@ def test_project_writes_a_recipe_to_edit_from(tiny: Path, cat: Path, tmp_path: P
     assert [path.name for path in paths] == ["cat.projection.png", "cat.projection.json"]
     assert set(paths) == set(out.iterdir())
     found = read_recipe(paths[1])
-    assert (found.box.__str__(), found.targets, found.settings["restarts"]) == (HEAD, (), 1)
+    assert (str(found.source.box), found.steps, found.source.settings["restarts"]) == (HEAD, (), 1)
     refused(rerun(paths[1], tmp_path / "edits"), capsys, "--to CLASS", tmp_path / "edits")
     assert rerun(paths[1], tmp_path / "edits", "--to", "lion", "--mask", "box") == 0
-    assert read_recipe(tmp_path / "edits" / "cat_to_lion.json").latent == found.latent
+    assert read_recipe(tmp_path / "edits" / "cat_to_lion.json").source.latent == found.source.latent
 
 
 def test_project_skips_bad_photos(tiny: Path, cat: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -443,7 +459,7 @@ def test_project_skips_bad_photos(tiny: Path, cat: Path, tmp_path: Path, capsys:
 def test_fast_recipe_replays(edit: Edit, cat: Path, tmp_path: Path, capsys: Capture) -> None:
     assert edit(cat, "--to", "lion", "--preset", "fast", steps=None) == 0
     recipe = tmp_path / "out" / "cat_to_lion.json"
-    found = read_recipe(recipe)
+    found = read_recipe(recipe).source
     assert (found.settings["preset"], found.settings["steps"], found.iterations, found.loss) == ("fast", 0, 0, None)
     assert rerun(recipe, tmp_path / "again") == 0
     for path in recipe.parent.iterdir():
@@ -454,7 +470,7 @@ def test_fast_recipe_replays(edit: Edit, cat: Path, tmp_path: Path, capsys: Capt
 
 def test_steps_override_the_preset(edit: Edit, cat: Path, tmp_path: Path) -> None:
     assert edit(cat, "--to", "lion", "--preset", "best", steps=1) == 0
-    found = read_recipe(tmp_path / "out" / "cat_to_lion.json")
+    found = read_recipe(tmp_path / "out" / "cat_to_lion.json").source
     assert (found.settings["preset"], found.settings["steps"], found.iterations) == ("best", 1, 1)
     assert found.settings["restarts"] > 0
 

@@ -82,10 +82,11 @@ def test_samples(tiny: Path, out: Path) -> None:
     with Image.open(out / "tiny_0_face.png") as result:
         assert result.size == (32, 32)
     recipe = json.loads((out / "tiny_0_face.json").read_text())
-    assert recipe["source"] == {"seed": 0, "class": "lion"}
-    assert recipe["parts"] == [{"part": "face", "clusters": [0, 1], "reference": {"seed": 1, "class": "black cat"}}]
-    assert recipe["query"]["epsilon"] == 3
-    assert recipe["shift"] is True
+    assert recipe["source"] == {"sample": {"seed": 0, "class": "lion", "truncation": 1}}
+    assert recipe["references"] == [{"sample": {"seed": 1, "class": "black cat", "truncation": 1}}]
+    assert recipe["catalog"]["parts"] == {"face": [0, 1]}
+    (step,) = recipe["edit"]["steps"]
+    assert (step["part"], step["reference"], step["epsilon"], step["shift"]) == ("face", 0, 3, True)
     first = (out / "tiny_0_face.png").read_bytes()
     assert run(tiny, out, *asked) == 0
     assert (out / "tiny_0_face.png").read_bytes() == first
@@ -96,11 +97,10 @@ def test_samples(tiny: Path, out: Path) -> None:
 
 def test_several_parts(tiny: Path, out: Path) -> None:
     assert run(tiny, out, "-p", "face", "-p", "3", "--reference-seed", 5, "--reference-seed", 6, "--seed", 9) == 0
-    parts = json.loads((out / "tiny_9_face_3.json").read_text())["parts"]
-    assert [(part["part"], part["clusters"], part["reference"]["seed"]) for part in parts] == [
-        ("face", [0, 1], 5),
-        ("3", [3], 6),
-    ]
+    recipe = json.loads((out / "tiny_9_face_3.json").read_text())
+    assert recipe["catalog"]["parts"] == {"face": [0, 1], "3": [3]}
+    assert [reference["sample"]["seed"] for reference in recipe["references"]] == [5, 6]
+    assert [(step["part"], step["reference"]) for step in recipe["edit"]["steps"]] == [("face", 0), ("3", 1)]
 
 
 def test_photos(tiny: Path, out: Path, cat: Path) -> None:
@@ -118,11 +118,12 @@ def test_photos(tiny: Path, out: Path, cat: Path) -> None:
     assert not np.array_equal(pixels[inside], CAT[inside])
     recipe = json.loads((out / "cat_face.json").read_text())
     assert recipe["source"]["box"] == HEAD
-    assert recipe["parts"][0]["reference"]["photo"]["path"] == str(reference)
+    assert recipe["references"][0]["photo"]["path"] == str(reference)
     assert (out / "cat_face.panel.png").is_file()
 
 
 def test_refusals(tiny: Path, out: Path, cat: Path, tmp_path: Path, capsys: Capture) -> None:
+    refused(run(tiny, out), capsys, "say which part")
     refused(run(tiny, out, "-p", "nose"), capsys, "unknown part 'nose'")
     refused(run(tiny, out, "-p", "7"), capsys, "no cluster 7")
     refused(run(tiny, out, "-p", "face", "--mode", "global", "--lam", "2"), capsys, "0..1")
@@ -145,3 +146,6 @@ def test_fitted() -> None:
     assert fitted("--x", None, 1, 2, "--part") == [1, 1]
     assert fitted("--x", ["a"], None, 2, "--part") == ["a", "a"]
     assert fitted("--x", ["a", "b"], None, 2, "--part") == ["a", "b"]
+    assert fitted("--x", None, 1, 0, "--part") == []
+    with pytest.raises(PhotograftError, match="--x is for --part: give that too"):
+        fitted("--x", ["a"], None, 0, "--part")

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from infer.editor.editor import Editor, project_all
-from infer.editor.recipe import read_recipe
-from infer.editor.targets import Target
+from infer.editor.recipe_file import read_recipe
+from infer.editor.steps import ChangeClass
 from infer.photo.box import Box, uncrop
 from infer.photo.masks import automatic, cut, painted, to_paste
 from infer.photo.read import read_photo
@@ -99,10 +99,10 @@ def test_whole_box_is_the_generators_own_class(editor: Editor, model: Model) -> 
 
 
 def test_several_regions(editor: Editor) -> None:
-    both = editor.edit([Target("lion", half(True)), Target("golden retriever", half(False))], method="paste")
+    both = editor.edit([ChangeClass("lion", half(True)), ChangeClass("golden retriever", half(False))], method="paste")
     lion = editor.edit("lion", mask=half(True), method="paste")
     dog = editor.edit("golden retriever", mask=half(False), method="paste")
-    assert [target.to for target in both.targets] == ["lion", "golden retriever"]
+    assert [step.to for step in both.steps] == ["lion", "golden retriever"]
     np.testing.assert_array_equal(both.mask, np.maximum(lion.mask, dog.mask))
     left, right = np.s_[80:140, 145:165], np.s_[80:140, 235:255]  # far from the line between them
     to_lion = np.abs(both.pixels[left].astype(int) - lion.pixels[left].astype(int)).mean()
@@ -111,14 +111,14 @@ def test_several_regions(editor: Editor) -> None:
 
 
 def test_later_targets_lie_over_earlier_ones(editor: Editor) -> None:
-    covered = editor.edit([Target("golden retriever", "box"), Target("lion", "box")])
+    covered = editor.edit([ChangeClass("golden retriever", "box"), ChangeClass("lion", "box")])
     np.testing.assert_array_equal(covered.patch, editor.edit("lion", mask="box").patch)
 
 
 def test_a_subset_of_layers_is_another_edit(editor: Editor) -> None:
     everything = editor.edit("lion", mask="box")
     late = editor.edit("lion", mask="box", layers=[4, 5])
-    assert late.layers == (4, 5)
+    assert late.steps[0].layers == (4, 5)
     assert (late.patch != everything.patch).any()
     assert (late.patch != uncrop(editor.reconstruction(), BOX, CAT.shape)[0]).any()
     np.testing.assert_array_equal(editor.edit("lion", mask="box", layers=range(6)).patch, everything.patch)
@@ -135,16 +135,19 @@ def test_composite_again_by_another_method(editor: Editor) -> None:
 
 def test_save_writes_photo_panel_mask_and_recipe_that_replays(editor: Editor, model: Model, tmp_path: Path) -> None:
     soft = half(True) * np.linspace(0.2, 1, CAT.shape[1], dtype=np.float32)
-    original = editor.edit([Target("lion", soft, 0.7), Target("golden retriever", "auto", 0.5)], layers=[0, 3])
+    original = editor.edit(
+        [ChangeClass("lion", soft, 0.7, [0, 3]), ChangeClass("golden retriever", "auto", 0.5, [0, 3])]
+    )
     editor.save(tmp_path)
     stem = "photo_to_lion_golden-retriever"
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {f"{stem}.png", f"{stem}.panel.png", f"{stem}.json", f"{stem}.mask0.png"}
     recipe = read_recipe(tmp_path / f"{stem}.json")
-    assert (recipe.layers, recipe.targets[0].strength, recipe.targets[1].mask) == ((0, 3), 0.7, "auto")
+    first, second = recipe.steps
+    assert (first.layers, first.strength, second.region) == ((0, 3), 0.7, "auto")
     assert recipe.segmenter == "function"
     replayed = Editor(model, ellipse).restore(recipe, editor.photo)
-    result = replayed.edit(recipe.targets, layers=recipe.layers, method=recipe.method)
+    result = replayed.edit(recipe.steps, method=recipe.method)
     np.testing.assert_array_equal(result.pixels, original.pixels)
     np.testing.assert_array_equal(result.mask, original.mask)
 

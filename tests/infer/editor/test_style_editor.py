@@ -13,7 +13,7 @@ from PIL import Image
 from infer.catalog.part_transfer import stream_of
 from infer.cli.main import main
 from infer.editor.editor import Editor
-from infer.editor.recipe import read_recipe
+from infer.editor.recipe_file import read_recipe
 from infer.edits.feature_blending import blend_regions
 from infer.edits.scbn import Region, class_modulations, in_class, spatial_mix
 from infer.photo.box import Box, uncrop
@@ -204,18 +204,18 @@ def test_edit_and_project_commands(
     where = ("--box", HEAD, "--steps", 2, "--from", "lion")
     asked = (cat, "--to", "pug", "--mask", "box", *where)
     assert run("edit", conditional, out, *asked, "--space", "z") == 0
-    projection = json.loads((out / "cat_to_pug.json").read_text())["projection"]
+    projection = json.loads((out / "cat_to_pug.json").read_text())["source"]["projection"]
     assert (projection["settings"]["space"], len(projection["z"])) == ("z", LATENTS)
     assert not (out / "cat_to_pug.delta.safetensors").exists()
     assert run("edit", conditional, out, *asked, "--space", "w", "--no-noise") == 0
-    projection = json.loads((out / "cat_to_pug.json").read_text())["projection"]
+    projection = json.loads((out / "cat_to_pug.json").read_text())["source"]["projection"]
     assert projection["settings"]["noise"] is False
     assert projection["w+"] == [projection["w+"][0]] * NUM_WS
     assert not (out / "cat_to_pug.delta.safetensors").exists()
-    monkeypatch.setattr("infer.projection.model.STEPS", 3)
+    monkeypatch.setattr("infer.projection.model.TUNING", 3)
     assert run("project", conditional, out, cat, *where, "--tune") == 0
     start = json.loads((out / "cat.projection.json").read_text())
-    assert start["projection"]["settings"]["tuning"] == 3
+    assert start["source"]["projection"]["settings"]["tuning"] == 3
     assert start["files"]["delta"] == "cat.projection.delta.safetensors"
     assert (out / start["files"]["delta"]).is_file()
     monkeypatch.setattr("infer.projection.model.project", pytest.fail)
@@ -265,7 +265,9 @@ def test_transfer_and_blend_between_photos_without_classes(
 def _files(folder: Path, recipe: Any, name: str) -> list[Path]:
     """What was written, in the order in which it is told; all of it is there."""
     files = recipe["files"]
-    paths = [folder / file for file in (files["result"], files["panel"], files["delta"], name)]
+    masks = [step["region"] for step in recipe["edit"]["steps"] if str(step.get("region")).endswith(".png")]
+    own = (files["result"], files["panel"], *masks, files["delta"], files["delta0"], name)
+    paths = [folder / file for file in own]
     assert all(path.is_file() for path in paths)
     return paths
 

@@ -33,9 +33,17 @@ def test_a_size_that_cannot_be_measured_is_said() -> None:
 
 def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "is_installed", lambda name: True)
-    monkeypatch.setattr(module, "measure", lambda megapixels: Cost(megapixels, 1.5, 0.25, 30.0))
-    console = Console(width=120, record=True, quiet=False)
+    monkeypatch.setattr(module, "measure", lambda megapixels: Cost(megapixels, 1.5, 0.75, 30.0))
+    console = Console(width=160, record=True, quiet=False)
     assert [cost.megapixels for cost in bench_photos(console=console)] == list(SIZES)
     text = console.export_text()
-    for words in ("0.5", "24", "1.50 s", "0.25 s", "30.0", "at most 2 s: met", "at most 24 bytes: missed"):
+    for words in (
+        "0.5",
+        "24",
+        "1.50 s",
+        "0.75 s",
+        "30.0",
+        "at most 2 s: met, edit with settling: missed",
+        "at most 24 bytes: missed",
+    ):
         assert words in text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from infer.catalog.catalog import Catalog, build_catalog, save_catalog
+from infer.catalog.catalog import Catalog, build_catalog
 from infer.cli.main import main
 from infer.edits.query_transfer import Query
 from infer.evaluate import transfers
@@ -16,6 +16,7 @@ from infer.evaluate.locality import POINTS, Curve, spaced, sweeps
 from infer.evaluate.transfers import Evaluation
 from models.errors import PhotograftError
 from models.zoo import Model, load_model
+from tests.infer.tiny_styles import write_catalog
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_no_parts(model: Model, catalog: Catalog, tmp_path: Path) -> None:
 
 
 def test_command(tiny: Path, catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save_catalog(catalog, tmp_path / "tiny.catalog.safetensors")
+    write_catalog(catalog, tmp_path / "tiny.catalog.safetensors")
     command = ["evaluate", "transfer", str(tiny), "--pairs", "4", "--samples", "6", "-o", str(tmp_path), "-p", "two"]
     assert main(command) == 0, capsys.readouterr().err
     with (tmp_path / "tiny_transfer_curves.csv").open() as file:

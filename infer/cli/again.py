@@ -1,0 +1,90 @@
+"""How a recipe and the options beside it together say what to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import typer
+
+from infer.cli.options import SegmenterName
+from infer.editor.points import Projected
+from infer.editor.recipe import Recipe
+from infer.editor.steps import ChangeClass, Step, Transfer
+from infer.photo.choices import FormatName, Method
+from models.errors import PhotograftError
+
+
+@dataclass(frozen=True)
+class How:
+    """Options that a recipe knows too."""
+
+    model: str
+    method: Method | None  # None: that of the steps' kind
+    lossless: bool
+    format: FormatName | None  # None: the photo's own
+    segmenter: str = "deeplab"
+    settle: int | None = None
+
+    def again(self, context: typer.Context, known: Recipe | None, excluded: Mapping[str, str]) -> "How":
+        """What is not given on the command line is the recipe's.
+
+        Args:
+            context: says what was given.
+            known: the recipe; None leaves everything as it is.
+            excluded: parameters that say what the recipe has said already, with the options that users know them by.
+
+        Raises:
+            PhotograftError: one of those, or a segmenter that no option names.
+        """
+        if known is None:
+            return self
+        for name, option in excluded.items():
+            if _given(context, name):
+                raise PhotograftError(
+                    f"{option} and --recipe exclude each other: the recipe's picture is used as it is"
+                )
+        classes = any(isinstance(step, ChangeClass) for step in known.steps)
+        names = ["model", "segmenter", *(["settle"] if classes else []), *(["method"] if known.steps else [])]
+        kept = {name: getattr(known, name) for name in names if not _given(context, name)}
+        if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
+            raise PhotograftError(
+                f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter"
+            )
+        if self.format is not None:
+            return replace(self, **kept)
+        written = Path(known.files.get("result", "")).suffix[1:]
+        again = {name: name for name in get_args(FormatName)}.get(written)
+        return replace(self, **kept, lossless=self.lossless or known.lossless, format=again)
+
+    def method_of(self, steps: Sequence[Step], known: Recipe | None) -> Method | None:
+        """The method for these steps: that of a recipe of transfers alone does not hold for other kinds."""
+        if known is None or self.method != known.method or not known.steps:
+            return self.method
+        only_before, only_now = (all(isinstance(step, Transfer) for step in one) for one in (known.steps, steps))
+        return self.method if only_before == only_now else None
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def photo_of(known: Recipe, photos: Sequence[Path] | None) -> Path | None:
+    """The photo to edit again: the one that is given, else the recipe's; None for a sample.
+
+    Raises:
+        PhotograftError: several, or none at all.
+    """
+    if photos and len(photos) > 1:
+        raise PhotograftError("a recipe belongs to one photo: give that one alone, or none")
+    if photos:
+        return photos[0]
+    if isinstance(known.source, Projected) and known.source.photo is None:
+        raise PhotograftError("the recipe does not say where its photo is: give the photo too")
+    return known.source.photo if isinstance(known.source, Projected) else None
+
+
+def kept_steps(known: Recipe | None, kind: type[Step]) -> list[Step]:
+    """Those of a recipe's steps that a command for another kind does not replace."""
+    return [] if known is None else [step for step in known.steps if not isinstance(step, kind)]

@@ -1,0 +1,239 @@
+"""How a session begins: a photo or a sample, a projection that is known, a recipe to go back to."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from infer.catalog.catalog import checked, load_catalog
+from infer.editor.points import Projected, Sample, pixels_hash, projected_point, sample_point
+from infer.editor.recipe import Recipe
+from infer.editor.session import CatalogFile, Session
+from infer.photo.box import MIN_SIDE, Box
+from infer.photo.location import locate
+from infer.photo.photo import Photo
+from infer.photo.read import read_photo
+from infer.photo.write import unkept, written_as
+from infer.projection.delta import Delta, load_delta
+from infer.projection.search import Projection
+from models.base import StyleGenerator
+from models.errors import PhotograftError
+from models.files import sha256
+from models.samples import Samples
+from models.schema import Steps, Whole, bounded, short
+
+_FOUND = {
+    "head": "a head is found at {}",
+    "cat face": "a cat's face is found at {}",
+    "animal": "an animal is found, its head should be at {}",
+    "centre": "no animal is found, the centre {} is edited: choose another place with --box x,y,w,h",
+}
+
+
+class Opening(Session):
+    """A session with what it begins with."""
+
+    def set_photo(self, photo: str | Path | Photo | NDArray[np.uint8], box: Box | None = None) -> Self:
+        """Take a photo (a file, or uint8 RGB [H,W,3]) and find the head in it, unless a box says where it is.
+
+        Raises:
+            PhotograftError: an unreadable photo, or a box that does not fit it. The editor then keeps what it had.
+        """
+        if isinstance(photo, np.ndarray):
+            photo = _photo_of(photo)
+        elif isinstance(photo, (str, Path)):
+            photo = read_photo(photo)
+        elif not isinstance(photo, Photo):
+            raise PhotograftError(f"a photo is a path, an array or a Photo, not {short(photo)}")
+        if box is not None and not isinstance(box, Box):
+            raise PhotograftError(f"a box is a Box(x, y, w, h), not {short(box)}")
+        if box is not None:
+            square, how = box.validate(*photo.pixels.shape[:2]).square(), "box"
+        else:
+            found = locate(photo.pixels, partial(self.segment, box=None))
+            square, how = found.box.square(), found.how
+            self.say(_FOUND[how].format(square))
+        for remark in photo.remarks:
+            self.say(remark)
+        self._begin(photo, None, square, how)
+        return self
+
+    def set_sample(self, sample: Sample) -> Self:
+        """Take a sample of the generator's instead of a photo; it needs no projection.
+
+        Raises:
+            PhotograftError: an unknown class. The editor then keeps what it had.
+        """
+        side = self.model.generator.resolution
+        point = sample_point(self.model, sample)
+        assert isinstance(point.said, Sample)
+        self._begin(None, point.said, Box(0, 0, side, side), "sample")
+        self._hold(point.samples)
+        return self
+
+    def _begin(self, photo: Photo | None, sample: Sample | None, box: Box, how: str) -> None:
+        """Another picture: what was known of the one before is forgotten."""
+        self.photo, self.sample, self.box, self.located, self._told = photo, sample, box, how, set()
+        self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
+        self.references, self._known, self._options = (), {}, {}
+        self.inputs = [] if photo is None or photo.path is None else [photo.path]
+
+    def set_catalog(self, path: str | Path) -> Self:
+        """Take the catalog whose parts steps name.
+
+        Raises:
+            PhotograftError: no catalog, or one of another model's weights.
+        """
+        path = Path(path)
+        self.catalog = CatalogFile(path, "", load_catalog(path, self.model))
+        self.catalog = replace(self.catalog, sha256=sha256(path))
+        return self
+
+    def write_as(self, name: str | None) -> Self:
+        """Choose the format of results: jpg, png, tif, webp, heic or bmp; None: the photo's own. Says what that loses.
+
+        Raises:
+            PhotograftError: a format that cannot hold the photo, or that is not installed.
+        """
+        self.photo = written_as(self._need_photo(), name)
+        for remark in unkept(self.photo, self.photo.suffix):
+            self.say_once(remark)
+        return self
+
+    @bounded
+    def set_projection(
+        self,
+        latent: Tensor,
+        label: Whole | None,
+        *,
+        origin: Tensor | None = None,
+        delta: Delta | None = None,
+        loss: float = float("nan"),
+        iterations: Steps = 0,
+    ) -> Self:
+        """Take a latent that is known already instead of projecting.
+
+        Args:
+            latent: finite z [1,latent_dim], or w+ [1,num_ws,w_dim] of a style generator.
+            label: its class; None if the model is unconditional.
+            origin: z [1,latent_dim] of which w+ was made, see `infer.projection.search.Projection`.
+            delta: what the photo changes in the generator.
+            loss, iterations: of the projection.
+
+        Raises:
+            PhotograftError: a latent of another size, one that is not finite, no such class, or a delta that does not
+                fit.
+        """
+        for name, value, kind in (("latent", latent, Tensor), ("origin", origin, Tensor), ("delta", delta, Delta)):
+            if not isinstance(value, kind) and (value is not None or name == "latent"):
+                raise PhotograftError(f"the {name} must be a {kind.__name__}, not {short(value)}")
+        generator = self.model.generator
+        dim, classes = generator.latent_dim, generator.num_classes
+        shapes = [(1, dim)] + (
+            [(1, generator.num_ws, generator.w_dim)] if isinstance(generator, StyleGenerator) else []
+        )
+        if tuple(latent.shape) not in shapes or not bool(torch.isfinite(latent).all()):
+            fitting = " or ".join(f"[{','.join(map(str, shape))}]" for shape in shapes)
+            raise PhotograftError(f"the latent must be finite and {fitting}, not {list(latent.shape)}")
+        if origin is not None and (origin.shape != (1, dim) or not bool(torch.isfinite(origin).all())):
+            raise PhotograftError(f"the origin of a latent must be finite and [1,{dim}], not {list(origin.shape)}")
+        if label is None and classes:
+            raise PhotograftError(f"the model has {classes} classes: give that of the latent")
+        if label is not None and not 0 <= label < classes:
+            there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
+            raise PhotograftError(f"class {label} does not exist: {there}")
+        own = None if delta is None else (delta, delta.applied(generator))
+        self._need_photo()
+        labels = None if label is None else torch.tensor([label])
+        self._hold(Samples(latent, labels, origin), delta=delta, loss=loss, iterations=iterations)
+        self.edits, self._own = [], own
+        return self
+
+    def _hold(
+        self, found: Samples, delta: Delta | None = None, loss: float = float("nan"), iterations: int = 0
+    ) -> None:
+        curve = torch.zeros(0, 1)
+        self.label = None if found.label is None else int(found.label)
+        self.projection = Projection(
+            found.latent,
+            found.label,
+            torch.tensor([loss]),
+            curve,
+            curve,
+            torch.tensor([iterations]),
+            origin=found.origin,
+            deltas=() if delta is None else (delta,),
+        )
+
+    def restore(self, recipe: Recipe, photo: str | Path | Photo | None = None) -> Self:
+        """Go back to where a recipe's edit began; `edit(recipe.steps, ...)` does that again.
+
+        Args:
+            recipe: of one picture, with this model.
+            photo: that photo, if it is not where the recipe says.
+
+        Raises:
+            PhotograftError: another model's weights, another photo than the recipe's, no photo, no file of the
+                delta, or another catalog.
+        """
+        if recipe.weights != self.model.fingerprint:
+            raise PhotograftError(f"the recipe was made with other weights than those of model {self.model.name}")
+        points = tuple(
+            sample_point(self.model, known) if isinstance(known, Sample) else projected_point(self.model, known)
+            for known in recipe.references
+        )
+        if isinstance(recipe.source, Sample):
+            if photo is not None:
+                raise PhotograftError("the recipe is of a sample: give no photo with it")
+            self.set_sample(recipe.source)
+        else:
+            self._restore_photo(recipe.source, photo)
+        self.references = points
+        self.inputs += [*recipe.inputs]
+        if recipe.catalog is not None:
+            self.set_catalog(recipe.catalog.path)
+            assert self.catalog is not None
+            if self.catalog.sha256 != recipe.catalog.sha256:
+                raise PhotograftError(f"{recipe.catalog.path} is not the catalog of the recipe any more: edit anew")
+            found = self.catalog.catalog
+            parts = {
+                part: checked(clusters, len(found.centres), "the recipe")
+                for part, clusters in recipe.catalog.parts.items()
+            }
+            named = replace(found, names={**found.names, **parts})
+            self.catalog = replace(self.catalog, catalog=named)
+        for remark in recipe.remarks:
+            self.say(remark)
+        return self
+
+    def _restore_photo(self, known: Projected, photo: str | Path | Photo | None) -> None:
+        photo = photo or known.photo
+        if photo is None:
+            raise PhotograftError("the recipe does not say where its photo is: give the photo too")
+        if not isinstance(photo, Photo):
+            photo = read_photo(photo)
+        if pixels_hash(photo.pixels) != known.pixels:
+            name = "this" if photo.path is None else photo.path
+            raise PhotograftError(f"{name} is not the photo of the recipe: edit it without --recipe")
+        self.set_photo(photo, known.box)
+        self.set_projection(
+            torch.tensor([known.latent]),
+            None if known.class_name is None else self.model.class_index(known.class_name),
+            origin=None if known.origin is None else torch.tensor([known.origin]),
+            delta=None if known.delta is None else load_delta(known.delta, self.model.fingerprint),
+            loss=float("nan") if known.loss is None else known.loss,
+            iterations=known.iterations,
+        )
+        self.located, self.settings = known.located, dict(known.settings)
+
+
+def _photo_of(pixels: NDArray[np.uint8]) -> Photo:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or min(pixels.shape[:2]) < MIN_SIDE:
+        size = f"at least {MIN_SIDE} px on a side"
+        raise PhotograftError(f"a photo must be uint8 RGB [H,W,3] of {size}, not {pixels.dtype} {list(pixels.shape)}")
+    return Photo(None, np.ascontiguousarray(pixels), "PNG")
