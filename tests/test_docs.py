@@ -134,7 +134,7 @@ def test_commands_are_found() -> None:
         "photograft catalog",
         "photograft edit photo.jpg --into lion",
         "photograft edit photo.jpg --to lion --preset slow",
-        "photograft transfer photo.jpg",
+        "photograft convert generator.pkl",
         "infer.py evaluate beauty --data FOLDER",
         "photograft evaluate generator",
         "make coffee",
