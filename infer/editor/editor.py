@@ -239,7 +239,7 @@ class Editor(Opening):
         for paste in edit.pastes:
             how: Method = "paste" if paste.change and len(edit.pastes) > 1 else method
             pixels = composite(pixels, paste.patch, paste.mask, at, method=how)
-        return pixels
+        return self._need_photo().toned(pixels)
 
     def _changed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # [R,R,3] -> [S,S,3]
         """The photo's square with what an edit changes in its reconstruction."""
@@ -275,7 +275,8 @@ class Editor(Opening):
         photo, drawn = self._need_photo(), to_pixels(image)
         patch = self._changed(drawn) if change else uncrop(drawn, self.box, self.shape)[0]
         mask = faded(self, area)
-        return composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method), mask
+        pasted = composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)
+        return photo.toned(pasted), mask
 
     @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:

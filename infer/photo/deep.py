@@ -163,21 +163,18 @@ def with_change(deep: Deep, before: NDArray[np.uint8], after: NDArray[np.uint8])
     A value v that the edit makes v' changes by 257 (v' - v), within 0..65535; where v' = v it stays as it is, exactly.
 
     Args:
-        deep: [H,W,C]; grey becomes RGB.
+        deep: [H,W,C]; of grey the first channel's change counts.
         before, after: uint8 [H,W,3], the picture without and with the edit.
 
     Returns:
-        uint16 RGB or RGBA [H,W,C].
+        uint16 [H,W,C], channels as of `deep`.
     """
     height, width, channels = deep.shape
-    alpha = channels in (2, 4)
-    out = np.empty((height, width, 4 if alpha else 3), np.uint16)
-    out[..., :3] = deep[..., :3] if channels >= 3 else deep[..., :1]
-    if alpha:
-        out[..., 3] = deep[..., -1]
+    colours = 3 if channels >= 3 else 1
+    out = deep.copy()
     step = max(1, _BLOCK // (3 * width))
     for top in range(0, height, step):
         rows = slice(top, top + step)
-        change = 257 * (after[rows].astype(np.int32) - before[rows])
-        out[rows, :, :3] = np.clip(out[rows, :, :3] + change, 0, _WHITE)
+        change = 257 * (after[rows, :, :colours].astype(np.int32) - before[rows, :, :colours])
+        out[rows, :, :colours] = np.clip(out[rows, :, :colours] + change, 0, _WHITE)
     return out

@@ -27,6 +27,7 @@ _SCANS_PER_PICTURE = 4000  # of a progressive JPEG, times megapixels: some 20 se
 _JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
 # Of colours: magic, width, height and highest value, with comments of any length between.
 _PNM_HEADER = re.compile(rb"P[36](?:(?:\s|#[^\r\n]*[\r\n])+\d{1,9}){2}(?:\s|#[^\r\n]*[\r\n])+(\d{1,9})")
+_GREY = ("1", "L", "LA", "La")  # Pillow's modes
 _log = logging.getLogger(__name__)
 
 
@@ -220,6 +221,11 @@ def _decoded(opened: OpenPicture, path: Path) -> Photo:
             remarks.append(f"its 16-bit values end at {values.max()} of 65535: scale them if they mean fewer bits")
         image = _shown(values)
     assert image is not None
+    grey = image.mode in _GREY
+    if grey:
+        remarks.append("it is grey, and so is the result")
+    elif image.mode in ("P", "PA"):
+        remarks.append("its palette becomes full colours")
     shown, metadata = _to_srgb_if_not_rgb(image, metadata, remarks)
     if values is not None and shown is not image:
         values = None
@@ -231,7 +237,7 @@ def _decoded(opened: OpenPicture, path: Path) -> Photo:
         alpha = turn(np.array(shown.getchannel("A")), orientation)
     pixels = turn(np.array(shown.convert("RGB")), orientation)
     deep = None if values is None else turn(values, orientation)
-    return Photo(path, pixels, file_format, alpha, deep, metadata, jpeg, remarks=tuple(remarks))
+    return Photo(path, pixels, file_format, alpha, deep, metadata, jpeg, grey=grey, remarks=tuple(remarks))
 
 
 def _shown(values: Deep) -> Image.Image:

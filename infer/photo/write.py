@@ -120,14 +120,15 @@ def _check(photo: Photo, suffix: str, name: str | Path) -> None:
 def _encode(photo: Photo, pixels: Pixels, file_format: str, stream: BinaryIO) -> None:
     metadata = photo.metadata
     if file_format in _DEEP:
-        samples: NDArray[Any] = pixels
+        samples: NDArray[Any] = pixels[..., :1] if photo.grey else pixels
         if photo.deep is not None:
             samples = with_change(photo.deep, photo.pixels, pixels)
         elif photo.alpha is not None:
-            samples = np.dstack([pixels, photo.alpha])
+            samples = np.dstack([samples, photo.alpha])
         (_write_png if file_format == "PNG" else _write_tiff)(samples, metadata, stream)
         return
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    grey = photo.grey and file_format in ("JPEG", "BMP")  # the others have no grey
+    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
     if photo.alpha is not None and file_format not in _NO_ALPHA:
         image.putalpha(Image.fromarray(photo.alpha))
     options: dict[str, Any] = {}
@@ -195,16 +196,17 @@ def _segment(marker: int, content: bytes) -> bytes:
 
 
 def _write_png(samples: NDArray[Any], metadata: Metadata, stream: BinaryIO) -> None:
-    """Samples [H,W,3] or [H,W,4] of 8 or 16 bits, and all metadata."""
-    if samples.dtype == np.uint16:
-        bgr = cv2.cvtColor(samples, cv2.COLOR_RGB2BGR if samples.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-        done, buffer = cv2.imencode(".png", bgr)
+    """Samples [H,W,C] of 8 or 16 bits, grey or RGB, with alpha or without, and all metadata."""
+    channels = samples.shape[2]
+    if samples.dtype == np.uint16:  # OpenCV has no grey with alpha
+        order = {1: [0], 2: [0, 0, 0, 1], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
+        done, buffer = cv2.imencode(".png", np.ascontiguousarray(samples[..., order]))
         if not done:
             raise ValueError("the encoder fails")
         encoded = memoryview(buffer.tobytes())
     else:
         packed = BytesIO()
-        Image.fromarray(np.ascontiguousarray(samples)).save(packed, "PNG")
+        Image.fromarray(np.ascontiguousarray(samples[..., 0] if channels == 1 else samples)).save(packed, "PNG")
         encoded = packed.getbuffer()
     header = 33  # signature and IHDR, after which every chunk of ours may stand
     stream.write(encoded[:header])
@@ -246,7 +248,8 @@ def _png_text(keyword: bytes, text: bytes) -> tuple[bytes, bytes]:
 
 
 def _write_tiff(samples: NDArray[Any], metadata: Metadata, stream: BinaryIO) -> None:
-    """Samples [H,W,3] or [H,W,4] of 8 or 16 bits, deflated; Pillow writes the tags, EXIF's folders among them.
+    """Samples [H,W,C] of 8 or 16 bits, grey or RGB, with alpha or without, deflated; Pillow writes the tags, EXIF's
+    folders among them.
 
     (Its own writers hold either compression or EXIF, and no 16-bit colours.)
     """
@@ -261,8 +264,9 @@ def _write_tiff(samples: NDArray[Any], metadata: Metadata, stream: BinaryIO) -> 
         for tag in exif:
             tags[tag] = _folder(exif, tag) if tag in TiffTags.TAGS_V2_GROUPS else exif[tag]
     tags[256], tags[257], tags[258], tags[277] = width, height, (bits,) * channels, channels
-    tags[259], tags[262], tags[284], tags[317], tags[278] = 8, 2, 1, 2, rows  # deflate, RGB, contiguous, predictor
-    if channels == 4:
+    tags[259], tags[284], tags[317], tags[278] = 8, 1, 2, rows  # deflate, contiguous, predictor
+    tags[262] = 1 if channels <= 2 else 2  # black is zero, RGB
+    if channels in (2, 4):
         tags[338] = 2  # unassociated alpha
     sizes = [len(strip) for strip in strips]
     tags.tagtype[273] = tags.tagtype[279] = TiffTags.LONG

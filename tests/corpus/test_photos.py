@@ -245,12 +245,48 @@ def test_16_bits_come_back_exactly_outside_the_edit(tmp_path: Path, kind: str, o
     assert result.dtype.itemsize == 2
     outside = np.ones(CAT.shape[:2], bool)
     outside[20:50, 30:60] = False
-    np.testing.assert_array_equal(result[outside][:, :3], colours[outside])
+    result = result.reshape(*CAT.shape[:2], -1)
+    width = 1 if photo.grey and result.shape[2] < 3 else 3
+    assert photo.grey == (samples.shape[2] < 3)
+    np.testing.assert_array_equal(result[outside][:, :width], colours[outside][:, :width])
     inside = colours.astype(int) + 257 * (edited.astype(int) - photo.pixels)
-    np.testing.assert_array_equal(result[..., :3], np.clip(inside, 0, 65535))
+    np.testing.assert_array_equal(result[..., :width], np.clip(inside, 0, 65535)[..., :width])
     if samples.shape[2] in (2, 4):
-        np.testing.assert_array_equal(result[..., 3], samples[..., -1])
+        np.testing.assert_array_equal(result[..., -1], samples[..., -1])
     np.testing.assert_array_equal(read_photo(out).pixels, edited)
+
+
+GREY_FILES = {"jpg": "L", "png": "L", "bmp": "L", "tif": "L", "webp": "RGB"}
+
+
+@pytest.mark.parametrize("suffix", GREY_FILES)
+def test_a_grey_photo_stays_grey(tmp_path: Path, suffix: str) -> None:
+    grey = CAT[..., 1]
+    packed = BytesIO()
+    Image.fromarray(grey).save(packed, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix), lossless=True)
+    photo = read_photo(written(tmp_path, f"photo.{suffix}", packed.getvalue()))
+    if suffix == "webp":  # has no grey of its own: what looks grey may be meant so or not
+        assert not photo.grey
+        return
+    assert "grey" in " ".join(photo.remarks)
+    coloured = photo.pixels.copy()
+    coloured[20:50, 30:60] = (200, 100, 50)
+    toned = photo.toned(coloured)
+    luma = round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+    assert np.abs(toned[20:50, 30:60].astype(int) - luma).max() <= 1
+    np.testing.assert_array_equal(toned[60:], photo.pixels[60:])
+    out = tmp_path / f"out.{suffix}"
+    write_photo(photo, toned, out)
+    with Image.open(out) as image:
+        assert image.mode == GREY_FILES[suffix]
+        loss = np.abs(np.asarray(image.convert("RGB")).astype(int) - toned).max()
+    assert loss <= (60 if suffix == "jpg" else 0)
+
+
+def test_palettes_are_said(tmp_path: Path) -> None:
+    packed = BytesIO()
+    Image.fromarray(CAT).quantize(16).save(packed, "PNG")
+    assert "palette" in " ".join(read_photo(written(tmp_path, "photo.png", packed.getvalue())).remarks)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
