@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.errors import PhotograftError
 from tests.train.tiny import CHANNELS, LATENTS, MIXED, SIDE, adversaries, fit, gan, read, reconstruction, write_folders
-from train.cli import run
+from train.fit import run
 from train.gan.adversaries import SNProjectionAdversary
 from train.gan.module import GAN
 from train.gan.sources import Codes, Stage, pair_classes
