@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from data.folders import FORMATS
 from data.values import ValueRange, to_8_bits
 
 Batch = dict[str, torch.Tensor]
@@ -50,7 +51,7 @@ def decode_picture(data: bytes, *, at_least: int | None = None, value_range: Val
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(data))
+            image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
             if at_least is not None:
                 image.draft("RGB", (at_least, at_least))
             image = to_8_bits(image, data, value_range)

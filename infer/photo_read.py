@@ -22,7 +22,7 @@ from models.errors import PhotograftError
 # A short list also keeps Pillow from trying readers that start other programs (EPS) or that nobody means (PDF, fonts).
 _READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 _SCANS_PER_PICTURE = 4000  # of a progressive JPEG, times megapixels: some 20 seconds
-_JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
+_JPEG_MARKER, _JPEG_SCAN, _JPEG_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]"), 0xDA, 0xD9
 _DARK = 4096  # 16-bit values that end below this are often 12-bit ones
 _log = logging.getLogger(__name__)
 

@@ -37,7 +37,10 @@ class Arrays:
     def _check_shared(self) -> None:
         """Raise PhotograftError if a few arrays stand for many: a network of them would need far more memory."""
         tensors = [value for value in self._values.values() if isinstance(value, Tensor)] if self._in_memory() else []
-        distinct = {tensor.untyped_storage().data_ptr(): tensor.numel() for tensor in tensors}
+        distinct = {
+            storage.data_ptr(): storage.nbytes() // tensor.element_size()
+            for tensor, storage in ((tensor, tensor.untyped_storage()) for tensor in tensors)
+        }
         if sum(tensor.numel() for tensor in tensors) > SHARING * (sum(distinct.values()) + FREE):
             raise PhotograftError(f"{self.path}: its arrays are few, under many names: they are no network's")
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from data import open_splits
-from data.transforms import decode_picture
+from data.transforms import UnreadablePicture, decode_picture
 from models.errors import PhotograftError
 from tests.refusals import snapshot
 
@@ -642,3 +642,9 @@ def test_files_that_are_no_data(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(PNG)
     assert "no folder and no .tar shard: unpack it" in refusal(tmp_path / name)
     assert "it is for tar shards" in refusal(tmp_path / name, picture="png")
+
+
+def test_no_picture_starts_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("PIL.EpsImagePlugin.EpsImageFile._open", lambda *_: pytest.fail("it was tried as EPS"))
+    with pytest.raises(UnreadablePicture):
+        decode_picture(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")

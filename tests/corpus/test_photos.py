@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import sys
+import time
 import tracemalloc
 import zlib
 from io import BytesIO
@@ -15,6 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from infer import photo_read
 from infer.photo_metadata import Metadata
 from infer.photo_read import read_photo
 from infer.photo_write import photo_writer, unkept, write_photo, written_as
@@ -514,3 +516,11 @@ def test_what_is_left_out_of_a_jpeg_and_a_png_is_said(tmp_path: Path) -> None:
 def test_a_tiff_without_resolution_gets_none(tmp_path: Path) -> None:
     Image.fromarray(CAT).save(tmp_path / "photo.tif")
     assert read_photo(tmp_path / "photo.tif").metadata.dpi is None
+
+
+def test_fill_bytes_of_a_jpeg_cost_no_time() -> None:
+    start = time.process_time()
+    assert photo_read._JPEG_MARKER.search(b"\xff" * 400_000 + b"\x00") is None
+    assert time.process_time() - start < 5
+    found = photo_read._JPEG_MARKER.search(b"\x01\xff\xff\xff\xda\x00")
+    assert found is not None and found.end() == 5
