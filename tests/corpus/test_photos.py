@@ -523,4 +523,5 @@ def test_fill_bytes_of_a_jpeg_cost_no_time() -> None:
     assert photo_read._JPEG_MARKER.search(b"\xff" * 400_000 + b"\x00") is None
     assert time.process_time() - start < 5
     found = photo_read._JPEG_MARKER.search(b"\x01\xff\xff\xff\xda\x00")
-    assert found is not None and found.end() == 5
+    assert found is not None
+    assert found.end() == 5
