@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from data.report import Tally, printable
 from models.errors import PhotograftError
 
+FORMATS = ("JPEG", "JPEG2000", "PNG", "WEBP", "AVIF", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA")
+"""What these may hold, by Pillow's names: others, which may start programs (EPS), are not tried."""
 PICTURES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".jpx", ".j2k", ".png", ".apng", ".webp", ".avif", ".gif", ".bmp",
      ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga")

@@ -459,3 +459,9 @@ def test_safetensors_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["convert", str(path), str(tmp_path / "y.safetensors")]) == 0
     capsys.readouterr()
     refused(main(["convert", str(tmp_path / "y.safetensors"), str(tmp_path / "z.safetensors")]), capsys, "ours already")
+
+
+def test_views_of_one_flat_buffer_are_a_network_s() -> None:
+    flat = torch.zeros(300 * 10_000)
+    values = {f"layer.{i}": part for i, part in enumerate(flat.split(10_000))}
+    assert len(Arrays(values, Path("flat.pt"))._values) == 300
