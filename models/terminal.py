@@ -83,9 +83,13 @@ def orderly() -> Iterator[Signals]:
     try:
         yield signals
     finally:
-        _signals = outer
+        ended, signals.held = signals.received, 1  # a late signal does not keep a handler from its place
         for number, handler in before.items():
             signal.signal(number, handler)
+        _signals = outer
+        signals.held = 0
+        if signals.received and not ended:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -136,9 +136,11 @@ def test_two_signals_at_once_in_a_file_written_beside(tmp_path: Path) -> None:
                 os.kill(os.getpid(), number)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
 
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with orderly(), pytest.raises(KeyboardInterrupt):
         ended()
     assert list(tmp_path.iterdir()) == []
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_breakable_part_ends_at_once_and_the_rest_does_not() -> None:
