@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,7 @@ def test_two_signals_at_once_in_a_file_written_beside(tmp_path: Path) -> None:
             path.write_text("half")
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
             for number in (signal.SIGINT, signal.SIGTERM):
-                os.kill(os.getpid(), number)
+                signal.pthread_kill(threading.get_ident(), number)  # no other thread takes it
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
