@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -75,6 +75,14 @@ def test_a_failing_rename_puts_earlier_files_back(
 
 
 # ---------------------------------------------------------------------- signals
+
+
+@pytest.fixture(autouse=True)
+def reached_by_signals() -> Iterator[None]:
+    """What runs these tests may ignore SIGINT, as a shell's background does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def twice_at(monkeypatch: pytest.MonkeyPatch, function: str, second: str) -> None:
