@@ -53,7 +53,8 @@ class Networks:
         dtype, channels_last: of the generator and the discriminators while latents are searched. Encoder and A and B
             are cheap: they stay float32.
         psi_name: whose features are Psi: "discriminator", the paper's, or "projected", on frozen ImageNet features.
-            With a small discriminator's Psi photos drift away by an independent judge (README).
+            With a small discriminator's Psi photos drift away by an independent judge
+            (docs/how-it-works.md).
     """
 
     model: Model
