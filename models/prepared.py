@@ -149,3 +149,8 @@ class Networks:
     def on_device(self) -> Model:
         """The model with its exact generator, for what takes a model and makes pictures."""
         return replace(self.model, generator=self.exact)
+
+    @cached_property
+    def fast_model(self) -> Model:
+        """The model with its generator in the fast form, for what takes a model and draws many pictures."""
+        return replace(self.model, generator=self.generator)

@@ -61,7 +61,7 @@ def sample(
     from infer.pictures.samples import sample_rows, spread_classes
     from infer.pictures.sheet import sheet
 
-    networks = prepared(model, device).on_device
+    networks = prepared(model, device).fast_model
     count = networks.generator.num_classes
     labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
     check_folder(out)

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from models.base import Layer, Modulation, StyleGenerator, Tap
 from models.errors import PhotograftError
-from models.layers.equalized import EqualConv2d, EqualLinear, Mapping, activate, clamped
+from models.layers.equalized import GAIN, SLOPE, EqualConv2d, EqualLinear, Mapping, clamped
 from models.layers.fir import Fir
+from models.layers.resampling import keeps_kernel, kept_kernel
 from models.registry import register_generator
 from models.schema import Architecture, Classes, Dim, Layers, Positive, Taps, Width, Widths
 
@@ -29,6 +30,16 @@ TAPS = (1.0, 3.0, 3.0, 1.0)  # of the resampling filter
 def layout(resolution: int, channel_base: int, channel_max: int = 512) -> tuple[int, ...]:
     """Widths at 4, 8, ... `resolution` px: channel_base / px, at most channel_max."""
     return tuple(min(channel_base >> i, channel_max) for i in range(2, resolution.bit_length()))
+
+
+def squared(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [O,I]
+    """Sum of a kernel's squares, in float32."""
+    return weight.float().square().sum((2, 3))
+
+
+def transposed(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [I,O,3,3]
+    """A kernel as transposed convolutions take it."""
+    return weight.transpose(0, 1)
 
 
 class ModulatedConv(nn.Module):
@@ -58,26 +69,36 @@ class ModulatedConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(c_out))
         self.strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("const", torch.randn(size, size))
+        keeps_kernel(self, squared, "power")
+        if fir is not None:
+            keeps_kernel(self, transposed)
 
     def demodulation(self, style: Tensor) -> Tensor:  # [N,I] -> [N,O,1,1], or [N,I,H,W] -> [N,O,size,size]
         """What the outputs are multiplied by; in float32."""
         with torch.autocast(style.device.type, enabled=False):
-            power = self.weight.float().square().sum((2, 3))  # [O,I]
+            power = kept_kernel(self, "power")
+            power = squared(self.weight) if power is None else power
             d = torch.rsqrt(torch.einsum("oi,ni...->no...", power, style.float().square()) + EPS)
         if d.ndim == 2:
             return d[:, :, None, None]
         return d if self.fir is None else F.interpolate(d, scale_factor=2.0, mode="nearest")
 
+    def _transposed(self) -> Tensor:
+        kernel = kept_kernel(self)
+        return transposed(self.weight) if kernel is None else kernel
+
     def forward(self, x: Tensor, modulation: Modulation, noise: str, gain: float = 1.0) -> Tensor:
         """noise: as `StyleGenerator.noise`; gain: of the output, bound included."""
         x = modulation.map(lambda t: t.to(x.dtype)).apply(x)
-        weight = self.weight
-        x = F.conv2d(x, weight, padding=1) if self.fir is None else self.fir.up_conv(x, weight)
-        x = torch.addcmul(self.bias.to(x.dtype)[:, None, None], x, self.demodulation(modulation.scale).to(x.dtype))
+        x = F.conv2d(x, self.weight, padding=1) if self.fir is None else self.fir.up_conv(x, self._transposed())
+        # in place, and leaky ReLU's gain in the factors before it, which it passes on: fewer passes over the features
+        gain *= GAIN
+        x *= (self.demodulation(modulation.scale) * gain).to(x.dtype)
+        x += (self.bias * gain).to(x.dtype)[:, None, None]
         if noise != "none":
             values = self.const if noise == "const" else torch.randn_like(x[:, :1])
-            x = x + (values * self.strength).to(x.dtype)
-        return activate(x, gain, self.conv_clamp)
+            x += (values * (self.strength * gain)).to(x.dtype)
+        return clamped(F.leaky_relu_(x, SLOPE), None if self.conv_clamp is None else self.conv_clamp * gain / GAIN)
 
 
 class ToRGB(nn.Module):

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from models.base import check_labels
 
-SLOPE = 0.2
+SLOPE, GAIN = 0.2, 2**0.5  # of leaky ReLU, and what keeps the variance after it
 
 
 def activate(x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tensor:
     """Leaky ReLU that keeps the variance (times sqrt 2), times gain, within +-clamp * gain."""
-    return clamped(F.leaky_relu(x, SLOPE) * (2**0.5 * gain), None if clamp is None else clamp * gain)
+    return clamped(F.leaky_relu(x, SLOPE) * (GAIN * gain), None if clamp is None else clamp * gain)
 
 
 def clamped(x: Tensor, bound: float | None) -> Tensor:

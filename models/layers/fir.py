@@ -49,9 +49,9 @@ class Fir(nn.Module):
         """Half the resolution."""
         return self.smooth(x, self.reach - 1, stride=2)
 
-    def up_conv(self, x: Tensor, weight: Tensor) -> Tensor:  # [N,I,H,W] -> [N,O,2H,2W]
-        """Spread to every other pixel, convolve (not correlate) with a weight [O,I,3,3], smooth."""
-        return self.smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), self.reach - 1, gain=4.0)
+    def up_conv(self, x: Tensor, kernel: Tensor) -> Tensor:  # [N,I,H,W] -> [N,O,2H,2W]
+        """Spread to every other pixel, convolve (not correlate) with a kernel [I,O,3,3], smooth."""
+        return self.smooth(F.conv_transpose2d(x, kernel, stride=2), self.reach - 1, gain=4.0)
 
     def down_conv(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # [N,I,2H,2W] -> [N,O,H,W]
         """Smooth, correlate with a weight [O,I,3,3], keep every other pixel, add a bias [O]."""

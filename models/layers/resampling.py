@@ -35,29 +35,31 @@ def pooling(weight: Tensor) -> Tensor:  # [O,I,3,3] -> [O,I,4,4]
     return _spread(weight) / 4
 
 
-def keeps_kernel(conv: C, make: MakeKernel) -> C:
-    """Mark a convolution whose fused kernel is made of its weight by `make`, for `keep_kernels`."""
-    conv.make_kernel = make  # type: ignore[assignment]
+def keeps_kernel(conv: C, make: MakeKernel, name: str = "kernel") -> C:
+    """Mark a convolution with what `make` makes of its weight, such as a fused kernel, for `keep_kernels`."""
+    conv.make_kernels = {**vars(conv).get("make_kernels", {}), name: make}  # type: ignore[assignment]
     return conv
 
 
 @torch.no_grad()
 def keep_kernels(network: nn.Module) -> None:
-    """Make the fused kernels of a frozen network's marked convolutions, once, in their weights' layout: on a few pixels
-    of one picture making one takes longer than the convolution. Call it again when weights have changed.
+    """Make what a frozen network's marked convolutions need of their weights, once, in the weights' layout: on a few
+    pixels of one picture making a kernel takes longer than the convolution. Call it again when weights have changed.
     """
     for module in network.modules():
-        make: MakeKernel | None = vars(module).get("make_kernel")
-        if make is not None and isinstance(module.weight, Tensor):
+        makers: dict[str, MakeKernel] = vars(module).get("make_kernels", {})
+        for name, make in makers.items():
+            if not isinstance(module.weight, Tensor):
+                continue
             last = module.weight.is_contiguous(memory_format=torch.channels_last)
-            layout = torch.channels_last if last else torch.contiguous_format
-            kernel = make(module.weight).contiguous(memory_format=layout)
-            module.register_buffer("kernel", kernel, persistent=False)
+            kernel = make(module.weight)
+            layout = torch.channels_last if last and kernel.ndim == 4 else torch.contiguous_format
+            module.register_buffer(name, kernel.contiguous(memory_format=layout), persistent=False)
 
 
-def kept_kernel(conv: nn.Module) -> Tensor | None:
-    """A convolution's fused kernel where it was kept and its weight does not learn."""
-    kernel = getattr(conv, "kernel", None)
+def kept_kernel(conv: nn.Module, name: str = "kernel") -> Tensor | None:
+    """What was kept of a convolution under a name, where its weight does not learn."""
+    kernel = getattr(conv, name, None)
     return kernel if isinstance(kernel, Tensor) and not getattr(conv.weight, "requires_grad", True) else None
 
 

@@ -38,7 +38,7 @@ def test_spatial_style_against_loops(up: bool) -> None:
     size = 6 if up else 3
     layer = shaken(ModulatedConv(4, 5, size, 7, Fir((1, 3, 3, 1)) if up else None, None))
     x, s = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
-    plain = layer.fir.up_conv(x * s, layer.weight) if up else F.conv2d(x * s, layer.weight, padding=1)
+    plain = layer.fir.up_conv(x * s, layer.weight.transpose(0, 1)) if up else F.conv2d(x * s, layer.weight, padding=1)
     expected = torch.empty(2, 5, size, size)
     for n in range(2):
         for row in range(size):

@@ -68,6 +68,15 @@ def test_kernels_of_frozen_weights_are_kept(fused, plain, make, monkeypatch: pyt
         torch.testing.assert_close(fused(x, one.weight, None, kept_kernel(one)), plain(x, one.weight, None))
 
 
+def test_several_kernels_are_kept_of_one_weight() -> None:
+    conv = nn.Conv2d(4, 5, 3).requires_grad_(False)
+    keeps_kernel(keeps_kernel(conv, lambda w: w.square().sum((2, 3)), "power"), upsampling)
+    keep_kernels(conv.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    power, kernel = kept_kernel(conv, "power"), kept_kernel(conv)
+    assert power is not None and torch.equal(power, conv.weight.square().sum((2, 3)))
+    assert kernel is not None and torch.equal(kernel, upsampling(conv.weight))
+
+
 @pytest.mark.skipif(not computes_bfloat16(), reason="bfloat16 is emulated here")
 def test_gradient_of_few_pixels_in_bfloat16() -> None:
     """The product of matrices gives what the convolution gives, twice differentiable."""
