@@ -10,7 +10,7 @@ SpaceName = Literal["z", "zeta", "w", "w+"]
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
 ORIGINAL_STEPS = 200
 # A search of few updates: its rate starts at this share of a steady one's and falls to zero, and Adam forgets sooner.
-FALLING, FALLING_BETAS = 0.9, (0.5, 0.95)
+FALLING, FALLING_BETAS = 0.8, (0.6, 0.95)
 
 
 @dataclass(frozen=True)

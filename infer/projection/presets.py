@@ -39,7 +39,7 @@ class Preset:
 
 PRESETS = {
     "fast": Preset(steps=0, trials=False),
-    "balanced": Preset(steps=27, schedule="falling", settling=20, style_steps=40),
+    "balanced": Preset(steps=30, schedule="falling", settling=20, style_steps=40),
     "best": Preset(steps=200, restarts=3, tuning=TUNING, settling=20, style_space="w"),
 }
 
