@@ -95,7 +95,7 @@ def test_rates_of_presets(model: Model, preset: str, space: SpaceName, schedule:
     chosen = chosen_options(model, preset, ProjectionOptions(space=space))
     assert chosen.schedule == schedule
     assert chosen.learning_rate == (None if rate is None else pytest.approx(rate))
-    assert chosen.steps == {"balanced": 40 if space == "w+" else 27, "best": 200}[preset]
+    assert chosen.steps == {"balanced": 40 if space == "w+" else 30, "best": 200}[preset]
     given = chosen_options(model, preset, ProjectionOptions(space=space, learning_rate=0.5, steps=3, schedule="steady"))
     assert (given.learning_rate, given.steps, given.schedule) == (0.5, 3, "steady")
 
