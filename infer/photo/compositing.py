@@ -26,7 +26,7 @@ _THIN, _THICK = 13, 37  # px across: below, seamlessClone is not asked; between,
 _LIMIT = 60.0  # grey levels by which "limited" moves a colour at most: more burns heads out, less shows their edges
 _DIRECT_LIMIT = 80_000  # unknowns up to which a direct factorisation takes about a second
 _LARGEST, _SOLVED = 1 << 20, 1 << 19  # pixels up to which a region is solved at its own size, and beyond
-_GRAFT_SIDE, _GRAFTED = 128, 0.06  # px on a side where grafts are worked out; how deep the photo's colours reach in
+_GRAFT_SIDE, _GRAFTED = 192, 0.06  # px on a side where grafts are worked out; how deep the photo's colours reach in
 _STRIP = 64  # rows that are blended at a time
 
 
@@ -50,7 +50,7 @@ def composite(
     Poisson's equation would burn out the whole head), "mixed" (its gradient mixing), "paste" (alpha only) or
     "poisson-exact" (the 5-point equation solved on exactly the masked pixels: no seam at the mask's edge; slower on
     large masks).
-    joined: float [r,c] in [0,1], of any size, where photo and patch show one body, for "graft"; None: everywhere.
+    joined: float [r,r] in [0,1], of any size, where photo and patch show one body, for "graft"; None: everywhere.
     A region beyond a megapixel is solved at half of one, as what the equations add to the patch is smooth, and that is
     enlarged; of fine detail "mixed" then takes at every pixel the photo's or the patch's, whichever is stronger.
     Returns a new uint8 [H,W,3]. Raises `PhotograftError` for a mask that selects nothing of the photo, ValueError for
@@ -191,19 +191,18 @@ def _solve(
     joined: NDArray[np.floating] | None,
 ) -> _Solution:
     """Blend what lies in the bounds of the mask's support; beyond a megapixel a smaller picture of it."""
-    region = _with_margin(bounds, photo.shape)
-    if method == "paste":
-        nothing = np.zeros((1, 1, 3), np.float32)
-        return _Solution(region, nothing, nothing, nothing, mixed=False)
     x, y = top_left
+    if method in ("paste", "graft"):
+        nothing = change = np.zeros((1, 1, 3), np.float32)
+        # all of the patch that lies in the photo, so that a region's change does not depend on what lies beside it
+        region = _overlap(y, patch.shape[0], photo.shape[0]), _overlap(x, patch.shape[1], photo.shape[1])
+        if method == "graft":
+            change = _graft_change(photo[region], patch, mask, (_moved(region[0], -y), _moved(region[1], -x)), joined)
+        return _Solution(region, nothing, nothing, change, mixed=False)
+    region = _with_margin(bounds, photo.shape)
     target, source = photo[region], _with_edge(patch, _moved(region[0], -y), _moved(region[1], -x))
     margins = [(inside.start - s.start, s.stop - inside.stop) for inside, s in zip(bounds, region, strict=True)]
     support = np.pad(mask[_moved(bounds[0], -y), _moved(bounds[1], -x)] > _LEAST, margins)
-    if method == "graft":
-        around = None if joined is None else _spanned(joined, _moved(region[0], -y), _moved(region[1], -x), patch.shape)
-        change = _graft_change(target, source, support, around)
-        nothing = np.zeros((1, 1, 3), np.float32)
-        return _Solution(region, nothing, nothing, change, mixed=False)
     large = support.size > _LARGEST
     if large:
         size = [max(round(side * (_SOLVED / support.size) ** 0.5), 1) for side in support.shape]
@@ -214,28 +213,28 @@ def _solve(
     return _Solution(region, target.astype(precision), source.astype(precision), change, method == "mixed")
 
 
-def _spanned(values: NDArray[np.floating], rows: slice, columns: slice, shape: tuple[int, ...]) -> Float:
-    """What values of any size, [r,c], say of rows and columns of a picture that they span."""
-    parts = []
-    for span, length, count in zip((rows, columns), values.shape, shape, strict=False):
-        first = min(max(int(span.start * length / count), 0), length - 1)
-        parts.append(slice(first, max(min(-(-span.stop * length // count), length), first + 1)))
-    return np.asarray(values[parts[0], parts[1]], np.float32)
+def _graft_change(
+    target: NDArray[np.uint8],
+    patch: NDArray[np.uint8],
+    mask: NDArray[np.floating],
+    on_patch: Spans,
+    joined: NDArray[np.floating] | None,
+) -> Float:
+    """What "graft" adds to the patch, on a small picture: it is smooth, and means over fur, not hairs, meet.
 
-
-def _graft_change(target: NDArray[np.uint8], source: NDArray[np.uint8], support: Bool, joined: Float | None) -> Float:
-    """What "graft" adds to the source, on a small picture: it is smooth, and means over fur, not hairs, meet.
-
-    The change is the difference of the pictures at the support's rim where they are joined, has no rim elsewhere, and
-    fades inwards over `_GRAFTED` of the region's side.
+    The change is the difference of the pictures at the mask's rim where they are joined, has no rim elsewhere, and
+    fades inwards over `_GRAFTED` of the side.
     """
-    scale = min(1.0, _GRAFT_SIDE / max(support.shape))
-    size = [max(round(side * scale), 1) for side in support.shape]
-    difference = resize_pixels(target, *size).astype(np.float64) - resize_pixels(source, *size)
+    scale = min(1.0, _GRAFT_SIDE / max(target.shape))
+    size = [max(round(side * scale), 1) for side in target.shape[:2]]
+    difference = resize_pixels(target, *size).astype(np.float64) - resize_pixels(patch[on_patch], *size)
     difference = np.asarray(cv2.GaussianBlur(difference, (0, 0), 1.0), np.float64)
-    unknown = resize_pixels(support.astype(np.float32), *size) > 0.5
-    free = np.zeros_like(unknown) if joined is None else ~unknown & (resize_pixels(joined, *size) < 0.5)
-    difference[free] = 0
+    unknown = resize_pixels((mask[on_patch] > _LEAST).astype(np.float32), *size) > 0.5
+    free = np.zeros_like(unknown)
+    if joined is not None:
+        step = len(joined) / len(patch)
+        rows, columns = (slice(int(s.start * step), max(round(s.stop * step), 1)) for s in on_patch)
+        free = ~unknown & (resize_pixels(np.asarray(joined[rows, columns], np.float32), *size) < 0.5)
     if not unknown.any() or (unknown | free).all():
         return np.zeros((1, 1, 3), np.float32)
     pull = (_GRAFTED * max(size)) ** -2.0

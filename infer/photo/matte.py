@@ -9,7 +9,7 @@ from models.layers.resampling import resize_pixels
 
 Mask = NDArray[np.float32]
 
-_RADIUS, _EPSILON = 0.025, 1e-4  # of the guided filter: of the side, and of colours in [0,1] squared
+_RADIUS, _EPSILON, _ROUNDS = 0.05, 1e-4, 2  # of the guided filter: of the side, of colours in [0,1] squared
 _BAND = 0.05  # of the side, on both sides of the segmenter's edge: beyond it the segmenter is believed
 _FINEST = 512  # px on a side at which colours are continued
 _SURE = 0.95
@@ -50,8 +50,9 @@ def matte(mask: Mask, picture: NDArray[np.uint8]) -> Mask:  # [s,s], [s,s,3] -> 
     hard = (mask > 0.5).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (band, band))
     inside, outside = cv2.erode(hard, kernel) > 0, cv2.dilate(hard, kernel) == 0
-    soft = guided(mask, picture, radius)
-    soft = ((soft - 0.15) / 0.7).clip(0, 1)  # a linear function of colours rarely reaches its ends
+    soft = mask
+    for _ in range(_ROUNDS):  # a linear function of colours rarely reaches its ends
+        soft = ((guided(soft, picture, radius) - 0.15) / 0.7).clip(0, 1)
     return np.asarray(np.where(inside, 1, np.where(outside, 0, soft)), np.float32)
 
 
