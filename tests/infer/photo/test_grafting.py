@@ -56,7 +56,7 @@ def test_the_same_outline_leaves_only_a_rim() -> None:
     graft = plan(NEW, NEW, PATCH, BOX, PHOTO)
     assert graft is not None
     assert graft.filled[disc(128, 128, 48) > 0].max() == 0
-    assert (graft.filled > 0.5).mean() < 0.1
+    assert (graft.filled > 0.5).mean() < 0.25
 
 
 def test_no_animal_in_the_patch() -> None:
