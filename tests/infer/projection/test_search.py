@@ -169,7 +169,7 @@ def test_a_falling_rate(nets: Nets) -> None:
     x, y, start = torch.rand(1, 3, 16, 16) * 2 - 1, torch.tensor([0]), torch.randn(1, 8)
     found = search(g, d, x, y, init=start, steps=4, schedule="falling", learning_rate=0.1, keep="last")
     z = start.clone().requires_grad_()
-    adam = torch.optim.Adam([z], betas=(0.5, 0.95))
+    adam = torch.optim.Adam([z], betas=(0.6, 0.95))
     objective = Objective(prepare(g), prepare(d), x, y)
     for rate in (0.1, 0.075, 0.05, 0.025):
         _, z.grad = objective.gradient(z, torch.tensor([0]))
