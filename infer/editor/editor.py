@@ -40,8 +40,9 @@ from infer.edits.choices import RHO, Mode
 from infer.edits.feature_blending import Shift
 from infer.photo import masks
 from infer.photo.box import crop_square, uncrop
-from infer.photo.choices import DEFAULT_METHOD, Method
+from infer.photo.choices import DEFAULT_FINISH, DEFAULT_METHOD, Finish, Method
 from infer.photo.compositing import composite
+from infer.photo.finishing import check_finish, finished
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
@@ -88,6 +89,7 @@ class Editor(Opening):
         layers: Sequence[Index] | None = None,
         method: Method | None = None,
         settle: Settling | None = None,
+        finish: Finish = DEFAULT_FINISH,
     ) -> Edit:
         """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
@@ -98,11 +100,13 @@ class Editor(Opening):
                 transfers change, which is added to the photo.
             settle: updates of the latent for new classes, see `infer.projection.settling`; None: the projection's
                 preset's, where model and latent can be settled.
+            finish: how what is pasted is sharpened, see `infer.photo.finishing.finished`; not what transfers change.
 
         Raises:
             PhotograftError: unknown class or part, bad mask, strength or layers, or no projection yet.
             UnsupportedEdit: steps that the model cannot take, or one that cannot be settled if that was asked for.
         """
+        check_finish(finish)
         samples = self.samples()
         plain = isinstance(mask, str) and mask == "auto" and strength == 1 and layers is None
         if not isinstance(to, str) and not plain:
@@ -121,7 +125,7 @@ class Editor(Opening):
         drawn = to_pixels(image)
         edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn)
         if self.sample is None:
-            edit = self._pasted(edit, areas)
+            edit = self._pasted(replace(edit, finish=finish), areas)
         self.edits.append(edit)
         return edit
 
@@ -136,9 +140,11 @@ class Editor(Opening):
         layers: Sequence[int] | None = None,
         invert: bool = False,
         method: Method | None = None,
+        finish: Finish = DEFAULT_FINISH,
     ) -> Edit:
         """Carry a region, or a part of the catalog, of a reference over: see `infer.editor.steps.Blend` and `edit`."""
-        return self.edit([Blend(reference, region, part, move, strength, layers, invert)], method=method)
+        step = Blend(reference, region, part, move, strength, layers, invert)
+        return self.edit([step], method=method, finish=finish)
 
     def transfer(
         self,
@@ -156,7 +162,7 @@ class Editor(Opening):
     ) -> Edit:
         """Give a part of the catalog the look of a reference's: see `infer.editor.steps.Transfer` and `edit`."""
         step = Transfer(reference, part, mode, epsilon, rho, lam, per_layer, released, shift)
-        return self.edit([step], method=method)
+        return self.edit([step], method=method, finish="off")
 
     def resolve(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Check steps before any work, as `edit` does; see `infer.editor.regions.resolve`."""
@@ -230,7 +236,11 @@ class Editor(Opening):
         patch = uncrop(edit.image, self.box, self.shape)[0]
         pasted, added, shown = paste_masks(self, edit.steps, areas, patch)
         pastes = [] if added is None else [Paste(self._changed(edit.image), added, change=True)]
-        pastes += [] if pasted is None else [Paste(patch, pasted)]
+        if pasted is None:
+            edit = replace(edit, finish="off")
+        else:
+            patch = finished(edit.image, self._need_photo().pixels, self.box, finish=edit.finish, where=pasted)
+            pastes.append(Paste(patch, pasted))
         edit = replace(edit, areas=shown, pastes=tuple(pastes))
         return replace(edit, pixels=self._composited(edit, edit.method))
 

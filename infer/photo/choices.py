@@ -6,4 +6,8 @@ Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
 METHODS: tuple[Method, ...] = get_args(Method)
 DEFAULT_METHOD: Method = "limited"
 
+Finish = Literal["auto", "off", "teacher"]
+FINISHES: tuple[Finish, ...] = get_args(Finish)
+DEFAULT_FINISH: Finish = "auto"
+
 FormatName = Literal["jpg", "png", "tif", "webp", "heic", "bmp"]
