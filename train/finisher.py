@@ -11,12 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from models.finisher import SCALE, Finisher, enlarged, with_colours
-from models.perception.features import MobileNetV2, create_features
 from train.counters import CountingModule
 from train.divergence import check_terms
 from train.networks import describe, update_average
-
-_STAGES = (1, 3, 6)  # blocks of MobileNet at strides 2, 4 and 8: edges and texture, not content
 
 
 class PatchDiscriminator(nn.Module):
@@ -52,7 +49,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class FinisherTraining(CountingModule):
-    """Adam on L1 of pixels and of their gradients, on distances of features, and on a hinge adversary after a while.
+    """Adam on L1 of pixels and of their gradients, and on a hinge adversary after a while.
 
     What is compared has the colours of the network's input: truth and teacher are moved as the output is.
 
@@ -60,7 +57,7 @@ class FinisherTraining(CountingModule):
         width, blocks: of the network.
         learning_rate: of it, going to zero by a cosine; the adversary's is twice as high.
         total_steps: of the whole training.
-        gradients, features, adversary: weights beside that of the pixels, 1.
+        gradients, adversary: weights beside that of the pixels, 1.
         adversary_from: share of the steps after which the adversary begins.
         ema: of the average that is exported.
     """
@@ -69,12 +66,11 @@ class FinisherTraining(CountingModule):
         self,
         width: int = 64,
         blocks: int = 8,
-        learning_rate: float = 5e-4,
-        total_steps: int = 4000,
+        learning_rate: float = 1e-3,
+        total_steps: int = 1800,
         gradients: float = 1.0,
-        features: float = 0.05,
         adversary: float = 0.01,
-        adversary_from: float = 0.4,
+        adversary_from: float = 0.6,
         ema: float = 0.998,
     ) -> None:
         super().__init__()
@@ -83,22 +79,13 @@ class FinisherTraining(CountingModule):
         self.ema = nn.ModuleDict({"finisher": copy.deepcopy(self.finisher).requires_grad_(False)})
         self.discriminator = PatchDiscriminator().to(memory_format=torch.channels_last)
         self.learning_rate, self.total_steps, self.ema_decay = learning_rate, total_steps, ema
-        self.gradients, self.features = gradients, features
-        self.adversary, self.adversary_from = adversary, adversary_from
-        self._looks: list[MobileNetV2] = []  # in a list: it is no part of the checkpoint
+        self.gradients, self.adversary, self.adversary_from = gradients, adversary, adversary_from
         self._scores: dict[str, list[Tensor]] = defaultdict(list)
 
     @property
     def averaged(self) -> Finisher:
         """The moving average of the network."""
         return cast(Finisher, self.ema["finisher"])
-
-    def on_fit_start(self) -> None:
-        """Lightning's hook: the frozen features that distances are taken in."""
-        looks = cast(MobileNetV2, create_features("mobilenet_v2"))
-        dtype = torch.bfloat16 if str(self.trainer.precision).startswith("bf16") else torch.float32
-        looks.to(self.device, dtype).to(memory_format=torch.channels_last)
-        self._looks = [looks]
 
     def configure_optimizers(self) -> Any:
         """Adam for the network and for the adversary."""
@@ -121,7 +108,6 @@ class FinisherTraining(CountingModule):
             drawn, wanted = self._compared(part)
             terms["pixels"] = terms["pixels"] + (drawn - wanted).abs().mean()
             terms["gradients"] = terms["gradients"] + self.gradients * _gradient_distance(drawn, wanted)
-            terms["features"] = terms["features"] + self.features * self._feature_distance(drawn, wanted)
             if drawn.shape[-1] == SCALE * part["low"].shape[-1]:
                 fakes.append((drawn, enlarged(part["low"])))
         fake, enlargement = (torch.cat(parts) for parts in zip(*fakes, strict=True))
@@ -158,19 +144,6 @@ class FinisherTraining(CountingModule):
     def _truth(self, part: dict[str, Tensor]) -> Tensor:
         """The large picture with the colours of the small one."""
         return with_colours(part["high"], part["low"])
-
-    def _feature_distance(self, drawn: Tensor, wanted: Tensor) -> Tensor:
-        if not self.features:
-            return drawn.new_zeros(())
-        looks, last = self._looks[0], max(_STAGES)
-        dtype = next(looks.parameters()).dtype
-        wanted, drawn = (x.to(dtype, memory_format=torch.channels_last) for x in (wanted, drawn))
-        with torch.autocast(self.device.type, enabled=False):
-            with torch.no_grad():
-                aims = [x.float() for x in looks.stage(wanted, last)]
-            seen = [x.float() for x in looks.stage(drawn, last)]
-        parts = [(seen[i] - aims[i]).abs().mean() / aims[i].std() for i in _STAGES]
-        return torch.stack(parts).mean()
 
     def validation_step(self, batch: tuple[str, dict[str, Tensor]], batch_index: int) -> None:
         """Mean absolute error of the average, and of the cubic enlargement with the same colours, in levels of 255."""
