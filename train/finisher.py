@@ -67,10 +67,10 @@ class FinisherTraining(CountingModule):
         width: int = 64,
         blocks: int = 8,
         learning_rate: float = 1e-3,
-        total_steps: int = 1800,
+        total_steps: int = 1500,
         gradients: float = 1.0,
-        adversary: float = 0.01,
-        adversary_from: float = 0.6,
+        adversary: float = 0.05,
+        adversary_from: float = 0.4,
         ema: float = 0.998,
     ) -> None:
         super().__init__()

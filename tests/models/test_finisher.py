@@ -1,4 +1,4 @@
-"""The finishing network: colours kept, lattices free to go, the embedded file, and the reader of the teacher's files."""
+"""The finishing network: colours kept, lattices free to go, the embedded file; the reader of the teacher's files."""
 
 import struct
 from pathlib import Path
