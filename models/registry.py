@@ -91,6 +91,7 @@ discriminators: Registry[Configurable] = Registry("discriminator", "models.discr
 encoders: Registry[Configurable] = Registry("encoder", "models.encoder")
 auxiliaries: Registry[Configurable] = Registry("auxiliary network", "models.auxiliary")
 locators: Registry[Configurable] = Registry("locator", "models.perception.locator")
+finishers: Registry[Configurable] = Registry("finisher", "models.finisher")
 
 KINDS: dict[str, Registry[Any]] = {
     "generator": generators,
@@ -98,6 +99,7 @@ KINDS: dict[str, Registry[Any]] = {
     "encoder": encoders,
     "auxiliary": auxiliaries,
     "locator": locators,
+    "finisher": finishers,
 }
 
 register_generator = generators.register

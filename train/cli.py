@@ -3,6 +3,7 @@
 * `python train.py fit -c configs/train/NAME.yaml`: see `train.fit`.
 * `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
 * `python train.py outline MODEL --data FOLDER`: its projected discriminator learns to read outlines.
+* `python train.py taught MODEL OUT`: a teacher's pictures for the finishing network.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from models.terminal import orderly, reader_gone, robust_streams, visible
 
 EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
 OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
+TAUGHT = "Write what a large network makes of a model's samples, to train the finishing network on."
 HELP = f"""usage: train.py COMMAND ...
 
 Train the networks that infer.py edits with.
@@ -21,6 +23,7 @@ Train the networks that infer.py edits with.
   fit -c CONFIG --data.root FOLDER   train as a config of configs/train says; `fit --help` lists what else can be set
   export CHECKPOINT OUT              {EXPORT[0].lower() + EXPORT[1:]}
   outline MODEL --data FOLDER        {OUTLINE[0].lower() + OUTLINE[1:]}
+  taught MODEL OUT                   {TAUGHT[0].lower() + TAUGHT[1:]}
 
 `train.py COMMAND --help` says more."""
 
@@ -81,10 +84,24 @@ def run_outline(args: list[str]) -> None:
     print(visible(path))
 
 
+def run_taught(args: list[str]) -> None:
+    """`train.py taught MODEL OUT`."""
+    parser = argparse.ArgumentParser(prog="train.py taught", description=TAUGHT)
+    parser.add_argument("model", help="name of a model, or path of its .generator.safetensors")
+    parser.add_argument("out", type=Path, help="folder for taught-train-000.tar and taught-val-000.tar")
+    parser.add_argument("--pictures", type=int, default=150, help="samples (default: 150)")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    options = parser.parse_args(args)
+    from train.taught import write_taught
+
+    for path in write_taught(options.model, options.out, pictures=options.pictures, seed=options.seed):
+        print(visible(path))
+
+
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
     robust_streams()
-    command = {"export": run_export, "outline": run_outline}.get(" ".join(sys.argv[1:2]))
+    command = {"export": run_export, "outline": run_outline, "taught": run_taught}.get(" ".join(sys.argv[1:2]))
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(HELP)
         sys.exit(0 if sys.argv[1:] else 2)

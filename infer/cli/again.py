@@ -11,7 +11,7 @@ from infer.cli.options import SegmenterName
 from infer.editor.points import Projected
 from infer.editor.recipe import Recipe
 from infer.editor.steps import ChangeClass, Step, Transfer
-from infer.photo.choices import FormatName, Method
+from infer.photo.choices import DEFAULT_FINISH, Finish, FormatName, Method
 from models.errors import PhotograftError
 
 
@@ -25,6 +25,7 @@ class How:
     format: FormatName | None  # None: the photo's own
     segmenter: str = "deeplab"
     settle: int | None = None
+    finish: Finish = DEFAULT_FINISH
 
     def again(self, context: typer.Context, known: Recipe | None, excluded: Mapping[str, str]) -> "How":
         """What is not given on the command line is the recipe's.
@@ -45,7 +46,7 @@ class How:
                     f"{option} and --recipe exclude each other: the recipe's picture is used as it is"
                 )
         classes = any(isinstance(step, ChangeClass) for step in known.steps)
-        names = ["model", "segmenter", *(["settle"] if classes else []), *(["method"] if known.steps else [])]
+        names = ["model", "segmenter", *(["settle"] if classes else []), *(["method", "finish"] if known.steps else [])]
         kept = {name: getattr(known, name) for name in names if not _given(context, name)}
         if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
             raise PhotograftError(

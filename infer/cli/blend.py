@@ -9,6 +9,7 @@ import typer
 from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption, SeedOption, TruncationOption, prepared
 from infer.cli.options import (
     BoxOption,
+    FinishOption,
     FormatOption,
     LosslessOption,
     MaskInvertOption,
@@ -89,6 +90,7 @@ def blend(
     tune: TuneOption = None,
     recipe: RecipeOption = None,
     method: MethodOption = None,
+    finish: FinishOption = "auto",
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     catalog: CatalogOption = None,
@@ -108,6 +110,7 @@ def blend(
     from infer.editor.recipe_file import read_recipe
     from infer.editor.steps import Blend
     from infer.photo.box import Box
+    from infer.photo.finishing import check_finish
 
     names, of = (mask, "--mask") if mask else (part or [], "--part")
     if (mask and part) or not (names or recipe):
@@ -115,7 +118,9 @@ def blend(
     if mask_invert and all(name in WHOLE_MASKS for name in mask or ["box"]):
         raise PhotograftError("--mask-invert needs a painted mask: give it with --mask FILE")
     known = None if recipe is None else read_recipe(recipe)
-    how = How(model, method, lossless, chosen_format(file_format, lossless)).again(context, known, OF_THE_RECIPE)
+    how = How(model, method, lossless, chosen_format(file_format, lossless), finish=finish)
+    how = how.again(context, known, OF_THE_RECIPE)
+    check_finish(how.finish)
     strengths = fitted("--strength", strength, 1.0, len(names), of)
     shifts = [parse_move(text) for text in fitted("--move", move, "0,0", len(names), of)]
     asked = asked_references(reference, reference_seed, reference_class, len(names), of)

@@ -13,6 +13,7 @@ from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, pre
 from infer.cli.options import (
     BoxOption,
     DrawSeedOption,
+    FinishOption,
     FormatOption,
     FromOption,
     LayersOption,
@@ -85,6 +86,7 @@ def edit(
     seed: DrawSeedOption = 0,
     recipe: RecipeOption = None,
     method: MethodOption = None,
+    finish: FinishOption = "auto",
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
@@ -102,11 +104,13 @@ def edit(
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.editor.steps import ChangeClass
     from infer.photo.box import Box
+    from infer.photo.finishing import check_finish
     from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
-    how = How(model, method, lossless, chosen_format(file_format, lossless), segmenter, settle)
+    how = How(model, method, lossless, chosen_format(file_format, lossless), segmenter, settle, finish)
     how = how.again(context, known, _OF_THE_RECIPE)
+    check_finish(how.finish)
     if known is None:
         photos = need_photos(photos)
     else:
@@ -181,7 +185,8 @@ class _Job:
         written = 0
         for group in self.groups:
             with failures.of(photo):
-                edit = editor.edit(group, method=self.how.method_of(group, self.known), settle=self.how.settle)
+                method = self.how.method_of(group, self.known)
+                edit = editor.edit(group, method=method, settle=self.how.settle, finish=self.how.finish)
                 write_edit(
                     editor, edit, self.results, lossless=self.how.lossless, done=lambda paths: say(str(paths[0]))
                 )

@@ -9,7 +9,7 @@ import typer
 
 from infer.cli.completion import class_names
 from infer.edits.choices import Mode
-from infer.photo.choices import FormatName, Method
+from infer.photo.choices import Finish, FormatName, Method
 from infer.projection.options import ProjectionOptions, SpaceName
 from infer.projection.presets import PRESETS
 from models.errors import PhotograftError
@@ -161,6 +161,13 @@ MethodOption = Annotated[
     typer.Option(
         help="How the edit is put in; graft: the new head in its own colours. Default: graft; paste for transfers.",
         show_default=False,
+        rich_help_panel=_RESULT,
+    ),
+]
+FinishOption = Annotated[
+    Finish,
+    typer.Option(
+        help="Sharpen what is pasted, as far as the photo is sharp; teacher: by a large, slow network (extra `sharp`).",
         rich_help_panel=_RESULT,
     ),
 ]

@@ -92,7 +92,8 @@ class Job:
         areas_of(editor, editor.resolve([*kept, *steps]))  # before references are projected
         made = {one: self._point(one) for one in dict.fromkeys(references)}  # a photo is projected once
         every = [*kept, *map(referring, steps, (made[one] for one in references))]
-        edit = editor.edit(every, method=self.how.method_of(every, self.known), settle=self.how.settle)
+        how = self.how
+        edit = editor.edit(every, method=how.method_of(every, self.known), settle=how.settle, finish=how.finish)
         results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
         write_edit(editor, edit, results, lossless=self.how.lossless, done=_say_all)
 

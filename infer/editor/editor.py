@@ -41,8 +41,9 @@ from infer.edits.choices import RHO, Mode
 from infer.edits.feature_blending import Shift
 from infer.photo import masks
 from infer.photo.box import uncrop
-from infer.photo.choices import DEFAULT_METHOD, Method
+from infer.photo.choices import DEFAULT_FINISH, DEFAULT_METHOD, Finish, Method
 from infer.photo.compositing import composite
+from infer.photo.finishing import check_finish
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
@@ -89,6 +90,7 @@ class Editor(Opening):
         layers: Sequence[Index] | None = None,
         method: Method | None = None,
         settle: Settling | None = None,
+        finish: Finish = DEFAULT_FINISH,
     ) -> Edit:
         """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
@@ -99,11 +101,13 @@ class Editor(Opening):
                 transfers change, which is added to the photo.
             settle: updates of the latent for new classes, see `infer.projection.settling`; None: the projection's
                 preset's, where model and latent can be settled.
+            finish: how what is pasted is sharpened, see `infer.photo.finishing.finished`; not what transfers change.
 
         Raises:
             PhotograftError: unknown class or part, bad mask, strength or layers, or no projection yet.
             UnsupportedEdit: steps that the model cannot take, or one that cannot be settled if that was asked for.
         """
+        check_finish(finish)
         samples = self.samples()
         plain = isinstance(mask, str) and mask == "auto" and strength == 1 and layers is None
         if not isinstance(to, str) and not plain:
@@ -122,7 +126,7 @@ class Editor(Opening):
         drawn = to_pixels(image)
         edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn)
         if self.sample is None:
-            edit = pasted(self, edit, areas, method)
+            edit = pasted(self, replace(edit, finish=finish), areas, method)
         self.edits.append(edit)
         return edit
 
@@ -137,9 +141,11 @@ class Editor(Opening):
         layers: Sequence[int] | None = None,
         invert: bool = False,
         method: Method | None = None,
+        finish: Finish = DEFAULT_FINISH,
     ) -> Edit:
         """Carry a region, or a part of the catalog, of a reference over: see `infer.editor.steps.Blend` and `edit`."""
-        return self.edit([Blend(reference, region, part, move, strength, layers, invert)], method=method)
+        step = Blend(reference, region, part, move, strength, layers, invert)
+        return self.edit([step], method=method, finish=finish)
 
     def transfer(
         self,
@@ -157,7 +163,7 @@ class Editor(Opening):
     ) -> Edit:
         """Give a part of the catalog the look of a reference's: see `infer.editor.steps.Transfer` and `edit`."""
         step = Transfer(reference, part, mode, epsilon, rho, lam, per_layer, released, shift)
-        return self.edit([step], method=method)
+        return self.edit([step], method=method, finish="off")
 
     def resolve(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Check steps before any work, as `edit` does; see `infer.editor.regions.resolve`."""

@@ -15,6 +15,7 @@ from infer.photo import masks
 from infer.photo.box import Box, crop_square, uncrop
 from infer.photo.choices import Method
 from infer.photo.compositing import composite
+from infer.photo.finishing import finished
 from infer.photo.grafting import Graft, background, plan
 from infer.photo.masks import Mask
 from infer.photo.matte import own_colours
@@ -47,11 +48,14 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     over = [mask for mask in (whole, blended) if mask is not None]
     if graft is not None:
         pastes += _filling(session, graft)
-        patch = own_colours(patch, _sized(graft.head, len(patch)))
     if over:
+        mask = reduce(np.maximum, over)
+        patch = finished(edit.image, session.need_photo().pixels, session.box, finish=edit.finish, where=mask)
+        if graft is not None:
+            patch = own_colours(patch, _sized(graft.head, len(patch)))
         joined = None if graft is None else _joined(session, graft, edit, blended)
-        pastes.append(Paste(patch, reduce(np.maximum, over), joined=joined))
-    edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes))
+        pastes.append(Paste(patch, mask, joined=joined))
+    edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes), finish=edit.finish if over else "off")
     return replace(edit, pixels=_composited(session, edit))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from infer.editor.points import Projected, Sample
 from infer.editor.session import Edit, Session
 from infer.editor.steps import Blend, Step, Transfer
-from infer.photo.choices import DEFAULT_BEFORE, Method
+from infer.photo.choices import DEFAULT_BEFORE, Finish, Method
 from models.writing import path_text
 
 RECIPE_VERSION = 2
@@ -40,6 +40,7 @@ class Recipe:
         catalog: if steps name parts.
         method, segmenter, lossless: of the edit. A segmenter of the caller's own is named by its type.
         settle: of the edit; None without one.
+        finish: of the edit; recipes from before there was one do without.
         files: what was written, by kind; deltas of the source ("delta") and of references ("delta0", ...) among them.
         remarks: what a recipe of an earlier version does not say.
     """
@@ -52,6 +53,7 @@ class Recipe:
     catalog: KnownCatalog | None = None
     method: Method = DEFAULT_BEFORE
     settle: int | None = None
+    finish: Finish = "off"
     segmenter: str = "deeplab"
     lossless: bool = False
     files: dict[str, str] = field(default_factory=dict)
@@ -67,7 +69,8 @@ class Recipe:
                 files of deltas are the caller's to write.
         """
         if edit is not None:
-            rest = {"method": edit.method, "settle": edit.settle, "catalog": _catalog(session, edit)} | rest
+            told = {"method": edit.method, "settle": edit.settle, "finish": edit.finish}
+            rest = told | {"catalog": _catalog(session, edit)} | rest
         return cls(
             model=session.model.name,
             weights=session.model.fingerprint,
@@ -89,6 +92,7 @@ class Recipe:
             "steps": [step.to_json() for step in self.steps],
             "method": self.method,
             "settle": self.settle,
+            "finish": self.finish,
             "segmenter": self.segmenter,
             "lossless": self.lossless,
         }

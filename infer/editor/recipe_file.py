@@ -11,7 +11,7 @@ from infer.editor.point_file import ModelSaid, PictureSaid, read_picture
 from infer.editor.recipe import RECIPE_VERSION, KnownCatalog, Recipe
 from infer.editor.step_file import StepSaid, read_step
 from infer.editor.steps import Blend, Transfer
-from infer.photo.choices import Method
+from infer.photo.choices import Finish, Method
 from models.errors import PhotograftError
 from models.reading import read_text
 from models.schema import FileName, Index, Name, PathText, Schema, Settling, Text, parse_json, short
@@ -39,6 +39,7 @@ class _Edit(Schema):
     steps: Annotated[tuple[StepSaid, ...], Field(min_length=1, max_length=100)]
     method: Method
     settle: Settling
+    finish: Finish = "off"  # before there was one
     segmenter: Text
     lossless: bool
 

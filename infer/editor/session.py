@@ -15,7 +15,7 @@ from infer.editor.points import Point, Projected, Sample, pixels_hash, plain
 from infer.editor.steps import Step
 from infer.photo import masks
 from infer.photo.box import Box, crop_square
-from infer.photo.choices import Method
+from infer.photo.choices import Finish, Method
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta
@@ -60,6 +60,7 @@ class Edit:
         areas: where each step acts, float32 [s,s] on the square, to be looked at.
         method: of compositing.
         settle: updates of the latent for this edit.
+        finish: how what is pasted was sharpened.
         image: uint8 [R,R,3], what the generator made.
         pastes: what goes into the photo, one over the other; none for a sample.
         pixels: uint8 [H,W,3], the edited photo, or the sample.
@@ -72,6 +73,7 @@ class Edit:
     image: NDArray[np.uint8]
     pastes: tuple[Paste, ...]
     pixels: NDArray[np.uint8]
+    finish: Finish = "off"
 
     @property
     def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]

@@ -18,6 +18,7 @@ from train.projection.base import ProjectionTraining
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
 SNIPPETS = {"ddp.yaml", "logger_wandb.yaml"}  # to be added to another config
 LOCATOR = "locator.yaml"  # another module on data of its own
+OTHERS = {LOCATOR, "finisher.yaml"}  # the latter has tests of its own, test_finisher.py
 CONFIGS = sorted(path.name for path in FOLDER.glob("*.yaml"))
 
 pytestmark = [
@@ -96,7 +97,7 @@ def arguments(name: str, root: Path, folder: Path, *more: str) -> list[str]:
     return ["fit", "-c", str(FOLDER / name), *more, *overrides(config, root, folder)]
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in SNIPPETS | {LOCATOR}])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in SNIPPETS | OTHERS])
 def test_config_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = write_shards(tmp_path / "data") if "heads" in name else write_folders(tmp_path / "data")
@@ -132,7 +133,7 @@ def test_locator_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(bool(p.isfinite().all()) for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in SNIPPETS | {LOCATOR}])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in SNIPPETS | OTHERS])
 def test_config_is_whole(name: str) -> None:
     """What every training needs to be resumed and looked at; runs do not mix; the schedule ends where it decays to."""
     config = yaml.safe_load((FOLDER / name).read_text())
