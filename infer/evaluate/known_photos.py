@@ -92,18 +92,21 @@ def _of_line(folder: Path, line: str, where: str) -> KnownPhoto:
     name, box = (facts.get("photo"), facts.get("box")) if isinstance(facts, dict) else (None, None)
     if not isinstance(name, str) or Path(name).name != name:
         raise PhotograftError(f"{where}: give the name of a photo in the folder as `photo`")
-    if not _is_box(box):
+    head = _head(box)
+    if head is None:
         raise PhotograftError(f"{where}: `box` must be four numbers x, y, width, height, the last two above 0")
     path = folder / name
     if not path.is_file():
         raise PhotograftError(f"{where}: {printable(name)} is not in the folder")
     breed, species = (facts.get(key) if isinstance(facts.get(key), str) else None for key in ("breed", "species"))
-    return KnownPhoto(name, path, (tuple(float(v) for v in box),), breed, species)  # type: ignore[arg-type]
+    return KnownPhoto(name, path, (head,), breed, species)
 
 
-def _is_box(box: Any) -> bool:
-    numbers = isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) for v in box)
-    return numbers and bool(np.isfinite(box).all()) and min(box[2:]) > 0
+def _head(box: Any) -> Head | None:
+    if not isinstance(box, list) or len(box) != 4 or not all(type(value) in (int, float) for value in box):
+        return None
+    x, y, w, h = map(float, box)
+    return (x, y, w, h) if np.isfinite([x, y, w, h]).all() and min(w, h) > 0 else None
 
 
 def _of_scene(scene: Scene) -> KnownPhoto:
