@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from infer.cli.common import CatalogOption, DeviceOption, bar, note, prepared, print_table, say
+from infer.cli.evaluate_photos import photos
 from infer.cli.options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
 from infer.edits.choices import RHO
 from infer.evaluate.choices import REAL, SETTLING
@@ -23,6 +24,9 @@ evaluate_app = typer.Typer(help="Measure how good a model is.", no_args_is_help=
 @evaluate_app.callback()
 def _group() -> None:
     """Measure how good a model is."""
+
+
+evaluate_app.command()(photos)
 
 
 @evaluate_app.command()

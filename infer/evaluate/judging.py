@@ -57,9 +57,14 @@ class Probe:
 
     def _right(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Which of its first five are the label [N,5], and the five."""
-        logits = self.linear((features - self.mean) / self.std)
-        best = logits.topk(min(5, logits.shape[1])).indices
+        best = self.first_five(features)
         return best == labels[:, None], best
+
+    @torch.no_grad()
+    def first_five(self, features: Tensor) -> Tensor:  # [N,D] -> [N,5]
+        """The classes that it names first, the best first; all of them if there are fewer."""
+        logits = self.linear((features - self.mean) / self.std)
+        return logits.topk(min(5, logits.shape[1])).indices
 
     @torch.no_grad()
     def names_in_top5(self, features: Tensor, labels: Tensor) -> Tensor:  # [N,D], [N] -> bool [N]

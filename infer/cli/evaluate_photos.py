@@ -1,0 +1,70 @@
+"""`infer.py evaluate photos`"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from infer.cli.common import DeviceOption, ModelOption, SeedOption, bar, complain, note, prepared, print_table, say
+from infer.cli.options import MethodOption, PresetOption, ToOption
+from infer.photo.choices import DEFAULT_METHOD
+from infer.projection.presets import DEFAULT_PRESET
+from models.zoo import DEFAULT
+
+
+def photos(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Photos with a boxes.jsonl, shards of scenes, or photos alone.")
+    ],
+    model: ModelOption = DEFAULT,
+    to: ToOption = None,
+    per_photo: Annotated[
+        int, typer.Option(min=1, max=16, help="Classes drawn for each photo where no --to is given.")
+    ] = 1,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The data that the model was trained on: the probe that judges classes needs it."),
+    ] = None,
+    preset: PresetOption = DEFAULT_PRESET,  # type: ignore[assignment]
+    method: MethodOption = None,
+    places: Annotated[
+        Literal["found", "known"], typer.Option(help="Edit the heads that are found, or those that are known.")
+    ] = "found",
+    place_only: Annotated[bool, typer.Option("--place-only", help="Find heads, and edit nothing.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=1_000_000, help="Photos at most, evenly spaced. Default: all.")
+    ] = None,
+    seed: SeedOption = 1,
+    device: DeviceOption = "auto",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, the sheet and kept edits.")] = Path(
+        "out"
+    ),
+) -> None:
+    """Whole photos, edited as `edit` does: place, class, colour cast, leftovers, sharpness, seam, detectability.
+
+    Edits are kept in FOLDER/photos as they are done: after an interruption the same command goes on.
+    """
+    from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.evaluate.class_judge import ClassJudge
+    from infer.evaluate.known_photos import known_photos
+    from infer.evaluate.photos import Wanted, evaluate_photos
+    from infer.evaluate.photos_report import described, left_out, summary_rows, write_photos
+
+    networks = prepared(model, device)
+    known, read = known_photos(folder), model_inputs(model)
+    wanted = Wanted(tuple(to or ()), per_photo, preset, method or DEFAULT_METHOD, seed, places == "known", place_only)
+    check_folder(out)
+    with bar() as update:
+        judge = None if place_only else ClassJudge(networks, data, folder=out / "photos", progress=update)
+        report = evaluate_photos(
+            networks, known, wanted, judge=judge, limit=limit, folder=out / "photos", progress=update
+        )
+    print_table(summary_rows(report), f"{folder.name}: {described(report)}")
+    for line in left_out(report):
+        note(line)
+    for path in write_photos(report, networks.model, folder.name, ResultFolder(out, read)):
+        say(path)
+    for text in report.failed.values():
+        complain(text)
+    if report.failed:
+        raise typer.Exit(2)
