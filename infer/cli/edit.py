@@ -11,6 +11,7 @@ import typer
 
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
 from infer.cli.options import (
+    AnywhereOption,
     BoxOption,
     DrawSeedOption,
     FormatOption,
@@ -26,12 +27,14 @@ from infer.cli.options import (
     RecipeOption,
     SegmenterOption,
     SettleOption,
+    SkipUnfoundOption,
     SpaceOption,
     StepsOption,
     StrengthOption,
     TogetherOption,
     ToOption,
     TuneOption,
+    WhichOption,
     chosen_format,
     fitted,
     parse_layers,
@@ -53,6 +56,9 @@ _OF_THE_RECIPE = {
     name: f"--{option}"
     for name, option in (
         ("box", "box"),
+        ("which", "which"),
+        ("anywhere", "anywhere"),
+        ("skip_unfound", "skip-unfound"),
         ("source", "from"),
         ("preset", "preset"),
         ("steps", "steps"),
@@ -75,6 +81,9 @@ def edit(
     layers: LayersOption = None,
     settle: SettleOption = None,
     box: BoxOption = None,
+    which: WhichOption = None,
+    anywhere: AnywhereOption = False,
+    skip_unfound: SkipUnfoundOption = False,
     segmenter: SegmenterOption = "deeplab",
     source: FromOption = None,
     preset: PresetOption = "balanced",
@@ -101,7 +110,7 @@ def edit(
     from infer.editor.recipe_file import read_recipe
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.editor.steps import ChangeClass
-    from infer.photo.box import Box
+    from infer.photo.place import Place
     from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
@@ -113,7 +122,7 @@ def edit(
         again = photo_of(known, photos)
         photos = [] if again is None else [again]
     groups = edit_groups(to or [], mask or [], strength or [], together, known, invert=mask_invert)
-    where = None if box is None else Box.parse(box)
+    place = Place.parse(box, which, anywhere)
     networks = prepared(how.model, device)
     loaded = networks.model
     if layers is not None:
@@ -140,8 +149,9 @@ def edit(
             networks,
             how.segmenter,
             photos,
-            where,
+            place,
             failures,
+            skip=skip_unfound,
             source=source,
             preset=preset,
             steps=steps,

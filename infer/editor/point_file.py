@@ -9,7 +9,7 @@ from pydantic import Field
 from infer.editor.points import Projected, Sample, plain
 from infer.photo.box import Box
 from models.errors import PhotograftError
-from models.schema import Name, PathText, Real, Schema, Seed, Steps, Text, Weight
+from models.schema import Name, PathText, Real, Schema, Seed, Share, Steps, Text, Weight
 from models.writing import path_of
 
 _Numbers = Annotated[tuple[Real, ...], Field(min_length=1, max_length=2**16, fail_fast=True)]
@@ -58,6 +58,7 @@ class PictureSaid(Schema):
     photo: PhotoSaid | None = None
     box: Text | None = None
     located_by: Text | None = None
+    confidence: Share | None = None
     projection: ProjectionSaid | None = None
     sample: SampleSaid | None = None
 
@@ -88,6 +89,7 @@ def read_picture(said: PictureSaid, where: str, delta: Path | None) -> Projected
         size=photo.size,
         box=Box.parse(said.box),
         located=said.located_by,
+        confidence=said.confidence,
         class_name=found.source,
         latent=plain(torch.tensor(latent)),
         origin=found.origin,

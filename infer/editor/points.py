@@ -52,6 +52,7 @@ class Projected:
     Attributes:
         photo, pixels, size: path (None: an array), sha256 of the upright RGB pixels, (width, height).
         box, located: the square that was projected, and how it was found.
+        confidence: of the head that was found; None where there was none, or a recipe is from before it was written.
         class_name: of the crop; None if the model is unconditional.
         latent: z of latent_dim values or w+ of num_ws rows; origin: the z that w+ came from, if known.
         loss, iterations, settings: of the projection.
@@ -70,6 +71,7 @@ class Projected:
     settings: dict[str, Any]
     origin: tuple[float, ...] | None = None
     delta: Path | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -135,6 +135,7 @@ def _said(picture: Projected | Sample) -> dict[str, Any]:
         },
         "box": str(picture.box),
         "located_by": picture.located,
+        **({} if picture.confidence is None else {"confidence": round(picture.confidence, 4)}),
         "projection": {
             "source": picture.class_name,
             "loss": picture.loss,
