@@ -267,7 +267,8 @@ class Opening(Session):
             loss=float("nan") if known.loss is None else known.loss,
             iterations=known.iterations,
         )
-        self.located, self.confidence, self.settings = known.located, known.confidence, dict(known.settings)
+        self.located, self.confidence, self.heads = known.located, known.confidence, known.heads
+        self.settings = dict(known.settings)
 
 
 def _found(found: Location, chosen: int) -> str:

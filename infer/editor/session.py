@@ -289,6 +289,7 @@ class Session:
             box=self.box,
             located=self.located,
             confidence=self.confidence,
+            heads=self.heads if len(self.heads) > 1 else (),
             class_name=self.class_name,
             latent=plain(found.latent[0]),
             origin=None if found.origin is None or found.origin.isnan().any() else tuple(found.origin[0].tolist()),

@@ -17,6 +17,8 @@ from data.shards import Member, pictures_of, read_index, read_member
 from data.transforms import UnreadablePicture, decode_picture
 from models.errors import PhotograftError
 from models.perception.locator import (
+    CHANNELS,
+    GRID,
     Backbone,
     HeadLocator,
     boxes_of,
@@ -130,18 +132,18 @@ class SceneFeatures(pl.LightningDataModule):
         backbone = Backbone()
         self._train, self._val = self._features(backbone, views), self._features(backbone, val)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _features(self, backbone: Backbone, scenes: list[Scene]) -> TensorDataset:
-        parts = []
+        features = torch.empty(len(scenes), CHANNELS, GRID, GRID, dtype=torch.float16)  # gigabytes: filled in place
         for start in range(0, len(scenes), 16):
             chunk = np.stack([network_picture(scene.pixels) for scene in scenes[start : start + 16]])
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half_precision and computes_bfloat16()):
-                parts.append(backbone(images_to_input(torch.from_numpy(chunk))).half())
+                features[start : start + 16] = backbone(images_to_input(torch.from_numpy(chunk))).half()
         boxes = torch.zeros(len(scenes), MAX_HEADS, 4)
         for row, scene in zip(boxes, scenes, strict=True):
             row[: len(scene.boxes)] = torch.from_numpy(scene.boxes[:MAX_HEADS])
         species = torch.tensor([self.species.index(scene.species) for scene in scenes])
-        return TensorDataset(torch.cat(parts).clone(), boxes, species)
+        return TensorDataset(features, boxes, species)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Drawn with replacement, balanced by species."""
