@@ -23,12 +23,15 @@ class Scene:
         boxes: float32 [K,4], left, top, right, bottom as shares of the photo.
         species: whatever the data calls it.
         name: of the sample.
+        animal, person: float32 [s,s] in [0,1], what a segmenter sees of both, stretched over the photo; None if unasked.
     """
 
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     species: str
     name: str = ""
+    animal: NDArray[np.float32] | None = None
+    person: NDArray[np.float32] | None = None
 
 
 def read_scenes(root: Path, part: str) -> list[Scene]:

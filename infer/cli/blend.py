@@ -8,6 +8,7 @@ import typer
 
 from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption, SeedOption, TruncationOption, prepared
 from infer.cli.options import (
+    AnywhereOption,
     BoxOption,
     FinishOption,
     FormatOption,
@@ -24,6 +25,7 @@ from infer.cli.options import (
     SourceClassOption,
     SpaceOption,
     TuneOption,
+    WhichOption,
     chosen_format,
     fitted,
     parse_layers,
@@ -84,6 +86,8 @@ def blend(
     layers: FeatureLayersOption = None,
     truncation: TruncationOption = 1.0,
     box: BoxOption = None,
+    which: WhichOption = None,
+    anywhere: AnywhereOption = False,
     preset: PresetOption = "balanced",
     space: SpaceOption = None,
     noise: NoiseOption = True,
@@ -109,8 +113,8 @@ def blend(
     from infer.cli.pictures import OF_THE_RECIPE, Asked, Job, asked_references
     from infer.editor.recipe_file import read_recipe
     from infer.editor.steps import Blend
-    from infer.photo.box import Box
     from infer.photo.finishing import check_finish
+    from infer.photo.place import Place
 
     names, of = (mask, "--mask") if mask else (part or [], "--part")
     if (mask and part) or not (names or recipe):
@@ -146,7 +150,7 @@ def blend(
         known,
         how,
         Asked(photo, seed, source_class),
-        None if box is None else Box.parse(box),
+        Place.parse(box, which, anywhere),
         truncation,
         preset,
         searched(space, noise, tune),

@@ -11,6 +11,7 @@ import typer
 
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
 from infer.cli.options import (
+    AnywhereOption,
     BoxOption,
     DrawSeedOption,
     FinishOption,
@@ -27,12 +28,14 @@ from infer.cli.options import (
     RecipeOption,
     SegmenterOption,
     SettleOption,
+    SkipUnfoundOption,
     SpaceOption,
     StepsOption,
     StrengthOption,
     TogetherOption,
     ToOption,
     TuneOption,
+    WhichOption,
     chosen_format,
     fitted,
     parse_layers,
@@ -54,6 +57,9 @@ _OF_THE_RECIPE = {
     name: f"--{option}"
     for name, option in (
         ("box", "box"),
+        ("which", "which"),
+        ("anywhere", "anywhere"),
+        ("skip_unfound", "skip-unfound"),
         ("source", "from"),
         ("preset", "preset"),
         ("steps", "steps"),
@@ -76,6 +82,9 @@ def edit(
     layers: LayersOption = None,
     settle: SettleOption = None,
     box: BoxOption = None,
+    which: WhichOption = None,
+    anywhere: AnywhereOption = False,
+    skip_unfound: SkipUnfoundOption = False,
     segmenter: SegmenterOption = "deeplab",
     source: FromOption = None,
     preset: PresetOption = "balanced",
@@ -103,8 +112,8 @@ def edit(
     from infer.editor.recipe_file import read_recipe
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.editor.steps import ChangeClass
-    from infer.photo.box import Box
     from infer.photo.finishing import check_finish
+    from infer.photo.place import Place
     from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
@@ -117,7 +126,7 @@ def edit(
         again = photo_of(known, photos)
         photos = [] if again is None else [again]
     groups = edit_groups(to or [], mask or [], strength or [], together, known, invert=mask_invert)
-    where = None if box is None else Box.parse(box)
+    place = Place.parse(box, which, anywhere)
     networks = prepared(how.model, device)
     loaded = networks.model
     if layers is not None:
@@ -144,8 +153,9 @@ def edit(
             networks,
             how.segmenter,
             photos,
-            where,
+            place,
             failures,
+            skip=skip_unfound,
             source=source,
             preset=preset,
             steps=steps,

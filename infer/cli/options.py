@@ -37,7 +37,34 @@ FromOption = Annotated[
 ]
 BoxOption = Annotated[
     str | None,
-    typer.Option(metavar="X,Y,W,H", help="Square to edit, in photo pixels; found if left out.", rich_help_panel=_EDIT),
+    typer.Option(
+        metavar="X,Y,W,H|auto",
+        help="Square to edit, in photo pixels; auto, or left out: the head is found.",
+        rich_help_panel=_EDIT,
+    ),
+]
+WhichOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|largest",
+        help="Of several heads the one with this number, as the panel shows them, or the largest. Default: the best.",
+        show_default=False,
+        rich_help_panel=_EDIT,
+    ),
+]
+AnywhereOption = Annotated[
+    bool,
+    typer.Option(
+        "--anywhere",
+        help="Edit a guess where no head is found: an animal's upper end, else the centre. Without: exit code 2.",
+        rich_help_panel=_EDIT,
+    ),
+]
+SkipUnfoundOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unfound", help="Leave photos out where no head is found, with exit code 0.", rich_help_panel=_EDIT
+    ),
 ]
 SegmenterOption = Annotated[SegmenterName, typer.Option(help="What finds the animal.", rich_help_panel=_EDIT)]
 DrawSeedOption = Annotated[

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infer.cli.common import Failures, bar, note
 from infer.editor.editor import Editor, project_all
-from infer.photo.box import Box
+from infer.photo.place import NothingFound, Place
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
 from models.prepared import Networks
@@ -29,9 +29,10 @@ def projected(
     model: Networks,
     segmenter: str,
     photos: Sequence[Path],
-    box: Box | None,
+    place: Place,
     failures: Failures,
     *,
+    skip: bool = False,
     source: str | None,
     preset: str,
     steps: int | None,
@@ -41,15 +42,23 @@ def projected(
     """Editors with projected photos, one after another; bad photos are reported and left out.
 
     Args:
-        model, segmenter, photos, box: see `Editor`.
+        model, segmenter, photos, place: see `Editor`.
         failures: where bad photos are reported.
+        skip: leave photos without a head out, which is no failure.
         source, preset, steps, options: see `project_all`.
         check: raises PhotograftError for a photo that should not be projected at all.
     """
     for i, photo in enumerate(photos, 1):
         which = f"{i} of {len(photos)}: " if len(photos) > 1 else ""
         with failures.of(photo):
-            editor = new_editor(model, segmenter, photo).set_photo(photo, box)
+            editor = new_editor(model, segmenter, photo)
+            try:
+                editor.set_photo(photo, place.box, which=place.which, anywhere=place.anywhere)
+            except NothingFound as nothing:
+                if not skip:
+                    raise
+                note(f"{photo.name}: skipped: {str(nothing).partition(':')[0]}")
+                continue
             check(editor)
             with bar(which) as progress:
                 project_all([editor], source, preset=preset, steps=steps, options=options, progress=progress)

@@ -16,7 +16,7 @@ from infer.editor.recipe import Recipe
 from infer.editor.regions import areas_of, check_parts
 from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.editor.steps import Blend, Step, Transfer, referring
-from infer.photo.box import Box
+from infer.photo.place import Place
 from infer.projection.model import check_projects
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
@@ -26,6 +26,8 @@ OF_THE_RECIPE = {  # what a recipe has said already: its picture, and the catalo
     "seed": "--seed",
     "source_class": "--class",
     "box": "--box",
+    "which": "--which",
+    "anywhere": "--anywhere",
     "catalog": "--catalog",
 }
 
@@ -59,7 +61,7 @@ class Job:
         networks: with which.
         known: a recipe to go on from.
         how: options that a recipe knows too.
-        source, box: the picture, if no recipe says it.
+        source, place: the picture, and where in a photo, if no recipe says it. References are found as they are.
         truncation: of samples.
         preset, projection: of projections.
         catalog: a file; None: the model's own.
@@ -70,7 +72,7 @@ class Job:
     known: Recipe | None
     how: How
     source: Asked
-    box: Box | None
+    place: Place
     truncation: float
     preset: str
     projection: ProjectionOptions
@@ -111,7 +113,7 @@ class Job:
         check_parts(editor, steps)
         check_folder(self.out)
         if self.known is None:
-            self._set(editor, self.source, self.box, steps)
+            self._set(editor, self.source, self.place, steps)
         if editor.photo is not None:
             editor.write_as(self.how.format)
         return editor
@@ -120,14 +122,14 @@ class Job:
         if asked.photo is None:
             return sample_point(self.networks.on_device, Sample(asked.seed, asked.class_name, self.truncation))
         editor = new_editor(self.networks, "deeplab", asked.photo)
-        return self._set(editor, asked, None, ()).point()
+        return self._set(editor, asked, Place(anywhere=self.place.anywhere), ()).point()
 
-    def _set(self, editor: Editor, asked: Asked, box: Box | None, steps: Sequence[Step]) -> Editor:
+    def _set(self, editor: Editor, asked: Asked, place: Place, steps: Sequence[Step]) -> Editor:
         """The editor with a picture; a photo that its steps do not fit is not projected at all."""
         if asked.photo is None:
             return editor.set_sample(Sample(asked.seed, asked.class_name, self.truncation))
         check_projects(self.networks.model)
-        editor.set_photo(asked.photo, box)
+        editor.set_photo(asked.photo, place.box, which=place.which, anywhere=place.anywhere)
         if steps:
             editor.write_as(self.how.format)
             editor.resolve(steps)

@@ -8,6 +8,7 @@ import typer
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, bar, prepared, say
 from infer.cli.completion import class_names
 from infer.cli.options import (
+    AnywhereOption,
     BoxOption,
     DrawSeedOption,
     FromOption,
@@ -16,9 +17,11 @@ from infer.cli.options import (
     PresetOption,
     RestartsOption,
     SegmenterOption,
+    SkipUnfoundOption,
     SpaceOption,
     StepsOption,
     TuneOption,
+    WhichOption,
     searched,
 )
 from models.zoo import DEFAULT
@@ -30,6 +33,9 @@ def project(
     photos: PhotosArgument = None,
     source: FromOption = None,
     box: BoxOption = None,
+    which: WhichOption = None,
+    anywhere: AnywhereOption = False,
+    skip_unfound: SkipUnfoundOption = False,
     preset: PresetOption = "balanced",
     steps: StepsOption = None,
     restarts: RestartsOption = None,
@@ -50,11 +56,11 @@ def project(
     from infer.cli.photos import need_photos, projected
     from infer.editor.output import write_projection
     from infer.editor.results import ResultFolder, check_folder, model_inputs
-    from infer.photo.box import Box
+    from infer.photo.place import Place
     from infer.projection.model import check_projects
 
     photos = need_photos(photos)
-    where = None if box is None else Box.parse(box)
+    place = Place.parse(box, which, anywhere)
     networks = prepared(model, device)
     check_projects(networks.model)
     if source is not None:
@@ -63,7 +69,16 @@ def project(
     failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
     options = searched(space, noise, tune, restarts=restarts, seed=seed)
     asked = projected(
-        networks, segmenter, photos, where, failures, source=source, preset=preset, steps=steps, options=options
+        networks,
+        segmenter,
+        photos,
+        place,
+        failures,
+        skip=skip_unfound,
+        source=source,
+        preset=preset,
+        steps=steps,
+        options=options,
     )
     for editor, photo in asked:
         with failures.of(photo):

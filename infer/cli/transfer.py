@@ -6,6 +6,7 @@ import typer
 
 from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption, SeedOption, TruncationOption, prepared
 from infer.cli.options import (
+    AnywhereOption,
     BoxOption,
     EpsilonOption,
     FormatOption,
@@ -28,6 +29,7 @@ from infer.cli.options import (
     SourceClassOption,
     SpaceOption,
     TuneOption,
+    WhichOption,
     chosen_format,
     searched,
 )
@@ -54,6 +56,8 @@ def transfer(
     shift: ShiftOption = False,
     truncation: TruncationOption = 1.0,
     box: BoxOption = None,
+    which: WhichOption = None,
+    anywhere: AnywhereOption = False,
     preset: PresetOption = "balanced",
     space: SpaceOption = None,
     noise: NoiseOption = True,
@@ -79,7 +83,7 @@ def transfer(
     from infer.editor.recipe_file import read_recipe
     from infer.editor.steps import Transfer
     from infer.edits.query_transfer import check_transfers
-    from infer.photo.box import Box
+    from infer.photo.place import Place
 
     if not (part or recipe):
         raise PhotograftError("say which part: --part PART (infer.py catalog show lists them)")
@@ -95,7 +99,7 @@ def transfer(
         known,
         how,
         Asked(photo, seed, source_class),
-        None if box is None else Box.parse(box),
+        Place.parse(box, which, anywhere),
         truncation,
         preset,
         searched(space, noise, tune),

@@ -1,7 +1,6 @@
 """How a session begins: a photo or a sample, a projection that is known, a recipe to go back to."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -14,9 +13,11 @@ from infer.catalog.catalog import checked, load_catalog
 from infer.editor.points import Projected, Sample, pixels_hash, projected_point, sample_point
 from infer.editor.recipe import Recipe
 from infer.editor.session import CatalogFile, Session
+from infer.photo import masks
 from infer.photo.box import MIN_SIDE, Box
-from infer.photo.location import locate
+from infer.photo.location import Location, locate
 from infer.photo.photo import Photo
+from infer.photo.place import NothingFound, Place, Which, chosen_head, listed
 from infer.photo.read import read_photo
 from infer.photo.write import unkept, written_as
 from infer.projection.delta import Delta, load_delta
@@ -29,41 +30,74 @@ from models.files import sha256
 from models.samples import Samples
 from models.schema import Steps, Whole, bounded, short
 
-_FOUND = {
-    "head": "a head is found at {}",
-    "cat face": "a cat's face is found at {}",
-    "animal": "an animal is found, its head should be at {}",
-    "centre": "no animal is found, the centre {} is edited: choose another place with --box x,y,w,h",
+_UNFOUND = {
+    "animal": "no head is found on the animal: say where it is with --box X,Y,W,H, or edit a guess, {}, by --anywhere",
+    "centre": "no animal is found: say where its head is with --box X,Y,W,H, or edit the centre {} with --anywhere",
+}
+_GUESSED = {
+    "animal": "no head is found on the animal: the guess {} is edited",
+    "centre": "no animal is found: the centre {} is edited",
 }
 
 
 class Opening(Session):
     """A session with what it begins with."""
 
-    def set_photo(self, photo: str | Path | Photo | NDArray[np.uint8], box: Box | None = None) -> Self:
-        """Take a photo (a file, or uint8 RGB [H,W,3]) and find the head in it, unless a box says where it is.
+    def set_photo(
+        self,
+        photo: str | Path | Photo | NDArray[np.uint8],
+        box: Box | None = None,
+        *,
+        which: Which = None,
+        anywhere: bool = False,
+    ) -> Self:
+        """Take a photo (a file, or uint8 RGB [H,W,3]) and find the heads in it, unless a box says where to edit.
+
+        Args:
+            photo: what to edit.
+            box: the square to edit.
+            which: of several heads: its number in `heads`, from 1 on, or "largest"; None: the best.
+            anywhere: take a guess where no head is found: the upper end of an animal, else the photo's centre.
 
         Raises:
-            PhotograftError: an unreadable photo, or a box that does not fit it. The editor then keeps what it had.
+            NothingFound: no head is found, and there is neither a box nor `anywhere`.
+            PhotograftError: an unreadable photo, a box that does not fit it, or a head that there is not. The editor
+                then keeps what it had.
         """
+        place = Place(box, which, anywhere)
         if isinstance(photo, np.ndarray):
             photo = _photo_of(photo)
         elif isinstance(photo, (str, Path)):
             photo = read_photo(photo)
         elif not isinstance(photo, Photo):
             raise PhotograftError(f"a photo is a path, an array or a Photo, not {short(photo)}")
-        if box is not None and not isinstance(box, Box):
-            raise PhotograftError(f"a box is a Box(x, y, w, h), not {short(box)}")
         if box is not None:
-            square, how = box.validate(*photo.pixels.shape[:2]).square(), "box"
+            self._begin(photo, None, box.validate(*photo.pixels.shape[:2]).square(), "box")
         else:
-            found = locate(photo.pixels, partial(self.segment, box=None))
-            square, how = found.box.square(), found.how
-            self.say(_FOUND[how].format(square))
+            self._begin_found(photo, place)
         for remark in photo.remarks:
             self.say(remark)
-        self._begin(photo, None, square, how)
         return self
+
+    def _begin_found(self, photo: Photo, place: Place) -> None:
+        """Begin at the head that is found and meant, or at a guess."""
+        small = masks.shown(photo.pixels)
+        # GrabCut finds nothing without a box: there the embedded network says where animals are.
+        mask = None if self.segmenter == "grabcut" else self.segment(small, None)
+        found = locate(photo.pixels, mask=mask)
+        if found.heads:
+            chosen = chosen_head(found.heads, place.which)
+            head = found.heads[chosen]
+            self.say(_found(found, chosen))
+            self._begin(photo, None, head.box.square(), found.how)
+            self.confidence, self.heads = head.confidence, found.heads
+        else:
+            square = found.box.square()
+            if not place.anywhere:
+                raise NothingFound(_UNFOUND[found.how].format(square))
+            self.say(_GUESSED[found.how].format(square))
+            self._begin(photo, None, square, found.how)
+        self._photo_mask = mask
 
     def set_sample(self, sample: Sample) -> Self:
         """Take a sample of the generator's instead of a photo; it needs no projection.
@@ -81,6 +115,7 @@ class Opening(Session):
     def _begin(self, photo: Photo | None, sample: Sample | None, box: Box, how: str) -> None:
         """Another picture: what was known of the one before is forgotten."""
         self.photo, self.sample, self.box, self.located, self._told = photo, sample, box, how, set()
+        self.confidence, self.heads = None, ()
         self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
         self.references, self._known, self._preset, self._options = (), {}, DEFAULT_PRESET, UNSET
         self.inputs = [] if photo is None or photo.path is None else [photo.path]
@@ -232,7 +267,17 @@ class Opening(Session):
             loss=float("nan") if known.loss is None else known.loss,
             iterations=known.iterations,
         )
-        self.located, self.settings = known.located, dict(known.settings)
+        self.located, self.confidence, self.heads = known.located, known.confidence, known.heads
+        self.settings = dict(known.settings)
+
+
+def _found(found: Location, chosen: int) -> str:
+    """What was found, in words; several heads with their numbers."""
+    if len(found.heads) == 1:
+        what = "a head" if found.how == "head" else "a cat's face"
+        return f"{what} is found at {found.heads[0]}"
+    several = f"{len(found.heads)} heads are found: {listed(found.heads)}"
+    return f"{several}; number {chosen + 1} is edited, --which chooses another"
 
 
 def _photo_of(pixels: NDArray[np.uint8]) -> Photo:

@@ -19,6 +19,7 @@ from infer.editor.results import ResultFolder
 from infer.editor.session import Edit, Session
 from infer.editor.steps import Blend, ChangeClass, Step, Transfer
 from infer.photo.box import Box, crop_square
+from infer.photo.location import FoundHead
 from infer.photo.photo import Pixels
 from infer.photo.write import photo_writer
 from infer.pictures.convert import png, to_pixels
@@ -32,27 +33,47 @@ from models.writing import Writer, file_name, text
 DELTA = ".delta.safetensors"
 PANEL_TITLES = ("photo", "projection", "edit", "regions", "result")
 _FRAMED = 1024  # px, of a photo that is drawn on to be shown
+_EDITED, _OTHERS = (255, 64, 32), (255, 210, 32)  # frames of the square that is edited, and of other heads
 
 
 # ---------------------------------------------------------------------- pictures
 
 
-def framed(pixels: Pixels, box: Box) -> Pixels:
-    """The photo, `_FRAMED` px at most, with the edited square on it, along its border where it reaches over that."""
-    square, scale = box.square(), min(1.0, _FRAMED / max(pixels.shape[:2]))
+def framed(pixels: Pixels, box: Box, heads: Sequence[FoundHead] = ()) -> Pixels:
+    """The photo, `_FRAMED` px at most, with the edited square on it, along its border where it reaches over that.
+
+    Of several heads each has its number, and the others a thin frame.
+    """
+    scale = min(1.0, _FRAMED / max(pixels.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     small = resize_pixels(pixels, height, width) if scale < 1 else pixels.copy()
-    ends = square.x + square.w, square.y + square.h
-    left_top = round(max(square.x, 0) * scale), round(max(square.y, 0) * scale)
-    right_bottom = tuple(min(round(end * scale), side) - 1 for end, side in zip(ends, (width, height), strict=True))
     thickness = max(2, max(height, width) // 200)
-    return np.asarray(cv2.rectangle(small, left_top, right_bottom, color=(255, 64, 32), thickness=thickness), np.uint8)
+    others = [head.box.square() for head in heads if head.box.square() != box.square()]
+    for square in others:
+        cv2.rectangle(small, *_corners(square, scale, height, width), color=_OTHERS, thickness=max(1, thickness // 2))
+    cv2.rectangle(small, *_corners(box.square(), scale, height, width), color=_EDITED, thickness=thickness)
+    for i, head in enumerate(heads if len(heads) > 1 else (), 1):
+        square = head.box.square()
+        (x, y), (_, bottom) = _corners(square, scale, height, width)
+        size = max(height, width) / 400
+        place = x + 2 * thickness, min(y + round(26 * size), bottom)
+        for colour, wide in (((0, 0, 0), 3 * thickness), (_OTHERS if square in others else _EDITED, thickness)):
+            cv2.putText(small, str(i), place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, wide, cv2.LINE_AA)
+    return np.asarray(small, np.uint8)
+
+
+def _corners(square: Box, scale: float, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Left top and right bottom of a square, within a picture that is drawn at a scale."""
+    right, bottom = (
+        min(round(end * scale), side) - 1 for end, side in ((square.x + square.w, width), (square.y + square.h, height))
+    )
+    return (round(max(square.x, 0) * scale), round(max(square.y, 0) * scale)), (right, bottom)
 
 
 def panel_row(session: Session, edit: Edit) -> list[NDArray[Any]]:
     """The pictures of one edit of a photo in the order of `PANEL_TITLES`."""
     assert session.photo is not None
-    photo = framed(session.photo.pixels, session.box)
+    photo = framed(session.photo.pixels, session.box, session.heads)
     return [photo, session.reconstruction(), edit.patch, _regions(session, edit), edit.pixels]
 
 
@@ -60,7 +81,7 @@ def contact_row(session: Session) -> list[Pixels]:
     """Photo with its square, projection, and the photo after each edit."""
     assert session.photo is not None
     return [
-        framed(session.photo.pixels, session.box),
+        framed(session.photo.pixels, session.box, session.heads),
         session.reconstruction(),
         *(edit.pixels for edit in session.edits),
     ]
@@ -82,7 +103,7 @@ def panel(session: Session, edit: Edit) -> Pixels:
         error = squared_error(*(_as_image(pixels) for pixels in (session.reconstruction(), edit.image)))[0]
         drawn.append(("change (CIELAB)", heat_picture(error)))
     if session.photo is not None:
-        photo = framed(session.photo.pixels, session.box)
+        photo = framed(session.photo.pixels, session.box, session.heads)
         drawn = [("photo", photo), *drawn, ("result", edit.pixels)]
     titles, row = zip(*drawn, strict=True)
     return sheet([list(row)], titles)

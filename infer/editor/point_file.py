@@ -8,8 +8,9 @@ from pydantic import Field
 
 from infer.editor.points import Projected, Sample, plain
 from infer.photo.box import Box
+from infer.photo.location import FoundHead
 from models.errors import PhotograftError
-from models.schema import Name, PathText, Real, Schema, Seed, Steps, Text, Weight
+from models.schema import Name, PathText, Real, Schema, Seed, Share, Steps, Text, Weight
 from models.writing import path_of
 
 _Numbers = Annotated[tuple[Real, ...], Field(min_length=1, max_length=2**16, fail_fast=True)]
@@ -52,12 +53,21 @@ class SampleSaid(Schema):
     truncation: Weight
 
 
+class HeadSaid(Schema):
+    """One of several heads."""
+
+    box: Text
+    confidence: Share
+
+
 class PictureSaid(Schema):
     """Either kind of picture."""
 
     photo: PhotoSaid | None = None
     box: Text | None = None
     located_by: Text | None = None
+    confidence: Share | None = None
+    heads: Annotated[tuple[HeadSaid, ...], Field(max_length=300)] = ()
     projection: ProjectionSaid | None = None
     sample: SampleSaid | None = None
 
@@ -88,6 +98,8 @@ def read_picture(said: PictureSaid, where: str, delta: Path | None) -> Projected
         size=photo.size,
         box=Box.parse(said.box),
         located=said.located_by,
+        confidence=said.confidence,
+        heads=tuple(FoundHead(Box.parse(head.box), head.confidence) for head in said.heads),
         class_name=found.source,
         latent=plain(torch.tensor(latent)),
         origin=found.origin,

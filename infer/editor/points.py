@@ -15,6 +15,7 @@ from infer.catalog.catalog import Catalog
 from infer.catalog.part_transfer import stream_of
 from infer.edits.feature_blending import Stream
 from infer.photo.box import Box
+from infer.photo.location import FoundHead
 from infer.projection.delta import Delta, load_delta
 from models.base import Generator
 from models.samples import Samples, draw
@@ -52,6 +53,8 @@ class Projected:
     Attributes:
         photo, pixels, size: path (None: an array), sha256 of the upright RGB pixels, (width, height).
         box, located: the square that was projected, and how it was found.
+        confidence: of the head that was found; None where there was none, or a recipe is from before it was written.
+        heads: all that were found, if there are several.
         class_name: of the crop; None if the model is unconditional.
         latent: z of latent_dim values or w+ of num_ws rows; origin: the z that w+ came from, if known.
         loss, iterations, settings: of the projection.
@@ -70,6 +73,8 @@ class Projected:
     settings: dict[str, Any]
     origin: tuple[float, ...] | None = None
     delta: Path | None = None
+    confidence: float | None = None
+    heads: tuple[FoundHead, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

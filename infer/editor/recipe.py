@@ -125,6 +125,14 @@ def _catalog(session: Session, edit: Edit) -> KnownCatalog | None:
     )
 
 
+def _certainty(picture: Projected) -> dict[str, Any]:
+    """How sure the place was, if a head was found, and all heads if there were several."""
+    if picture.confidence is None:
+        return {}
+    heads = [{"box": str(head.box), "confidence": round(head.confidence or 0, 4)} for head in picture.heads]
+    return {"confidence": round(picture.confidence, 4)} | ({"heads": heads} if heads else {})
+
+
 def _said(picture: Projected | Sample) -> dict[str, Any]:
     """A picture as JSON: z as it is, w+ under a key of its own, with its origin."""
     if isinstance(picture, Sample):
@@ -139,6 +147,7 @@ def _said(picture: Projected | Sample) -> dict[str, Any]:
         },
         "box": str(picture.box),
         "located_by": picture.located,
+        **_certainty(picture),
         "projection": {
             "source": picture.class_name,
             "loss": picture.loss,

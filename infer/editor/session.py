@@ -16,6 +16,7 @@ from infer.editor.steps import Step
 from infer.photo import masks
 from infer.photo.box import Box, crop_square
 from infer.photo.choices import Finish, Method
+from infer.photo.location import FoundHead
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta
@@ -102,7 +103,7 @@ class Session:
     Args:
         model: a generator with what belongs to it; or its networks where they are prepared already.
         segmenter: finds the animal: a name of `models.perception.segmentation.SEGMENTERS` or any function with the
-            signature of `Segmenter`. It is called only where a region is "auto" or no head is found, and is shown large
+            signature of `Segmenter`. It is called where a region is "auto" or heads are sought, and is shown large
             photos reduced to `masks.FINEST` px on the shorter side.
         say: is told in words what was found, for a person to read.
         device: "auto", "cpu", "cuda" or "mps": where all networks run; where networks are given, theirs counts.
@@ -110,6 +111,8 @@ class Session:
     Attributes:
         networks, model: what was given.
         photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
+        confidence, heads: of the head that is edited, where the locator found it; all heads of the photo, the best
+            first, where they were sought.
         sample: what is edited instead of a photo; its box is all of it.
         label, projection, settings: class and latent of the crop, and how they were found; after `project`. label is
             None if the model is unconditional.
@@ -121,6 +124,8 @@ class Session:
 
     box: Box
     located: str
+    confidence: float | None
+    heads: tuple[FoundHead, ...] = ()
 
     def __init__(
         self,
@@ -191,9 +196,8 @@ class Session:
         if self._photo_mask is None:
             pixels = self.pixels
             scale = min(1.0, masks.FINEST / min(pixels.shape[:2]))
-            height, width = (round(side * scale) for side in pixels.shape[:2])
             box = Box(*(round(v * scale) for v in (self.box.x, self.box.y, self.box.w, self.box.h)))
-            self._photo_mask = self.segment(resize_pixels(pixels, height, width), box)
+            self._photo_mask = self.segment(masks.shown(pixels), box)
         return self._photo_mask
 
     def segment(self, pixels: NDArray[np.uint8], box: Box | None) -> NDArray[np.float32]:
@@ -291,6 +295,8 @@ class Session:
             size=(photo.pixels.shape[1], photo.pixels.shape[0]),
             box=self.box,
             located=self.located,
+            confidence=self.confidence,
+            heads=self.heads if len(self.heads) > 1 else (),
             class_name=self.class_name,
             latent=plain(found.latent[0]),
             origin=None if found.origin is None or found.origin.isnan().any() else tuple(found.origin[0].tolist()),

@@ -60,6 +60,13 @@ def cut(mask: Mask, box: Box) -> Mask:  # [H,W] -> [S,S]
     return out
 
 
+def shown(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:  # [H,W,3] -> [h,w,3]
+    """A picture as segmenters are shown it: at most `FINEST` px on the shorter side."""
+    scale = min(1.0, FINEST / min(pixels.shape[:2]))
+    height, width = (round(side * scale) for side in pixels.shape[:2])
+    return resize_pixels(pixels, height, width)
+
+
 def reaches_out(mask: Mask, box: Box) -> bool:
     """Whether a photo's mask [H,W] goes on outside of the box's square."""
     return bool(np.count_nonzero(mask) > np.count_nonzero(cut(mask, box)))

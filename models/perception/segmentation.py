@@ -25,6 +25,7 @@ from models.tensors import check_finite
 
 DEEPLAB_WEIGHTS = Path(__file__).parents[1] / "weights" / "deeplabv3_mnv2_voc.safetensors"
 VOC_ANIMALS = (3, 8, 10, 12, 13, 17)  # bird, cat, cow, dog, horse, sheep
+VOC_PERSON = 15
 SEGMENTERS = ("deeplab", "grabcut", "torchvision")
 
 

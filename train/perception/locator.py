@@ -1,18 +1,20 @@
 """Training of the head locator on photos with boxes: the backbone is frozen, so its features are computed once."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from data.scenes import Scene, read_scenes
 from models.perception.locator import (
-    SIDE,
+    CHANNELS,
+    GRID,
     Backbone,
     HeadLocator,
     boxes_of,
@@ -21,60 +23,26 @@ from models.perception.locator import (
     locator_loss,
     network_picture,
 )
+from models.perception.segmentation import VOC_ANIMALS, VOC_PERSON, load_deeplab
 from models.processor import computes_bfloat16
 from models.registry import KINDS
 from train.divergence import check_terms
-
-MAX_HEADS = 4  # per picture
-_GREY = (124, 117, 104)  # around a photo that a view zooms out of
-_KEPT_SHARE = 0.6  # of a head that must be in a view to count as one
+from train.perception.scene_views import MAX_HEADS, harder_view, random_view
 
 
-def window(scene: Scene, left: float, top: float, w: float, h: float, mirror: bool) -> Scene:
-    """What a window (shares of the photo, may reach over its border) shows, as [257,257,3]."""
-    height, width = scene.pixels.shape[:2]
-    a, b = SIDE / (w * width), SIDE / (h * height)
-    matrix = np.array([[a, 0, -left * width * a], [0, b, -top * height * b]])
-    pixels = cv2.warpAffine(scene.pixels, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderValue=_GREY)
-    boxes = (scene.boxes - [left, top, left, top]) / [w, h, w, h]
-    inside = boxes.clip(0, 1)
-    whole, part = (np.prod(np.maximum(b[:, 2:] - b[:, :2], 0), axis=1) for b in (boxes, inside))
-    boxes = inside[part > _KEPT_SHARE * whole]
-    if mirror:
-        pixels, boxes = pixels[:, ::-1], np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=1)
-    return Scene(np.ascontiguousarray(pixels), boxes.astype(np.float32), scene.species)
-
-
-def random_view(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
-    """A random window of the scene; sometimes one without a head, sometimes two scenes side by side."""
-    kind = rng.random()
-    if kind < 0.15:
-        side = 384
-        pixels = np.hstack([cv2.resize(s.pixels, (side, side), interpolation=cv2.INTER_LINEAR) for s in (scene, other)])
-        halves = [s.boxes * [0.5, 1, 0.5, 1] + [shift, 0, shift, 0] for s, shift in ((scene, 0), (other, 0.5))]
-        pair = Scene(pixels.astype(np.uint8), np.concatenate(halves).astype(np.float32)[:MAX_HEADS], scene.species)
-        return window(pair, 0, 0, 1, 1, mirror=bool(rng.random() < 0.5))
-    if kind < 0.35:
-        for _ in range(20):
-            w, h = rng.uniform(0.3, 0.7, 2)
-            left, top = rng.uniform(0, 1 - w), rng.uniform(0, 1 - h)
-            apart = (scene.boxes[:, 0] > left + w) | (scene.boxes[:, 2] < left)
-            apart |= (scene.boxes[:, 1] > top + h) | (scene.boxes[:, 3] < top)
-            if apart.all():
-                return window(scene, left, top, w, h, mirror=bool(rng.random() < 0.5))
-    w = float(np.exp(rng.uniform(np.log(0.45), np.log(1.25))))
-    h = w * float(np.exp(rng.normal(0, 0.12)))
-    if len(scene.boxes):  # the window holds the first head
-        x0, y0, x1, y1 = scene.boxes[0]
-        w, h = max(w, 1.05 * float(x1 - x0)), max(h, 1.05 * float(y1 - y0))
-        left, top = rng.uniform(min(x1 - w, x0), max(x1 - w, x0)), rng.uniform(min(y1 - h, y0), max(y1 - h, y0))
-    else:
-        left, top = rng.uniform(min(0, 1 - w), max(0, 1 - w)), rng.uniform(min(0, 1 - h), max(0, 1 - h))
-    if w <= 1:
-        left = float(np.clip(left, 0, 1 - w))
-    if h <= 1:
-        top = float(np.clip(top, 0, 1 - h))
-    return window(scene, float(left), float(top), w, h, mirror=True)
+@torch.inference_mode()
+def segmented(scenes: list[Scene], *, half_precision: bool = True) -> list[Scene]:
+    """The scenes with what DeepLab sees of animals and people in them, at the locator's resolution."""
+    network, found = load_deeplab().to(memory_format=torch.channels_last), []
+    for start in range(0, len(scenes), 16):
+        chunk = scenes[start : start + 16]
+        x = images_to_input(torch.from_numpy(np.stack([network_picture(scene.pixels) for scene in chunk])))
+        with torch.autocast("cpu", torch.bfloat16, enabled=half_precision and computes_bfloat16()):
+            logits = network(x.contiguous(memory_format=torch.channels_last))
+        shares = F.avg_pool2d(logits.float().softmax(dim=1), 3, stride=2, padding=1)  # [N,21,129,129]
+        animal, person = shares[:, list(VOC_ANIMALS)].sum(dim=1), shares[:, VOC_PERSON]
+        found += [replace(s, animal=a.numpy(), person=p.numpy()) for s, a, p in zip(chunk, animal, person, strict=True)]
+    return found
 
 
 class SceneFeatures(pl.LightningDataModule):
@@ -83,7 +51,8 @@ class SceneFeatures(pl.LightningDataModule):
     Args:
         root: folder of `*train*.tar` and `*val*.tar`, see `read_scenes`.
         batch_size: pictures per step.
-        views: random windows (`random_view`) beside the photos themselves, as a share of their number.
+        views: random views beside the photos themselves, as a share of their number.
+        harder: views are `harder_view`'s: cut-outs, pasted and covered heads, people; else windows, `random_view`.
         balance: a picture is drawn with weight (count of its species) ** -balance.
         seed: of the views and the order.
         half_precision: compute the features in bfloat16 on CPUs that have instructions for it.
@@ -96,11 +65,12 @@ class SceneFeatures(pl.LightningDataModule):
         views: float = 0.3,
         balance: float = 0.4,
         seed: int = 0,
+        harder: bool = False,
         half_precision: bool = True,
     ) -> None:
         super().__init__()
         self.root, self.batch_size, self.views = Path(root), batch_size, views
-        self.balance, self.seed, self.half_precision = balance, seed, half_precision
+        self.balance, self.seed, self.half_precision, self.harder = balance, seed, half_precision, harder
         self.species: list[str] = []
         self._train: TensorDataset | None = None
         self._val: TensorDataset | None = None
@@ -112,26 +82,28 @@ class SceneFeatures(pl.LightningDataModule):
         train, val = read_scenes(self.root, "train"), read_scenes(self.root, "val")
         self.species = sorted({scene.species for scene in train + val})
         rng = np.random.default_rng(self.seed)
-        views = list(train)
+        views, made = list(train), random_view
+        if self.harder:
+            train, made = segmented(train, half_precision=self.half_precision), harder_view
         for index in range(round(self.views * len(train))):
             if index % len(train) == 0:
                 order, others = rng.permutation(len(train)), rng.permutation(len(train))
-            views.append(random_view(train[order[index % len(train)]], train[others[index % len(train)]], rng))
+            views.append(made(train[order[index % len(train)]], train[others[index % len(train)]], rng))
         backbone = Backbone()
         self._train, self._val = self._features(backbone, views), self._features(backbone, val)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _features(self, backbone: Backbone, scenes: list[Scene]) -> TensorDataset:
-        parts = []
+        features = torch.empty(len(scenes), CHANNELS, GRID, GRID, dtype=torch.float16)  # gigabytes: filled in place
         for start in range(0, len(scenes), 16):
             chunk = np.stack([network_picture(scene.pixels) for scene in scenes[start : start + 16]])
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half_precision and computes_bfloat16()):
-                parts.append(backbone(images_to_input(torch.from_numpy(chunk))).half())
+                features[start : start + 16] = backbone(images_to_input(torch.from_numpy(chunk))).half()
         boxes = torch.zeros(len(scenes), MAX_HEADS, 4)
         for row, scene in zip(boxes, scenes, strict=True):
             row[: len(scene.boxes)] = torch.from_numpy(scene.boxes[:MAX_HEADS])
         species = torch.tensor([self.species.index(scene.species) for scene in scenes])
-        return TensorDataset(torch.cat(parts).clone(), boxes, species)
+        return TensorDataset(features, boxes, species)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Drawn with replacement, balanced by species."""

@@ -1,4 +1,4 @@
-"""Location: a learned head, else a cat's face, else the upper end of the animal, else the centre; usable squares."""
+"""Location: heads by confidence, size and mask, else a cat's face; guesses hold no heads; usable squares."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from skimage import data
 
 from infer.photo import location
 from infer.photo.box import Box, crop_square
-from infer.photo.location import Location, locate
+from infer.photo.location import FoundHead, Location, locate
 from models.perception.locator import Head, HeadLocator
 from models.perception.segmentation import create_segmenter
 
@@ -18,13 +18,14 @@ CAT_HEAD = Box(40, 0, 335, 298)
 
 
 class Heads:
-    """A locator that finds what it is told."""
+    """A locator that finds what it is told in the picture that it sees first, the whole photo, and nothing later."""
 
     def __init__(self, *heads: Head) -> None:
-        self.found = heads
+        self.found, self.whole = heads, True
 
     def heads(self, pixels: NDArray[np.uint8], *, least: float = 0.0) -> list[Head]:
-        return [head for head in self.found if head.confidence >= least]
+        found, self.whole = self.found if self.whole else (), False
+        return [head for head in found if head.confidence >= least]
 
 
 NOTHING = cast(HeadLocator, Heads())
@@ -53,6 +54,9 @@ def test_the_cats_head_is_found() -> None:
     found = locate(CAT)
     assert found.how == "head"
     assert found.box.w == found.box.h
+    assert [head.box for head in found.heads] == [found.box]
+    assert found.heads[0].confidence is not None
+    assert 0.5 < found.heads[0].confidence <= 1
     assert _iou(found.box, CAT_HEAD) > 0.6
     assert crop_square(CAT, found.box, 64).shape == (64, 64, 3)
 
@@ -63,30 +67,101 @@ def test_the_cats_head_is_found_without_the_locator(cat_mask: NDArray[np.float32
     assert _iou(found.box, CAT_HEAD) > 0.5
 
 
-def test_no_mask_is_needed_where_a_head_is_found() -> None:
-    def segmenter(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        raise AssertionError("segmented in vain")
-
-    assert locate(CAT, segmenter).how == "head"
+def _found(photo: NDArray[np.uint8], mask: NDArray[np.float32], *heads: Head) -> Location:
+    return locate(photo, mask=mask, locator=cast(HeadLocator, Heads(*heads)))
 
 
-def test_the_largest_confident_head_is_taken() -> None:
-    photo = np.zeros((400, 500, 3), np.uint8)
-    small, large = Head(30, 40, 60, 60, 0.9), Head(200, 100, 120, 100, 0.7)
-    faint = Head(0, 0, 300, 300, 0.15)
-    found = locate(photo, locator=cast(HeadLocator, Heads(small, large, faint)))
+def _holds(box: Box, head: Head) -> bool:
+    return box.x <= head.x + head.w / 2 <= box.x + box.w and box.y <= head.y + head.h / 2 <= box.y + box.h
+
+
+PHOTO = np.zeros((400, 600, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("thing", "face"),
+    [
+        (Head(20, 150, 200, 200, 0.545), Head(350, 80, 120, 120, 0.839)),  # a large table beside a frontal face
+        (Head(20, 20, 150, 150, 0.57), Head(380, 100, 110, 110, 0.34)),  # a man's face beside a dog's
+        (Head(20, 20, 250, 250, 0.6), Head(380, 100, 60, 60, 0.3)),  # the same, much larger
+    ],
+)
+def test_a_face_on_the_animal_wins(thing: Head, face: Head) -> None:
+    animal = _mask(400, 600, Box(320, 60, 200, 330))
+    found = _found(PHOTO, animal, thing, face)
     assert found.how == "head"
-    assert found.box.x < 205
-    assert found.box.x + found.box.w > 315  # whole head, a little more than its box
-    assert 110 < found.box.w < 160
-    assert locate(photo, mask=_mask(400, 500), locator=cast(HeadLocator, Heads(faint))).how == "centre"
+    assert _holds(found.box, face)
+    assert not _holds(found.box, thing)
+    assert found.heads[0].confidence == face.confidence
+    assert found.heads[0].box == found.box
+
+
+def test_of_two_heads_on_animals_size_and_confidence_count() -> None:
+    animals = _mask(400, 600, Box(0, 100, 290, 300), Box(310, 100, 280, 300))
+    near, far = Head(40, 120, 160, 160, 0.7), Head(400, 120, 50, 50, 0.85)
+    found = _found(PHOTO, animals, far, near)
+    assert [head.confidence for head in found.heads] == [0.7, 0.85]
+    equal = _found(PHOTO, animals, near, far._replace(w=150, h=150))
+    assert [head.confidence for head in equal.heads] == [0.85, 0.7]
+
+
+def test_a_faint_head_on_the_animal_is_found_and_beside_it_is_not() -> None:
+    animal, faint = _mask(400, 600, Box(300, 50, 250, 350)), Head(350, 70, 100, 100, 0.25)
+    assert _found(PHOTO, animal, faint).how == "head"
+    beside = _found(PHOTO, animal, faint._replace(x=50))
+    assert (beside.how, beside.heads) == ("animal", ())
+    assert _found(PHOTO, animal, faint._replace(confidence=0.15)).how == "animal"
+
+
+def test_without_a_mask_of_it_a_head_must_be_confident() -> None:
+    nothing = _mask(400, 600)
+    assert _found(PHOTO, nothing, Head(100, 100, 120, 120, 0.9)).how == "head"
+    assert _found(PHOTO, nothing, Head(100, 100, 120, 120, 0.57)).how == "centre"
+
+
+class Near:
+    """A locator that sees a head, the middle quarter of what it is shown, in small pictures only."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[int, int]] = []
+
+    def heads(self, pixels: NDArray[np.uint8], *, least: float = 0.0) -> list[Head]:
+        height, width = pixels.shape[:2]
+        self.shown.append((height, width))
+        if width > 300:
+            return []
+        return [Head(3 * width / 8, 3 * height / 8, width / 4, height / 4, 0.8)]
+
+
+def test_a_small_animal_is_looked_at_closely() -> None:
+    near, animal = Near(), Box(420, 220, 120, 120)
+    found = locate(PHOTO, mask=_mask(400, 600, animal), locator=cast(HeadLocator, near))
+    assert near.shown == [(400, 600), (168, 168)]  # a fifth around the animal
+    assert found.how == "head"
+    assert found.box.x + found.box.w / 2 == pytest.approx(480, abs=2)
+    assert found.box.y + found.box.h / 2 == pytest.approx(280, abs=3)
+    assert found.box.w == pytest.approx(1.2 * 42, abs=1)
+    everywhere = Near()
+    locate(PHOTO, mask=_mask(400, 600, Box(10, 10, 580, 380)), locator=cast(HeadLocator, everywhere))
+    assert everywhere.shown == [(400, 600)]  # the same picture again would show nothing else
+
+
+def test_the_same_head_at_both_scales_is_one() -> None:
+    class Both:
+        def heads(self, pixels: NDArray[np.uint8], *, least: float = 0.0) -> list[Head]:
+            whole = pixels.shape == PHOTO.shape
+            return [Head(450, 250, 60, 60, 0.5)] if whole else [Head(56, 56, 62, 62, 0.7)]
+
+    found = locate(PHOTO, mask=_mask(400, 600, Box(420, 220, 120, 120)), locator=cast(HeadLocator, Both()))
+    assert [head.confidence for head in found.heads] == [0.7]
 
 
 def test_a_head_is_grown_by_a_fifth_and_moved_down() -> None:
     photo = np.zeros((600, 800, 3), np.uint8)
     # of 90x160 px around (300, 250): a square of 1.2 * 120 px, 0.02 of that lower
     found = locate(photo, locator=cast(HeadLocator, Heads(Head(255, 170, 90, 160, 0.9))))
-    assert found == Location(Box(300 - 72, 253 - 72, 144, 144), "head")
+    box = Box(300 - 72, 253 - 72, 144, 144)
+    assert found == Location(box, "head", (FoundHead(box, 0.9),))
 
 
 def test_a_face_is_grown_by_a_third_and_moved_up(monkeypatch: pytest.MonkeyPatch) -> None:
