@@ -137,8 +137,24 @@ MaskOption = Annotated[
     ),
 ]
 StrengthOption = Annotated[
-    list[float] | None,
-    typer.Option(metavar="0..1", help="How much; one for all, or one per --to. Default: 1.", rich_help_panel=_EDIT),
+    list[str] | None,
+    typer.Option(
+        metavar="0..1",
+        help="How much: 0 is the photo itself. One for all, or one per --to; several with commas (0,0.5,1) are a sweep."
+        " Default: 1.",
+        rich_help_panel=_EDIT,
+    ),
+]
+SweepOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=64,
+        metavar="N",
+        help="N strengths from 0 to the one asked for: pictures, a row of them and an animation.",
+        show_default=False,
+        rich_help_panel=_EDIT,
+    ),
 ]
 TogetherOption = Annotated[
     bool,

@@ -24,6 +24,7 @@ from infer.editor.points import Point, Sample, sample_point
 from infer.editor.regions import areas_of, faded, for_generator, paste_masks, resolve, shown_areas
 from infer.editor.results import ResultFolder
 from infer.editor.session import Edit, Paste
+from infer.editor.settled import settled_latent
 from infer.editor.steps import (
     Blend,
     ChangeClass,
@@ -36,22 +37,19 @@ from infer.editor.steps import (
     passed,
     referring,
 )
-from infer.edits.choices import RHO, Mode
+from infer.editor.strengths import amount, between, presence
+from infer.edits.choices import RHO, Mode, Scale
 from infer.edits.feature_blending import Shift
-from infer.photo import masks
 from infer.photo.box import crop_square, uncrop
 from infer.photo.choices import DEFAULT_METHOD, Method
 from infer.photo.compositing import composite
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
-from infer.projection import settling
 from infer.projection.model import chosen_options, project_pictures
 from infer.projection.options import UNSET, ProjectionOptions
-from infer.projection.presets import DEFAULT_PRESET, get_preset
-from models.base import Modulation
+from infer.projection.presets import DEFAULT_PRESET
 from models.errors import PhotograftError
-from models.samples import Samples
 from models.schema import Index, Settling, bounded, check, short
 
 _ROUNDING = 1e-3  # beyond 0..1, of an area that was resized
@@ -88,6 +86,7 @@ class Editor(Opening):
         layers: Sequence[Index] | None = None,
         method: Method | None = None,
         settle: Settling | None = None,
+        scale: Scale = "photo",
     ) -> Edit:
         """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
@@ -98,6 +97,9 @@ class Editor(Opening):
                 transfers change, which is added to the photo.
             settle: updates of the latent for new classes, see `infer.projection.settling`; None: the projection's
                 preset's, where model and latent can be settled.
+            scale: what strengths measure: "photo", the way from the photo, which comes back as it is at 0, to the whole
+                edit, whose latent settles once for all strengths; "mix", as recipes of before: each strength settles
+                for itself, and 0 pastes the reconstruction.
 
         Raises:
             PhotograftError: unknown class or part, bad mask, strength or layers, or no projection yet.
@@ -114,12 +116,12 @@ class Editor(Opening):
         )
         ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
         sized = for_generator(self, steps, areas)
-        latent, settled = self._settled(samples, steps, sized, ground, settle)
+        latent, settled = settled_latent(self, steps, sized, ground, settle, scale)
         image = passed(changes(steps, sized, ground), ground, replace(samples, latent=latent)).image()
         if method is None:
             method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
         drawn = to_pixels(image)
-        edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn)
+        edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn, scale)
         if self.sample is None:
             edit = self._pasted(edit, areas)
         self.edits.append(edit)
@@ -197,49 +199,35 @@ class Editor(Opening):
         with torch.enable_grad():  # which edits go without
             return other.project(preset=self._preset, options=self._options).point()
 
-    def _settled(
-        self, samples: Samples, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None
-    ) -> tuple[Tensor, int]:
-        """The latent for these steps, and how many updates led there. Only classes are settled: shape that comes from
-        a reference is wanted."""
-        pairs = [pair for pair in zip(steps, areas, strict=True) if isinstance(pair[0], ChangeClass)]
-        able = settling.settles(self.model) and samples.latent.ndim == 2 and self.sample is None
-        if settle is None:
-            settle = get_preset(self.settings.get("preset", DEFAULT_PRESET)).settling if able and pairs else 0
-        if not settle:
-            return samples.latent, 0
-        if not pairs or samples.label is None:
-            raise PhotograftError("only changes of classes are settled: settle 0 updates")
-        outline = torch.from_numpy(masks.seen(self.segmented(), self.box, self.shape))
-        regions = [step.target(self.model, area) for step, area in pairs if isinstance(step, ChangeClass)]
-        wanted = settling.SettlingTarget.of_edit(outline, int(samples.label), regions, self.model.generator.num_classes)
-        networks, generator = self.for_settling()
-        ground = replace(ground, generator=generator)
-        done = changes(steps, areas, ground, only=ChangeClass)
-
-        def mix(latent: Tensor) -> Sequence[Modulation]:
-            return passed(done, ground, replace(samples, latent=latent)).modulations
-
-        show = settling.shown(generator, samples.latent, mix)
-        return settling.settle(networks, samples.latent, wanted, show, steps=settle), settle
-
     # ------------------------------------------------------------------ into the photo
 
     def _pasted(self, edit: Edit, areas: Sequence[NDArray[np.float32]]) -> Edit:
         """An edit put into the photo: what transfers change is added, all else is pasted over it."""
-        patch = uncrop(edit.image, self.box, self.shape)[0]
-        pasted, added, shown = paste_masks(self, edit.steps, areas, patch)
-        pastes = [] if added is None else [Paste(self._changed(edit.image), added, change=True)]
-        pastes += [] if pasted is None else [Paste(patch, pasted)]
-        edit = replace(edit, areas=shown, pastes=tuple(pastes))
+        live = [i for i, step in enumerate(edit.steps) if edit.scale == "mix" or amount(step) > 0]
+        pastes, shown = [], list(edit.areas)
+        if live:
+            steps, patch = [edit.steps[i] for i in live], self._patch(edit)
+            pasted, added, found = paste_masks(self, steps, [areas[i] for i in live], patch)
+            pastes = [] if added is None else [Paste(self._changed(edit.image), added, change=True)]
+            pastes += [] if pasted is None else [Paste(patch, pasted)]
+            for i, area in zip(live, found, strict=True):
+                shown[i] = area
+        edit = replace(edit, areas=tuple(shown), pastes=tuple(pastes))
         return replace(edit, pixels=self._composited(edit, edit.method))
 
+    def _patch(self, edit: Edit) -> NDArray[np.uint8]:  # -> [S,S,3]
+        """What is pasted: the whole edit at strength 1, towards 0 ever more the photo with what the edit changes."""
+        patch = uncrop(edit.image, self.box, self.shape)[0]
+        share = 1.0 if edit.scale == "mix" else presence(edit.steps)
+        return patch if share == 1 else between(self._changed(edit.image), patch, share)
+
     def _composited(self, edit: Edit, method: Method) -> NDArray[np.uint8]:
-        pixels, at = self._need_photo().pixels, (self.box.x, self.box.y)
+        photo, at = self._need_photo(), (self.box.x, self.box.y)
+        pixels = photo.pixels
         for paste in edit.pastes:
             how: Method = "paste" if paste.change and len(edit.pastes) > 1 else method
             pixels = composite(pixels, paste.patch, paste.mask, at, method=how)
-        return self._need_photo().toned(pixels)
+        return photo.toned(pixels) if edit.pastes else pixels.copy()
 
     def _changed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # [R,R,3] -> [S,S,3]
         """The photo's square with what an edit changes in its reconstruction."""

@@ -13,6 +13,7 @@ from typing import Any
 from infer.editor.points import Projected, Sample
 from infer.editor.session import Edit, Session
 from infer.editor.steps import Blend, Step, Transfer
+from infer.edits.choices import Scale
 from infer.photo.choices import DEFAULT_METHOD, Method
 from models.writing import path_text
 
@@ -38,6 +39,10 @@ class Recipe:
         references: pictures that steps name by their numbers.
         steps: of the edit; painted regions are files. Empty for a projection alone.
         catalog: if steps name parts.
+        scale: what strengths measure, see `infer.editor.editor.Editor.edit`; recipes that do not say it are from before
+            there were two.
+        sweep: strengths at which the steps were done one after another, each relative to the steps' own; empty for an
+            edit by itself.
         method, segmenter, lossless: of the edit. A segmenter of the caller's own is named by its type.
         settle: of the edit; None without one.
         files: what was written, by kind; deltas of the source ("delta") and of references ("delta0", ...) among them.
@@ -52,6 +57,8 @@ class Recipe:
     catalog: KnownCatalog | None = None
     method: Method = DEFAULT_METHOD
     settle: int | None = None
+    scale: Scale = "mix"
+    sweep: tuple[float, ...] = ()
     segmenter: str = "deeplab"
     lossless: bool = False
     files: dict[str, str] = field(default_factory=dict)
@@ -67,7 +74,12 @@ class Recipe:
                 files of deltas are the caller's to write.
         """
         if edit is not None:
-            rest = {"method": edit.method, "settle": edit.settle, "catalog": _catalog(session, edit)} | rest
+            rest = {
+                "method": edit.method,
+                "settle": edit.settle,
+                "scale": edit.scale,
+                "catalog": _catalog(session, edit),
+            } | rest
         return cls(
             model=session.model.name,
             weights=session.model.fingerprint,
@@ -89,6 +101,8 @@ class Recipe:
             "steps": [step.to_json() for step in self.steps],
             "method": self.method,
             "settle": self.settle,
+            "scale": self.scale,
+            **({"sweep": list(self.sweep)} if self.sweep else {}),
             "segmenter": self.segmenter,
             "lossless": self.lossless,
         }

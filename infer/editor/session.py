@@ -13,6 +13,7 @@ from torch import Tensor
 from infer.catalog.catalog import Catalog, names_path
 from infer.editor.points import Point, Projected, Sample, pixels_hash, plain
 from infer.editor.steps import Step
+from infer.edits.choices import Scale
 from infer.photo import masks
 from infer.photo.box import Box, crop_square
 from infer.photo.choices import Method
@@ -59,6 +60,7 @@ class Edit:
         image: uint8 [R,R,3], what the generator made.
         pastes: what goes into the photo, one over the other; none for a sample.
         pixels: uint8 [H,W,3], the edited photo, or the sample.
+        scale: what the steps' strengths measure, see `infer.editor.editor.Editor.edit`.
     """
 
     steps: tuple[Step, ...]
@@ -68,6 +70,7 @@ class Edit:
     image: NDArray[np.uint8]
     pastes: tuple[Paste, ...]
     pixels: NDArray[np.uint8]
+    scale: Scale = "photo"
 
     @property
     def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]
@@ -141,6 +144,7 @@ class Session:
         self._preset, self._options = DEFAULT_PRESET, UNSET  # of the last projection
         self._photo_mask: NDArray[np.float32] | None = None
         self._told: set[str] = set()
+        self._settled: tuple[Projection, dict[Any, Tensor]] | None = None
         self._own: tuple[Delta, Generator] | None = None
         self._own_fast: tuple[Delta, Generator] | None = None
 
@@ -245,6 +249,13 @@ class Session:
         if self._own_fast is None or self._own_fast[0] is not delta:
             self._own_fast = (delta, networks.fast(self.generator))
         return networks, self._own_fast[1]
+
+    def settled(self) -> dict[Any, Tensor]:
+        """Latents [1,latent_dim] that settled from this projection, by all else that they depend on."""
+        projection = self._need_projection()
+        if self._settled is None or self._settled[0] is not projection:
+            self._settled = (projection, {})
+        return self._settled[1]
 
     @property
     def class_name(self) -> str | None:
