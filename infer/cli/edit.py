@@ -107,6 +107,7 @@ def edit(
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.editor.steps import ChangeClass
     from infer.photo.box import Box
+    from infer.projection.mixture import parse_source
     from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
@@ -132,8 +133,9 @@ def edit(
             for group in groups
         ]
     classes = [step.to for group in groups for step in group if isinstance(step, ChangeClass)]
-    for name in [*classes, *([source] if source else [])]:
+    for name in classes:
         loaded.class_index(name)
+    said = None if source is None else parse_source(loaded, source)
     check_folder(out)
     results = ResultFolder(out, [*photos, *model_inputs(how.model), *([] if recipe is None else [recipe])])
     failures, job = Failures(max(len(photos), 1)), _Job(groups, how, results, known, scale, swept)
@@ -151,7 +153,7 @@ def edit(
             photos,
             where,
             failures,
-            source=source,
+            source=said,
             preset=preset,
             steps=steps,
             options=searched(space, noise, tune, seed=seed),

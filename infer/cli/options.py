@@ -30,7 +30,7 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         metavar="CLASS",
-        help="Class in the photo; found if left out.",
+        help="Class in the photo, or a mixture: pug:0.6,beagle:0.4. Found if left out.",
         rich_help_panel=_PROJECTION,
         autocompletion=class_names,
     ),

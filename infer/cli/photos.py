@@ -6,6 +6,7 @@ from pathlib import Path
 from infer.cli.common import Failures, bar, note
 from infer.editor.editor import Editor, project_all
 from infer.photo.box import Box
+from infer.projection.mixture import Source
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
 from models.prepared import Networks
@@ -32,7 +33,7 @@ def projected(
     box: Box | None,
     failures: Failures,
     *,
-    source: str | None,
+    source: Source | None,
     preset: str,
     steps: int | None,
     options: ProjectionOptions,

@@ -51,19 +51,19 @@ def project(
     from infer.editor.output import write_projection
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.photo.box import Box
+    from infer.projection.mixture import parse_source
     from infer.projection.model import check_projects
 
     photos = need_photos(photos)
     where = None if box is None else Box.parse(box)
     networks = prepared(model, device)
     check_projects(networks.model)
-    if source is not None:
-        networks.model.class_index(source)
+    said = None if source is None else parse_source(networks.model, source)
     check_folder(out)
     failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
     options = searched(space, noise, tune, restarts=restarts, seed=seed)
     asked = projected(
-        networks, segmenter, photos, where, failures, source=source, preset=preset, steps=steps, options=options
+        networks, segmenter, photos, where, failures, source=said, preset=preset, steps=steps, options=options
     )
     for editor, photo in asked:
         with failures.of(photo):

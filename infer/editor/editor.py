@@ -46,6 +46,7 @@ from infer.photo.compositing import composite
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
+from infer.projection.mixture import Source, heaviest
 from infer.projection.model import chosen_options, project_pictures
 from infer.projection.options import UNSET, ProjectionOptions
 from infer.projection.presets import DEFAULT_PRESET
@@ -62,7 +63,7 @@ class Editor(Opening):
 
     def project(
         self,
-        source: str | None = None,
+        source: Source | None = None,
         *,
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
@@ -299,7 +300,7 @@ def _check_paste(image: object, area: object, resolution: int) -> None:
 
 def project_all(
     editors: Sequence[Editor],
-    source: str | None = None,
+    source: Source | None = None,
     *,
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
@@ -328,9 +329,9 @@ def project_all(
     used = chosen_options(networks.model, preset, options).said()
     used |= {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
     for editor, projection in zip(editors, found, strict=True):
-        editor.label = None if projection.label is None else int(projection.label)
+        editor.label = None if projection.label is None else heaviest(projection.label)
         editor.projection, editor.edits, editor._preset, editor._options = projection, [], preset, options
         editor.settings, editor._known = {"preset": preset, "source_given": source is not None} | used, {}
         name, loss = editor.class_name, float(projection.loss)
-        how = "projected" if name is None else f"projected as {name!r}"
+        how = "projected" if name is None else f"projected as {name if isinstance(editor.source, dict) else repr(name)}"
         editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))

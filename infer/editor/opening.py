@@ -20,6 +20,7 @@ from infer.photo.photo import Photo
 from infer.photo.read import read_photo
 from infer.photo.write import unkept, written_as
 from infer.projection.delta import Delta, load_delta
+from infer.projection.mixture import classes_of, heaviest, source_label
 from infer.projection.options import UNSET
 from infer.projection.presets import DEFAULT_PRESET
 from infer.projection.search import Projection
@@ -28,6 +29,7 @@ from models.errors import PhotograftError
 from models.files import sha256
 from models.samples import Samples
 from models.schema import Steps, Whole, bounded, short
+from models.zoo import Model
 
 _FOUND = {
     "head": "a head is found at {}",
@@ -111,7 +113,7 @@ class Opening(Session):
     def set_projection(
         self,
         latent: Tensor,
-        label: Whole | None,
+        label: Whole | Tensor | None,
         *,
         origin: Tensor | None = None,
         delta: Delta | None = None,
@@ -122,7 +124,7 @@ class Opening(Session):
 
         Args:
             latent: finite z [1,latent_dim], or w+ [1,num_ws,w_dim] of a style generator.
-            label: its class; None if the model is unconditional.
+            label: its class, or float32 [1,K] weights of a mixture; None if the model is unconditional.
             origin: z [1,latent_dim] of which w+ was made, see `infer.projection.search.Projection`.
             delta: what the photo changes in the generator.
             loss, iterations: of the projection.
@@ -146,12 +148,15 @@ class Opening(Session):
             raise PhotograftError(f"the origin of a latent must be finite and [1,{dim}], not {list(origin.shape)}")
         if label is None and classes:
             raise PhotograftError(f"the model has {classes} classes: give that of the latent")
-        if label is not None and not 0 <= label < classes:
-            there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
+        there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
+        if isinstance(label, Tensor):
+            labels: Tensor | None = _checked_weights(label, classes)
+        elif label is not None and not 0 <= label < classes:
             raise PhotograftError(f"class {label} does not exist: {there}")
+        else:
+            labels = None if label is None else torch.tensor([label])
         own = None if delta is None else (delta, delta.applied(self.networks.exact))
         self._need_photo()
-        labels = None if label is None else torch.tensor([label])
         self._hold(Samples(latent, labels, origin).cpu(), delta=delta, loss=loss, iterations=iterations)
         self.edits, self._own = [], own
         return self
@@ -160,7 +165,7 @@ class Opening(Session):
         self, found: Samples, delta: Delta | None = None, loss: float = float("nan"), iterations: int = 0
     ) -> None:
         curve = torch.zeros(0, 1)
-        self.label = None if found.label is None else int(found.label)
+        self.label = None if found.label is None else heaviest(found.label)
         self.projection = Projection(
             found.latent,
             found.label,
@@ -226,13 +231,29 @@ class Opening(Session):
         self.set_photo(photo, known.box)
         self.set_projection(
             torch.tensor([known.latent]),
-            None if known.class_name is None else self.model.class_index(known.class_name),
+            _label_of(self.model, known),
             origin=None if known.origin is None else torch.tensor([known.origin]),
             delta=None if known.delta is None else load_delta(known.delta, self.model.fingerprint),
             loss=float("nan") if known.loss is None else known.loss,
             iterations=known.iterations,
         )
         self.located, self.settings = known.located, dict(known.settings)
+
+
+def _label_of(model: Model, known: Projected) -> int | Tensor | None:
+    """The class of a recipe's photo; weights for a mixture."""
+    if known.class_name is None:
+        return None
+    label = source_label(model, known.class_name)
+    return int(label) if label.ndim == 1 else label
+
+
+def _checked_weights(label: Tensor, classes: int) -> Tensor:
+    """Weights of a mixture's classes. Raises PhotograftError for others."""
+    one = label.shape == (1, classes) and label.is_floating_point() and bool(torch.isfinite(label).all())
+    if not one or bool((label < 0).any()) or not abs(float(label.sum()) - 1) < 1e-2:
+        raise PhotograftError(f"weights of classes must be [1,{classes}], not negative, and sum to 1")
+    return classes_of(label.float())
 
 
 def _photo_of(pixels: NDArray[np.uint8]) -> Photo:

@@ -16,6 +16,7 @@ from infer.catalog.part_transfer import stream_of
 from infer.edits.feature_blending import Stream
 from infer.photo.box import Box
 from infer.projection.delta import Delta, load_delta
+from infer.projection.mixture import Source, source_label, source_title
 from models.base import Generator
 from models.samples import Samples, draw
 from models.schema import Seed, Text, Weight, check
@@ -52,7 +53,7 @@ class Projected:
     Attributes:
         photo, pixels, size: path (None: an array), sha256 of the upright RGB pixels, (width, height).
         box, located: the square that was projected, and how it was found.
-        class_name: of the crop; None if the model is unconditional.
+        class_name: of the crop, or the weights of a mixture by its names; None if the model is unconditional.
         latent: z of latent_dim values or w+ of num_ws rows; origin: the z that w+ came from, if known.
         loss, iterations, settings: of the projection.
         delta: file of what the photo changes in the generator, see `infer.projection.delta.Delta`; None for nothing.
@@ -63,7 +64,7 @@ class Projected:
     size: tuple[int, int]
     box: Box
     located: str
-    class_name: str | None
+    class_name: Source | None
     latent: tuple[float, ...] | tuple[tuple[float, ...], ...]
     loss: float | None
     iterations: int
@@ -79,7 +80,7 @@ class Point:
     Attributes:
         samples: its latent and class, on the CPU.
         generator: that makes it: the model's, or a copy with the photo's delta; on the device.
-        class_name: None if there are no classes.
+        class_name: for people; None if there are no classes.
         said: how a recipe says it.
         delta: what the photo changes in the generator.
     """
@@ -130,11 +131,12 @@ def projected_point(model: Model, known: Projected) -> Point:
     Raises:
         PhotograftError: an unknown class, or no file of the delta.
     """
-    label = None if known.class_name is None else torch.tensor([model.class_index(known.class_name)])
+    label = None if known.class_name is None else source_label(model, known.class_name)
     origin = None if known.origin is None else torch.tensor([known.origin])
     delta = None if known.delta is None else load_delta(known.delta, model.fingerprint)
     generator = model.generator if delta is None else delta.applied(model.generator)
-    return Point(Samples(torch.tensor([known.latent]), label, origin), generator, known.class_name, known, delta)
+    name = source_title(known.class_name)
+    return Point(Samples(torch.tensor([known.latent]), label, origin), generator, name, known, delta)
 
 
 def part_area(catalog: Catalog, generator: Generator, samples: Samples, part: str) -> NDArray[np.float32]:  # -> [r,r]

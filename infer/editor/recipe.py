@@ -150,7 +150,7 @@ def _said(picture: Projected | Sample) -> dict[str, Any]:
         "box": str(picture.box),
         "located_by": picture.located,
         "projection": {
-            "source": picture.class_name,
+            "source": picture.class_name if isinstance(picture.class_name, str | None) else dict(picture.class_name),
             "loss": picture.loss,
             "iterations": picture.iterations,
             "settings": picture.settings,

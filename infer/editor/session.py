@@ -20,6 +20,7 @@ from infer.photo.choices import Method
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta
+from infer.projection.mixture import said_source, source_title
 from infer.projection.options import UNSET
 from infer.projection.presets import DEFAULT_PRESET
 from infer.projection.search import Projection
@@ -109,7 +110,7 @@ class Session:
         photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
         sample: what is edited instead of a photo; its box is all of it.
         label, projection, settings: class and latent of the crop, and how they were found; after `project`. label is
-            None if the model is unconditional.
+            the class that there is most of where the projection has a mixture, None if the model is unconditional.
         edits: all edits of the picture so far.
         references: points that steps may name by their numbers, those of a recipe.
         catalog: whose parts steps name.
@@ -259,8 +260,13 @@ class Session:
 
     @property
     def class_name(self) -> str | None:
-        """Of the crop, after `project`; None where there are no classes."""
-        return self.model.class_names[self.label] if self.label is not None and self.model.class_names else None
+        """Of the crop, for people, after `project`: a mixture's are said with their shares. None without classes."""
+        return source_title(self.source)
+
+    @property
+    def source(self) -> str | dict[str, float] | None:
+        """The same as a name, or as the weights of a mixture by their names."""
+        return None if self.projection is None else said_source(self.model, self.projection.label)
 
     @torch.no_grad()
     def reconstruction(self) -> NDArray[np.uint8]:  # -> [R,R,3]
@@ -295,7 +301,7 @@ class Session:
             size=(photo.pixels.shape[1], photo.pixels.shape[0]),
             box=self.box,
             located=self.located,
-            class_name=self.class_name,
+            class_name=self.source,
             latent=plain(found.latent[0]),
             origin=None if found.origin is None or found.origin.isnan().any() else tuple(found.origin[0].tolist()),
             loss=loss if np.isfinite(loss) else None,

@@ -75,7 +75,7 @@ def _settle(session: Session, pairs: Pairs, ground: Ground, settle: int) -> Tens
     outline = torch.from_numpy(masks.seen(session.segmented(), session.box, session.shape))
     regions = [step.target(model, area) for step, area in pairs]
     assert samples.label is not None
-    wanted = settling.SettlingTarget.of_edit(outline, int(samples.label), regions, model.generator.num_classes)
+    wanted = settling.SettlingTarget.of_edit(outline, samples.label, regions, model.generator.num_classes)
     networks, generator = session.for_settling()
     ground = replace(ground, generator=generator)
     done = changes([step for step, _ in pairs], [area for _, area in pairs], ground)

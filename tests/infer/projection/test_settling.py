@@ -149,12 +149,12 @@ def test_classes_wanted_are_shares_of_the_animal(model: Model) -> None:
         step.target(model, area)
         for step, area in zip(targets, for_generator(editor, targets, areas_of(editor, targets)), strict=True)
     ]
-    asked = SettlingTarget.of_edit(outline, 0, regions, len(CLASSES))
+    asked = SettlingTarget.of_edit(outline, torch.tensor([0]), regions, len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.75, 0, 0, 0.25]]), atol=1e-5)
     assert asked.outline.shape == (1, 160, 160)
     below = torch.zeros(160, 160)
     below[40:] = 1  # half of the animal
-    asked = SettlingTarget.of_edit(outline, 0, [Region(below, 2)], len(CLASSES))
+    asked = SettlingTarget.of_edit(outline, torch.tensor([0]), [Region(below, 2)], len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.5, 0, 0.5, 0]]), atol=1e-5)
 
 
