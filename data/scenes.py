@@ -23,7 +23,7 @@ class Scene:
         boxes: float32 [K,4], left, top, right, bottom as shares of the photo.
         species: whatever the data calls it.
         name: of the sample.
-        animal, person: float32 [s,s] in [0,1], what a segmenter sees of both, stretched over the photo; None if unasked.
+        animal, person: float32 [s,s] in [0,1], what a segmenter sees of both, over the whole photo; None if unasked.
     """
 
     pixels: NDArray[np.uint8]

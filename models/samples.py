@@ -16,7 +16,7 @@ class Samples:
 
     Attributes:
         latent: z [N,latent_dim] or w+ [N,num_ws,w_dim].
-        label: [N] int64; None for an unconditional generator.
+        label: [N] int64, or float32 [N,K] weights of classes; None for an unconditional generator.
         origin: [N,latent_dim] the z of which w+ was made, as far as it is known (else NaN); None where nobody knows.
     """
 

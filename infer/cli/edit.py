@@ -32,6 +32,7 @@ from infer.cli.options import (
     SpaceOption,
     StepsOption,
     StrengthOption,
+    SweepOption,
     TogetherOption,
     ToOption,
     TuneOption,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from infer.editor.recipe import Recipe
     from infer.editor.results import ResultFolder
     from infer.editor.steps import Step
+    from infer.edits.choices import Scale
     from infer.photo.photo import Pixels
 
 _OF_THE_RECIPE = {
@@ -78,6 +80,7 @@ def edit(
     mask: MaskOption = None,
     mask_invert: MaskInvertOption = False,
     strength: StrengthOption = None,
+    sweep: SweepOption = None,
     together: TogetherOption = False,
     layers: LayersOption = None,
     settle: SettleOption = None,
@@ -106,14 +109,17 @@ def edit(
 
     Writes NAME_to_CLASS for each photo and class: the photo itself, a panel that shows every stage (.panel.png), and
     the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
+    Several strengths are in NAME_to_CLASS_s000, _s025, ...; _sweep shows all of them in a row (.png) and moving (.gif).
     """
     from infer.cli.again import How, photo_of
     from infer.cli.photos import need_photos, new_editor, projected
+    from infer.cli.sweep import parse_strengths, scale_of
     from infer.editor.recipe_file import read_recipe
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.editor.steps import ChangeClass
     from infer.photo.finishing import check_finish
     from infer.photo.place import Place
+    from infer.projection.mixture import parse_source
     from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
@@ -125,7 +131,11 @@ def edit(
     else:
         again = photo_of(known, photos)
         photos = [] if again is None else [again]
-    groups = edit_groups(to or [], mask or [], strength or [], together, known, invert=mask_invert)
+    strengths, swept = parse_strengths(strength or [], sweep)
+    groups = edit_groups(to or [], mask or [], strengths, together, known, invert=mask_invert)
+    scale = scale_of(known, asked=bool(to or strength or sweep))
+    if known is not None and not (to or strength or sweep):
+        swept = known.sweep
     place = Place.parse(box, which, anywhere)
     networks = prepared(how.model, device)
     loaded = networks.model
@@ -136,11 +146,12 @@ def edit(
             for group in groups
         ]
     classes = [step.to for group in groups for step in group if isinstance(step, ChangeClass)]
-    for name in [*classes, *([source] if source else [])]:
+    for name in classes:
         loaded.class_index(name)
+    said = None if source is None else parse_source(loaded, source)
     check_folder(out)
     results = ResultFolder(out, [*photos, *model_inputs(how.model), *([] if recipe is None else [recipe])])
-    failures, job = Failures(max(len(photos), 1)), _Job(groups, how, results, known)
+    failures, job = Failures(max(len(photos), 1)), _Job(groups, how, results, known, scale, swept)
     if known is not None:
         photo = photos[0] if photos else Path(f"{loaded.stem} sample")
         with failures.of(photo):
@@ -156,7 +167,7 @@ def edit(
             place,
             failures,
             skip=skip_unfound,
-            source=source,
+            source=said,
             preset=preset,
             steps=steps,
             options=searched(space, noise, tune, seed=seed),
@@ -178,32 +189,45 @@ class _Job:
     how: How
     results: ResultFolder
     known: Recipe | None
+    scale: Scale
+    sweep: tuple[float, ...] = ()
     rows: dict[Path, list[Pixels]] = field(default_factory=dict)
 
     def check(self, editor: Editor) -> None:
-        """Before the work: do masks, classes and the format fit this photo?"""
+        """Before the work: do masks, classes, strengths and the format fit this photo?"""
+        from infer.editor.strengths import at_strength
+
         if editor.photo is not None:
             editor.write_as(self.how.format)
         for group in self.groups:
             editor.resolve(group)
+            for strength in self.sweep:
+                at_strength(group, strength)
 
     def run(self, editor: Editor, photo: Path, failures: Failures) -> None:
         """All edits of one photo, each written when it is made; one that fails does not stop the others."""
-        from infer.editor.output import contact_row, write_edit
+        from infer.cli.sweep import run_sweep
+        from infer.editor.output import contact_row
         from infer.pictures.sheet import tile
 
         written = 0
         for group in self.groups:
             with failures.of(photo):
-                method = self.how.method_of(group, self.known)
-                edit = editor.edit(group, method=method, settle=self.how.settle, finish=self.how.finish)
-                write_edit(
-                    editor, edit, self.results, lossless=self.how.lossless, done=lambda paths: say(str(paths[0]))
-                )
+                if self.sweep:
+                    run_sweep(editor, group, self.sweep, self.results, self.how, self.known)
+                else:
+                    self._edit(editor, group)
                 written += 1
         if editor.photo is not None and written == len(self.groups):  # else its pictures would stand under wrong titles
             with failures.of(photo):
                 self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
+
+    def _edit(self, editor: Editor, group: Sequence[Step]) -> None:
+        from infer.editor.output import write_edit
+
+        method = self.how.method_of(group, self.known)
+        edit = editor.edit(group, method=method, settle=self.how.settle, finish=self.how.finish, scale=self.scale)
+        write_edit(editor, edit, self.results, lossless=self.how.lossless, done=lambda paths: say(str(paths[0])))
 
     def write_sheet(self) -> None:
         """All photos with their projections and edits in one picture."""
@@ -212,6 +236,8 @@ class _Job:
 
         if len(self.rows) > 1:
             names = [" + ".join(str(step.name) for step in group) for group in self.groups]
+            if self.sweep:
+                names = [f"{name} {strength:g}" for name in names for strength in self.sweep]
             photos = [photo.stem for photo in self.rows]
             picture = png(sheet(list(self.rows.values()), ["photo", "projection", *names], photos))
             self.results.write("contact_sheet", lambda name: {f"{name}.png": picture}, done=lambda paths: say(paths[0]))

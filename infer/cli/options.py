@@ -30,7 +30,7 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         metavar="CLASS",
-        help="Class in the photo; found if left out.",
+        help="Class in the photo, or a mixture: pug:0.6,beagle:0.4. Found if left out.",
         rich_help_panel=_PROJECTION,
         autocompletion=class_names,
     ),
@@ -164,8 +164,24 @@ MaskOption = Annotated[
     ),
 ]
 StrengthOption = Annotated[
-    list[float] | None,
-    typer.Option(metavar="0..1", help="How much; one for all, or one per --to. Default: 1.", rich_help_panel=_EDIT),
+    list[str] | None,
+    typer.Option(
+        metavar="0..1",
+        help="How much: 0 is the photo itself. One for all, or one per --to; several with commas (0,0.5,1) are a sweep."
+        " Default: 1.",
+        rich_help_panel=_EDIT,
+    ),
+]
+SweepOption = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=64,
+        metavar="N",
+        help="N strengths from 0 to the one asked for: pictures, a row of them and an animation.",
+        show_default=False,
+        rich_help_panel=_EDIT,
+    ),
 ]
 TogetherOption = Annotated[
     bool,

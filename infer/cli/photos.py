@@ -6,6 +6,7 @@ from pathlib import Path
 from infer.cli.common import Failures, bar, note
 from infer.editor.editor import Editor, project_all
 from infer.photo.place import NothingFound, Place
+from infer.projection.mixture import Source
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
 from models.prepared import Networks
@@ -33,7 +34,7 @@ def projected(
     failures: Failures,
     *,
     skip: bool = False,
-    source: str | None,
+    source: Source | None,
     preset: str,
     steps: int | None,
     options: ProjectionOptions,

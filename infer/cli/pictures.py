@@ -9,6 +9,7 @@ from infer.cli.again import How, kept_steps, photo_of
 from infer.cli.common import bar, note, say
 from infer.cli.options import fitted
 from infer.cli.photos import new_editor
+from infer.cli.sweep import scale_of
 from infer.editor.editor import Editor
 from infer.editor.output import write_edit
 from infer.editor.points import Point, Sample, sample_point
@@ -94,8 +95,9 @@ class Job:
         areas_of(editor, editor.resolve([*kept, *steps]))  # before references are projected
         made = {one: self._point(one) for one in dict.fromkeys(references)}  # a photo is projected once
         every = [*kept, *map(referring, steps, (made[one] for one in references))]
-        how = self.how
-        edit = editor.edit(every, method=how.method_of(every, self.known), settle=how.settle, finish=how.finish)
+        how, scale = self.how, scale_of(self.known, asked=bool(steps))
+        method = how.method_of(every, self.known)
+        edit = editor.edit(every, method=method, settle=how.settle, finish=how.finish, scale=scale)
         results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
         write_edit(editor, edit, results, lossless=self.how.lossless, done=_say_all)
 

@@ -57,14 +57,14 @@ def project(
     from infer.editor.output import write_projection
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.photo.place import Place
+    from infer.projection.mixture import parse_source
     from infer.projection.model import check_projects
 
     photos = need_photos(photos)
     place = Place.parse(box, which, anywhere)
     networks = prepared(model, device)
     check_projects(networks.model)
-    if source is not None:
-        networks.model.class_index(source)
+    said = None if source is None else parse_source(networks.model, source)
     check_folder(out)
     failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
     options = searched(space, noise, tune, restarts=restarts, seed=seed)
@@ -75,7 +75,7 @@ def project(
         place,
         failures,
         skip=skip_unfound,
-        source=source,
+        source=said,
         preset=preset,
         steps=steps,
         options=options,

@@ -25,6 +25,7 @@ from infer.editor.points import Point, Sample, sample_point
 from infer.editor.regions import areas_of, for_generator, resolve
 from infer.editor.results import ResultFolder
 from infer.editor.session import Edit
+from infer.editor.settled import settled_latent
 from infer.editor.steps import (
     Blend,
     ChangeClass,
@@ -37,9 +38,8 @@ from infer.editor.steps import (
     passed,
     referring,
 )
-from infer.edits.choices import RHO, Mode
+from infer.edits.choices import RHO, Mode, Scale
 from infer.edits.feature_blending import Shift
-from infer.photo import masks
 from infer.photo.box import uncrop
 from infer.photo.choices import DEFAULT_FINISH, DEFAULT_METHOD, Finish, Method
 from infer.photo.compositing import composite
@@ -47,13 +47,11 @@ from infer.photo.finishing import check_finish
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
-from infer.projection import settling
+from infer.projection.mixture import Source, heaviest
 from infer.projection.model import chosen_options, project_pictures
 from infer.projection.options import UNSET, ProjectionOptions
-from infer.projection.presets import DEFAULT_PRESET, get_preset
-from models.base import Modulation
+from infer.projection.presets import DEFAULT_PRESET
 from models.errors import PhotograftError
-from models.samples import Samples
 from models.schema import Index, Settling, bounded, check, short
 
 _ROUNDING = 1e-3  # beyond 0..1, of an area that was resized
@@ -66,7 +64,7 @@ class Editor(Opening):
 
     def project(
         self,
-        source: str | None = None,
+        source: Source | None = None,
         *,
         preset: str = DEFAULT_PRESET,
         steps: int | None = None,
@@ -91,6 +89,7 @@ class Editor(Opening):
         method: Method | None = None,
         settle: Settling | None = None,
         finish: Finish = DEFAULT_FINISH,
+        scale: Scale = "photo",
     ) -> Edit:
         """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
@@ -102,6 +101,9 @@ class Editor(Opening):
             settle: updates of the latent for new classes, see `infer.projection.settling`; None: the projection's
                 preset's, where model and latent can be settled.
             finish: how what is pasted is sharpened, see `infer.photo.finishing.finished`; not what transfers change.
+            scale: what strengths measure: "photo", the way from the photo, which comes back as it is at 0, to the whole
+                edit, whose latent settles once for all strengths; "mix", as recipes of before: each strength settles
+                for itself, and 0 pastes the reconstruction.
 
         Raises:
             PhotograftError: unknown class or part, bad mask, strength or layers, or no projection yet.
@@ -119,12 +121,12 @@ class Editor(Opening):
         )
         ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
         sized = for_generator(self, steps, areas)
-        latent, settled = self._settled(samples, steps, sized, ground, settle)
+        latent, settled = settled_latent(self, steps, sized, ground, settle, scale)
         image = passed(changes(steps, sized, ground), ground, replace(samples, latent=latent)).image()
         if method is None:
             method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
         drawn = to_pixels(image)
-        edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn)
+        edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn, scale=scale)
         if self.sample is None:
             edit = pasted(self, replace(edit, finish=finish), areas, method)
         self.edits.append(edit)
@@ -204,32 +206,6 @@ class Editor(Opening):
         with torch.enable_grad():  # which edits go without
             return other.project(preset=self._preset, options=self._options).point()
 
-    def _settled(
-        self, samples: Samples, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None
-    ) -> tuple[Tensor, int]:
-        """The latent for these steps, and how many updates led there. Only classes are settled: shape that comes from
-        a reference is wanted."""
-        pairs = [pair for pair in zip(steps, areas, strict=True) if isinstance(pair[0], ChangeClass)]
-        able = settling.settles(self.model) and samples.latent.ndim == 2 and self.sample is None
-        if settle is None:
-            settle = get_preset(self.settings.get("preset", DEFAULT_PRESET)).settling if able and pairs else 0
-        if not settle:
-            return samples.latent, 0
-        if not pairs or samples.label is None:
-            raise PhotograftError("only changes of classes are settled: settle 0 updates")
-        outline = torch.from_numpy(masks.seen(self.segmented(), self.box, self.shape))
-        regions = [step.target(self.model, area) for step, area in pairs if isinstance(step, ChangeClass)]
-        wanted = settling.SettlingTarget.of_edit(outline, int(samples.label), regions, self.model.generator.num_classes)
-        networks, generator = self.for_settling()
-        ground = replace(ground, generator=generator)
-        done = changes(steps, areas, ground, only=ChangeClass)
-
-        def mix(latent: Tensor) -> Sequence[Modulation]:
-            return passed(done, ground, replace(samples, latent=latent)).modulations
-
-        show = settling.shown(generator, samples.latent, mix)
-        return settling.settle(networks, samples.latent, wanted, show, steps=settle), settle
-
     # ------------------------------------------------------------------ into the photo
 
     @bounded
@@ -293,7 +269,7 @@ def _check_paste(image: object, area: object, resolution: int) -> None:
 
 def project_all(
     editors: Sequence[Editor],
-    source: str | None = None,
+    source: Source | None = None,
     *,
     preset: str = DEFAULT_PRESET,
     steps: int | None = None,
@@ -322,9 +298,9 @@ def project_all(
     used = chosen_options(networks.model, preset, options).said()
     used |= {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
     for editor, projection in zip(editors, found, strict=True):
-        editor.label = None if projection.label is None else int(projection.label)
+        editor.label = None if projection.label is None else heaviest(projection.label)
         editor.projection, editor.edits, editor._preset, editor._options = projection, [], preset, options
         editor.settings, editor._known = {"preset": preset, "source_given": source is not None} | used, {}
         name, loss = editor.class_name, float(projection.loss)
-        how = "projected" if name is None else f"projected as {name!r}"
+        how = "projected" if name is None else f"projected as {name if isinstance(editor.source, dict) else repr(name)}"
         editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))

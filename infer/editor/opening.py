@@ -21,6 +21,7 @@ from infer.photo.place import NothingFound, Place, Which, chosen_head, listed
 from infer.photo.read import read_photo
 from infer.photo.write import unkept, written_as
 from infer.projection.delta import Delta, load_delta
+from infer.projection.mixture import classes_of, heaviest, source_label
 from infer.projection.options import UNSET
 from infer.projection.presets import DEFAULT_PRESET
 from infer.projection.search import Projection
@@ -29,6 +30,7 @@ from models.errors import PhotograftError
 from models.files import sha256
 from models.samples import Samples
 from models.schema import Steps, Whole, bounded, short
+from models.zoo import Model
 
 _UNFOUND = {
     "animal": "no head is found on the animal: say where it is with --box X,Y,W,H, or edit a guess, {}, by --anywhere",
@@ -146,7 +148,7 @@ class Opening(Session):
     def set_projection(
         self,
         latent: Tensor,
-        label: Whole | None,
+        label: Whole | Tensor | None,
         *,
         origin: Tensor | None = None,
         delta: Delta | None = None,
@@ -157,7 +159,7 @@ class Opening(Session):
 
         Args:
             latent: finite z [1,latent_dim], or w+ [1,num_ws,w_dim] of a style generator.
-            label: its class; None if the model is unconditional.
+            label: its class, or float32 [1,K] weights of a mixture; None if the model is unconditional.
             origin: z [1,latent_dim] of which w+ was made, see `infer.projection.search.Projection`.
             delta: what the photo changes in the generator.
             loss, iterations: of the projection.
@@ -181,12 +183,15 @@ class Opening(Session):
             raise PhotograftError(f"the origin of a latent must be finite and [1,{dim}], not {list(origin.shape)}")
         if label is None and classes:
             raise PhotograftError(f"the model has {classes} classes: give that of the latent")
-        if label is not None and not 0 <= label < classes:
-            there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
+        there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
+        if isinstance(label, Tensor):
+            labels: Tensor | None = _checked_weights(label, classes)
+        elif label is not None and not 0 <= label < classes:
             raise PhotograftError(f"class {label} does not exist: {there}")
+        else:
+            labels = None if label is None else torch.tensor([label])
         own = None if delta is None else (delta, delta.applied(self.networks.exact))
         self.need_photo()
-        labels = None if label is None else torch.tensor([label])
         self._hold(Samples(latent, labels, origin).cpu(), delta=delta, loss=loss, iterations=iterations)
         self.edits, self._own = [], own
         return self
@@ -195,7 +200,7 @@ class Opening(Session):
         self, found: Samples, delta: Delta | None = None, loss: float = float("nan"), iterations: int = 0
     ) -> None:
         curve = torch.zeros(0, 1)
-        self.label = None if found.label is None else int(found.label)
+        self.label = None if found.label is None else heaviest(found.label)
         self.projection = Projection(
             found.latent,
             found.label,
@@ -261,7 +266,7 @@ class Opening(Session):
         self.set_photo(photo, known.box)
         self.set_projection(
             torch.tensor([known.latent]),
-            None if known.class_name is None else self.model.class_index(known.class_name),
+            _label_of(self.model, known),
             origin=None if known.origin is None else torch.tensor([known.origin]),
             delta=None if known.delta is None else load_delta(known.delta, self.model.fingerprint),
             loss=float("nan") if known.loss is None else known.loss,
@@ -278,6 +283,22 @@ def _found(found: Location, chosen: int) -> str:
         return f"{what} is found at {found.heads[0]}"
     several = f"{len(found.heads)} heads are found: {listed(found.heads)}"
     return f"{several}; number {chosen + 1} is edited, --which chooses another"
+
+
+def _label_of(model: Model, known: Projected) -> int | Tensor | None:
+    """The class of a recipe's photo; weights for a mixture."""
+    if known.class_name is None:
+        return None
+    label = source_label(model, known.class_name)
+    return int(label) if label.ndim == 1 else label
+
+
+def _checked_weights(label: Tensor, classes: int) -> Tensor:
+    """Weights of a mixture's classes. Raises PhotograftError for others."""
+    one = label.shape == (1, classes) and label.is_floating_point() and bool(torch.isfinite(label).all())
+    if not one or bool((label < 0).any()) or not abs(float(label.sum()) - 1) < 1e-2:
+        raise PhotograftError(f"weights of classes must be [1,{classes}], not negative, and sum to 1")
+    return classes_of(label.float())
 
 
 def _photo_of(pixels: NDArray[np.uint8]) -> Photo:

@@ -171,24 +171,32 @@ def write_edit(
     results: ResultFolder,
     *,
     lossless: bool = False,
+    words: Sequence[str] = (),
     done: Callable[[list[Path]], object] = lambda paths: None,
 ) -> list[Path]:
-    """Write one edit as `write_edits` does; `done` is told its files, the picture first, as soon as they are there."""
+    """Write one edit as `write_edits` does, its name with these words at the end; `done` is told its files, the picture
+    first, as soon as they are there."""
+    protect(session, edit, results)
+    make = partial(edit_files, session, edit, lossless=lossless)
+    photo = None if session.photo is None else session.photo.path
+    return results.write(edit_name(session, edit, words), make, photo, done=done)
+
+
+def protect(session: Session, edit: Edit, results: ResultFolder) -> None:
+    """Nothing that was read for an edit is replaced."""
     known = [point.said.photo for point in referred(edit.steps) if isinstance(point.said, Projected)]
     for path in [*session.read_files(), *(photo for photo in known if photo is not None)]:
         results.protect(path)
-    make = partial(edit_files, session, edit, lossless=lossless)
-    photo = None if session.photo is None else session.photo.path
-    return results.write(edit_name(session, edit), make, photo, done=done)
 
 
-def edit_name(session: Session, edit: Edit) -> str:
-    """What the files of an edit begin with: `PHOTO_to_CLASS`, `PHOTO_blend_REGION`, `PHOTO_PART`, or all in one."""
+def edit_name(session: Session, edit: Edit, more: Sequence[str] = ()) -> str:
+    """What the files of an edit begin with: `PHOTO_to_CLASS`, `PHOTO_blend_REGION`, `PHOTO_PART`, or all in one; and
+    more words after them."""
     words: list[str] = []
     for kind, steps in groupby(edit.steps, type):
         words += {ChangeClass: ["to"], Blend: ["blend"], Transfer: []}[kind]
         words += [str(step.name) for step in steps]
-    return file_name(_stem(session), *words)
+    return file_name(_stem(session), *words, *more)
 
 
 def edit_files(session: Session, edit: Edit, name: str, *, lossless: bool = False) -> dict[str, Writer]:
@@ -204,6 +212,27 @@ def edit_files(session: Session, edit: Edit, name: str, *, lossless: bool = Fals
         files["result"]: result,
         files["panel"]: lambda stream: png(panel(session, edit))(stream),
     }
+    return jobs | recipe_files(session, edit, name, files, lossless=lossless)
+
+
+def recipe_files(
+    session: Session,
+    edit: Edit,
+    name: str,
+    files: dict[str, str],
+    *,
+    lossless: bool = False,
+    sweep: Sequence[float] = (),
+) -> dict[str, Writer]:
+    """The recipe of an edit, or of a sweep of it, with the masks and deltas that belong to it.
+
+    Args:
+        session, edit: what was done.
+        name: of the recipe, without its ending.
+        files: what else was written, by kind; deltas join it.
+        lossless, sweep: see `Recipe`.
+    """
+    jobs: dict[str, Writer] = {}
     points = referred(edit.steps)
     steps = [_named(step, i, points, name, jobs) for i, step in enumerate(edit.steps)]
     jobs |= delta_file(session, name, files)
@@ -212,7 +241,8 @@ def edit_files(session: Session, edit: Edit, name: str, *, lossless: bool = Fals
             files[f"delta{i}"] = f"{name}.reference{i}{DELTA}"
             jobs[files[f"delta{i}"]] = point.delta.writer(session.model.fingerprint)
     said = tuple(point.said for point in points)
-    recipe = Recipe.of(session, edit, steps=tuple(steps), references=said, lossless=lossless, files=files)
+    more: dict[str, Any] = {"lossless": lossless, "sweep": tuple(sweep), "files": files}
+    recipe = Recipe.of(session, edit, steps=tuple(steps), references=said, **more)
     return jobs | {f"{name}.json": text(recipe.to_json())}
 
 

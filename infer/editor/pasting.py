@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from infer.editor.regions import resized
 from infer.editor.session import Edit, Paste, Session
-from infer.editor.steps import Blend, ChangeClass, Transfer
+from infer.editor.steps import Blend, ChangeClass, Step, Transfer
+from infer.editor.strengths import amount, between, presence
 from infer.photo import masks
 from infer.photo.box import Box, crop_square, uncrop
 from infer.photo.choices import Method
@@ -36,27 +37,41 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
         areas: where its steps act, see `infer.editor.regions.areas_of`.
         method: of compositing.
     """
-    patch = uncrop(edit.image, session.box, session.shape)[0]
-    graft = _graft(session, edit, patch) if method == "graft" else None
-    own = [_class_mask(session, step, patch, graft) for step in edit.steps if isinstance(step, ChangeClass)]
+    live = [edit.scale == "mix" or amount(step) > 0 for step in edit.steps]
     shown = [_shown(area) for area in areas]
-    for i, mask in zip([i for i, step in enumerate(edit.steps) if isinstance(step, ChangeClass)], own, strict=True):
-        shown[i] = _shown(mask)
-    whole = _united(session, own)
-    blended, added = (_faded_union(session, edit, areas, kind) for kind in (Blend, Transfer))
+    if not any(live):
+        pixels = session.need_photo().pixels.copy()
+        return replace(edit, method=method, areas=tuple(shown), pastes=(), pixels=pixels, finish="off")
+    steps = [step for step, is_live in zip(edit.steps, live, strict=True) if is_live]
+    acting = [area for area, is_live in zip(areas, live, strict=True) if is_live]
+    enlarged = uncrop(edit.image, session.box, session.shape)[0]
+    graft = _graft(session, steps, edit.image, enlarged) if method == "graft" else None
+    own = {id(step): _class_mask(session, step, enlarged, graft) for step in steps if isinstance(step, ChangeClass)}
+    shown = [_shown(own[id(step)]) if id(step) in own else area for step, area in zip(edit.steps, shown, strict=True)]
+    whole = _united(session, list(own.values()))
+    blended, added = (_faded_union(session, steps, acting, kind) for kind in (Blend, Transfer))
     pastes = [] if added is None else [Paste(changed(session, edit.image), added, change=True)]
     over = [mask for mask in (whole, blended) if mask is not None]
+    share = 1.0 if edit.scale == "mix" else presence(steps)
     if graft is not None:
-        pastes += _filling(session, graft)
+        pastes += _filling(session, graft, share)
     if over:
         mask = reduce(np.maximum, over)
-        patch = finished(edit.image, session.need_photo().pixels, session.box, finish=edit.finish, where=mask)
-        if graft is not None:
-            patch = own_colours(patch, _sized(graft.head, len(patch)))
-        joined = None if graft is None else _joined(session, graft, edit, blended)
-        pastes.append(Paste(patch, mask, joined=joined))
-    edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes), finish=edit.finish if over else "off")
+        joined = None if graft is None else _joined(session, graft, steps, blended)
+        pastes.append(Paste(_patch(session, edit, mask, graft, share), mask, joined=joined))
+    finish = edit.finish if over else "off"
+    edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes), finish=finish)
     return replace(edit, pixels=_composited(session, edit))
+
+
+def _patch(
+    session: Session, edit: Edit, mask: Mask, graft: Graft | None, share: float
+) -> NDArray[np.uint8]:  # -> [S,S,3]
+    """What is pasted: the whole edit at strength 1, towards 0 ever more the photo with what the edit changes."""
+    patch = finished(edit.image, session.need_photo().pixels, session.box, finish=edit.finish, where=mask)
+    if graft is not None:
+        patch = own_colours(patch, _sized(graft.head, len(patch)))
+    return patch if share == 1 else between(changed(session, edit.image), patch, share)
 
 
 def _composited(session: Session, edit: Edit) -> NDArray[np.uint8]:
@@ -110,10 +125,10 @@ def _united(session: Session, own: Sequence[Mask]) -> Mask | None:
 
 
 def _faded_union(
-    session: Session, edit: Edit, areas: Sequence[Mask], kind: type[Blend] | type[Transfer]
+    session: Session, steps: Sequence[Step], areas: Sequence[Mask], kind: type[Blend] | type[Transfer]
 ) -> Mask | None:
     """Where steps of a kind act, at the largest area's size, in the photo."""
-    found = [area for step, area in zip(edit.steps, areas, strict=True) if isinstance(step, kind)]
+    found = [area for step, area in zip(steps, areas, strict=True) if isinstance(step, kind)]
     if not found:
         return None
     size = max(area.shape[0] for area in found)
@@ -141,9 +156,9 @@ def _square_segmenter(session: Session) -> Segmenter:
     return partial(session.segment, box=Box(frame, frame, side - 2 * frame, side - 2 * frame))
 
 
-def _graft(session: Session, edit: Edit, patch: NDArray[np.uint8]) -> Graft | None:
+def _graft(session: Session, steps: Sequence[Step], image: NDArray[np.uint8], patch: NDArray[np.uint8]) -> Graft | None:
     """How the animal of the patch is grafted where a class changes in all of it; None where none does."""
-    regions = [step.region for step in edit.steps if isinstance(step, ChangeClass)]
+    regions = [step.region for step in steps if isinstance(step, ChangeClass)]
     if not any(isinstance(region, str) and region == "auto" for region in regions):
         return None
     side = masks.working_side(session.box)
@@ -152,26 +167,27 @@ def _graft(session: Session, edit: Edit, patch: NDArray[np.uint8]) -> Graft | No
     after = _square_segmenter(session)(small)
     network = session.networks.projected
     if network is not None and settles(session.model):  # a segmenter that knows photos is often unsure of made ones
-        picture = torch.from_numpy(edit.image).permute(2, 0, 1)[None].float() / 127.5 - 1
+        picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
         read = read_outline(network, picture.to(session.networks.device)).numpy()
         after = np.asarray((after + _sized(read, side)) / 2, np.float32)
     return plan(before, after, small, session.box, session.shape)
 
 
-def _joined(session: Session, graft: Graft, edit: Edit, blended: Mask | None) -> Mask:
+def _joined(session: Session, graft: Graft, steps: Sequence[Step], blended: Mask | None) -> Mask:
     """Where photo and patch show one body: the animal of both, and wherever a region was painted."""
     joined = graft.joined
-    for step in edit.steps:
+    for step in steps:
         if isinstance(step, ChangeClass) and isinstance(step.region, np.ndarray):
             joined = np.maximum(joined, resize_pixels(masks.to_paste(step.region, session.box), *joined.shape))
     return joined if blended is None else np.maximum(joined, resize_pixels(blended, *joined.shape))
 
 
-def _filling(session: Session, graft: Graft) -> list[Paste]:
-    """Background where the old head would show beside the new one; nothing where there is none to go by."""
+def _filling(session: Session, graft: Graft, share: float) -> list[Paste]:
+    """Background where the old head would show beside the new one, as far as the edit goes; nothing where there is no
+    background to go by."""
     if not graft.filled.any():
         return []
     found = background(session.need_photo().pixels, session.segmented(), session.box, graft.filled)
     if found is None:
         return []
-    return [Paste(found, _sized(graft.filled, len(found)), background=True)]
+    return [Paste(found, share * _sized(graft.filled, len(found)), background=True)]

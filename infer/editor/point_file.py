@@ -15,6 +15,7 @@ from models.writing import path_of
 
 _Numbers = Annotated[tuple[Real, ...], Field(min_length=1, max_length=2**16, fail_fast=True)]
 _Rows = Annotated[tuple[_Numbers, ...], Field(min_length=1, max_length=64, fail_fast=True)]
+_Mixture = Annotated[dict[Text, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1, max_length=1000)]
 _Side = Annotated[int, Field(ge=1, le=2**20)]
 
 
@@ -36,7 +37,7 @@ class PhotoSaid(Schema):
 class ProjectionSaid(Schema):
     """Where a projection ended."""
 
-    source: Text | None
+    source: Text | _Mixture | None
     loss: Real | None
     iterations: Steps
     settings: Annotated[dict[Name, bool | int | Real | Text], Field(max_length=100)]

@@ -17,6 +17,7 @@ from infer.edits.feature_blending import Stream
 from infer.photo.box import Box
 from infer.photo.location import FoundHead
 from infer.projection.delta import Delta, load_delta
+from infer.projection.mixture import Source, source_label, source_title
 from models.base import Generator
 from models.samples import Samples, draw
 from models.schema import Seed, Text, Weight, check
@@ -55,7 +56,7 @@ class Projected:
         box, located: the square that was projected, and how it was found.
         confidence: of the head that was found; None where there was none, or a recipe is from before it was written.
         heads: all that were found, if there are several.
-        class_name: of the crop; None if the model is unconditional.
+        class_name: of the crop, or the weights of a mixture by its names; None if the model is unconditional.
         latent: z of latent_dim values or w+ of num_ws rows; origin: the z that w+ came from, if known.
         loss, iterations, settings: of the projection.
         delta: file of what the photo changes in the generator, see `infer.projection.delta.Delta`; None for nothing.
@@ -66,7 +67,7 @@ class Projected:
     size: tuple[int, int]
     box: Box
     located: str
-    class_name: str | None
+    class_name: Source | None
     latent: tuple[float, ...] | tuple[tuple[float, ...], ...]
     loss: float | None
     iterations: int
@@ -84,7 +85,7 @@ class Point:
     Attributes:
         samples: its latent and class, on the CPU.
         generator: that makes it: the model's, or a copy with the photo's delta; on the device.
-        class_name: None if there are no classes.
+        class_name: for people; None if there are no classes.
         said: how a recipe says it.
         delta: what the photo changes in the generator.
     """
@@ -135,11 +136,12 @@ def projected_point(model: Model, known: Projected) -> Point:
     Raises:
         PhotograftError: an unknown class, or no file of the delta.
     """
-    label = None if known.class_name is None else torch.tensor([model.class_index(known.class_name)])
+    label = None if known.class_name is None else source_label(model, known.class_name)
     origin = None if known.origin is None else torch.tensor([known.origin])
     delta = None if known.delta is None else load_delta(known.delta, model.fingerprint)
     generator = model.generator if delta is None else delta.applied(model.generator)
-    return Point(Samples(torch.tensor([known.latent]), label, origin), generator, known.class_name, known, delta)
+    name = source_title(known.class_name)
+    return Point(Samples(torch.tensor([known.latent]), label, origin), generator, name, known, delta)
 
 
 def part_area(catalog: Catalog, generator: Generator, samples: Samples, part: str) -> NDArray[np.float32]:  # -> [r,r]

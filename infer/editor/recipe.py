@@ -13,6 +13,7 @@ from typing import Any
 from infer.editor.points import Projected, Sample
 from infer.editor.session import Edit, Session
 from infer.editor.steps import Blend, Step, Transfer
+from infer.edits.choices import Scale
 from infer.photo.choices import DEFAULT_BEFORE, Finish, Method
 from models.writing import path_text
 
@@ -38,6 +39,10 @@ class Recipe:
         references: pictures that steps name by their numbers.
         steps: of the edit; painted regions are files. Empty for a projection alone.
         catalog: if steps name parts.
+        scale: what strengths measure, see `infer.editor.editor.Editor.edit`; recipes that do not say it are from before
+            there were two.
+        sweep: strengths at which the steps were done one after another, each relative to the steps' own; empty for an
+            edit by itself.
         method, segmenter, lossless: of the edit. A segmenter of the caller's own is named by its type.
         settle: of the edit; None without one.
         finish: of the edit; recipes from before there was one do without.
@@ -54,6 +59,8 @@ class Recipe:
     method: Method = DEFAULT_BEFORE
     settle: int | None = None
     finish: Finish = "off"
+    scale: Scale = "mix"
+    sweep: tuple[float, ...] = ()
     segmenter: str = "deeplab"
     lossless: bool = False
     files: dict[str, str] = field(default_factory=dict)
@@ -69,7 +76,7 @@ class Recipe:
                 files of deltas are the caller's to write.
         """
         if edit is not None:
-            told = {"method": edit.method, "settle": edit.settle, "finish": edit.finish}
+            told = {"method": edit.method, "settle": edit.settle, "finish": edit.finish, "scale": edit.scale}
             rest = told | {"catalog": _catalog(session, edit)} | rest
         return cls(
             model=session.model.name,
@@ -93,6 +100,8 @@ class Recipe:
             "method": self.method,
             "settle": self.settle,
             "finish": self.finish,
+            "scale": self.scale,
+            **({"sweep": list(self.sweep)} if self.sweep else {}),
             "segmenter": self.segmenter,
             "lossless": self.lossless,
         }
@@ -149,7 +158,7 @@ def _said(picture: Projected | Sample) -> dict[str, Any]:
         "located_by": picture.located,
         **_certainty(picture),
         "projection": {
-            "source": picture.class_name,
+            "source": picture.class_name if isinstance(picture.class_name, str | None) else dict(picture.class_name),
             "loss": picture.loss,
             "iterations": picture.iterations,
             "settings": picture.settings,

@@ -11,10 +11,11 @@ from infer.editor.point_file import ModelSaid, PictureSaid, read_picture
 from infer.editor.recipe import RECIPE_VERSION, KnownCatalog, Recipe
 from infer.editor.step_file import StepSaid, read_step
 from infer.editor.steps import Blend, Transfer
+from infer.edits.choices import Scale
 from infer.photo.choices import Finish, Method
 from models.errors import PhotograftError
 from models.reading import read_text
-from models.schema import FileName, Index, Name, PathText, Schema, Settling, Text, parse_json, short
+from models.schema import FileName, Index, Name, PathText, Schema, Settling, Share, Text, parse_json, short
 from models.writing import path_of
 
 Files = Annotated[dict[Name, FileName], Field(max_length=200)]
@@ -40,6 +41,8 @@ class _Edit(Schema):
     method: Method
     settle: Settling
     finish: Finish = "off"  # before there was one
+    scale: Scale = "mix"
+    sweep: Annotated[tuple[Share, ...], Field(max_length=64)] = ()
     segmenter: Text
     lossless: bool
 

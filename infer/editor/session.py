@@ -13,6 +13,7 @@ from torch import Tensor
 from infer.catalog.catalog import Catalog, names_path
 from infer.editor.points import Point, Projected, Sample, pixels_hash, plain
 from infer.editor.steps import Step
+from infer.edits.choices import Scale
 from infer.photo import masks
 from infer.photo.box import Box, crop_square
 from infer.photo.choices import Finish, Method
@@ -20,6 +21,7 @@ from infer.photo.location import FoundHead
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta
+from infer.projection.mixture import said_source, source_title
 from infer.projection.options import UNSET
 from infer.projection.presets import DEFAULT_PRESET
 from infer.projection.search import Projection
@@ -65,6 +67,7 @@ class Edit:
         image: uint8 [R,R,3], what the generator made.
         pastes: what goes into the photo, one over the other; none for a sample.
         pixels: uint8 [H,W,3], the edited photo, or the sample.
+        scale: what the steps' strengths measure, see `infer.editor.editor.Editor.edit`.
     """
 
     steps: tuple[Step, ...]
@@ -75,6 +78,7 @@ class Edit:
     pastes: tuple[Paste, ...]
     pixels: NDArray[np.uint8]
     finish: Finish = "off"
+    scale: Scale = "photo"
 
     @property
     def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]
@@ -115,7 +119,7 @@ class Session:
             first, where they were sought.
         sample: what is edited instead of a photo; its box is all of it.
         label, projection, settings: class and latent of the crop, and how they were found; after `project`. label is
-            None if the model is unconditional.
+            the class that there is most of where the projection has a mixture, None if the model is unconditional.
         edits: all edits of the picture so far.
         references: points that steps may name by their numbers, those of a recipe.
         catalog: whose parts steps name.
@@ -152,6 +156,7 @@ class Session:
         self._preset, self._options = DEFAULT_PRESET, UNSET  # of the last projection
         self._photo_mask: NDArray[np.float32] | None = None
         self._told: set[str] = set()
+        self._settled: tuple[Projection, dict[Any, Tensor]] | None = None
         self._own: tuple[Delta, Generator] | None = None
         self._own_fast: tuple[Delta, Generator] | None = None
 
@@ -257,10 +262,22 @@ class Session:
             self._own_fast = (delta, networks.fast(self.generator))
         return networks, self._own_fast[1]
 
+    def settled(self) -> dict[Any, Tensor]:
+        """Latents [1,latent_dim] that settled from this projection, by all else that they depend on."""
+        projection = self._need_projection()
+        if self._settled is None or self._settled[0] is not projection:
+            self._settled = (projection, {})
+        return self._settled[1]
+
     @property
     def class_name(self) -> str | None:
-        """Of the crop, after `project`; None where there are no classes."""
-        return self.model.class_names[self.label] if self.label is not None and self.model.class_names else None
+        """Of the crop, for people, after `project`: a mixture's are said with their shares. None without classes."""
+        return source_title(self.source)
+
+    @property
+    def source(self) -> str | dict[str, float] | None:
+        """The same as a name, or as the weights of a mixture by their names."""
+        return None if self.projection is None else said_source(self.model, self.projection.label)
 
     @torch.no_grad()
     def reconstruction(self) -> NDArray[np.uint8]:  # -> [R,R,3]
@@ -297,7 +314,7 @@ class Session:
             located=self.located,
             confidence=self.confidence,
             heads=self.heads if len(self.heads) > 1 else (),
-            class_name=self.class_name,
+            class_name=self.source,
             latent=plain(found.latent[0]),
             origin=None if found.origin is None or found.origin.isnan().any() else tuple(found.origin[0].tolist()),
             loss=loss if np.isfinite(loss) else None,

@@ -280,18 +280,15 @@ def referring(step: Step, reference: Point) -> Step:
     return step if isinstance(step, ChangeClass) else replace(step, reference=reference)
 
 
-def changes(
-    steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, only: type[Step] | None = None
-) -> list[Change]:
+def changes(steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground) -> list[Change]:
     """What steps do to a pass, one after another.
 
     Args:
         steps: with points for references.
         areas: of each, [h,w] in [0,1] on the crop's square; [R,R] for a blend.
         ground: what they stand on.
-        only: a kind; None: all.
     """
-    pairs = [pair for pair in zip(steps, areas, strict=True) if only is None or isinstance(pair[0], only)]
+    pairs = zip(steps, areas, strict=True)
     found: list[Change] = []
     for (kind, _), group in groupby(pairs, lambda pair: (type(pair[0]), pair[0].layers)):
         together: Any = kind.together

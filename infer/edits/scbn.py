@@ -244,7 +244,7 @@ def in_class(
     Args:
         generator: a class-conditional one.
         latent: [N,latent_dim] or w+ [N,num_ws,w_dim].
-        label: [N] classes of the pictures; only looked at where w moves.
+        label: [N] classes of the pictures, or [N,num_classes] weights; only looked at where w moves.
         target: [N] other classes.
         origin: [N,latent_dim], NaN in rows where z is not known; None: in none.
 
@@ -260,7 +260,15 @@ def in_class(
     known = torch.isfinite(z).all(dim=1)
     moved = generator.mapping(z.nan_to_num(), target).to(latent)
     for i in (~known).nonzero()[:, 0].tolist():
-        if label is None or label.ndim != 1:
+        if label is None:
             raise PhotograftError("the class of these latents is not known: give it, or the z that they came from")
-        moved[i] = latent[i] + generator.class_step(int(label[i]), int(target[i])).to(latent)
+        moved[i] = latent[i] + _step(generator, label[i], int(target[i])).to(latent)
     return moved
+
+
+def _step(generator: StyleGenerator, label: Tensor, target: int) -> Tensor:  # -> [w_dim]
+    """How far the target's mean of w lies from that of a class [], or of a mixture's classes [K], each by its share."""
+    if label.ndim == 0:
+        return generator.class_step(int(label), target)
+    steps = [label[k] * generator.class_step(k, target) for k in label.nonzero()[:, 0].tolist()]
+    return torch.stack(steps).sum(0)

@@ -1,4 +1,4 @@
-"""Which class is in a picture that nobody named: what a classifier says, what the generator can make of it."""
+"""Which class is in a picture that nobody named and no classifier tells: scores, and what the generator makes of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,6 @@ def choose_class(
     target: Tensor,
     candidates: Sequence[int] | None = None,
     *,
-    score: ScoreFunction | None = None,
     shortlist: int = 16,
     steps: int = 5,
     chunk: int = 8,
@@ -52,7 +51,6 @@ def choose_class(
         networks, target: see `infer.projection.search.project`. Trials look through the SN projection discriminator
             where there is one, which is the cheaper Psi.
         candidates: class indices; all classes if None.
-        score: of all classes; an SN projection discriminator's own if None.
         shortlist: number of candidates that are projected; 0: the score alone decides.
         steps: updates for each.
         chunk: candidates that are projected at once.
@@ -68,7 +66,7 @@ def choose_class(
     if not candidates or not all(0 <= c < generator.num_classes for c in candidates):
         raise PhotograftError(f"candidate classes must be some of 0..{generator.num_classes - 1}: {candidates[:8]}")
     psi = networks.psi if networks.discriminator is None else networks.discriminator
-    score, target = score or class_scores(networks.float32.discriminator), target.to(networks.device)
+    score, target = class_scores(networks.float32.discriminator), target.to(networks.device)
     options = ProjectionOptions(steps=steps)
     nan = float("nan")
     rankings = []

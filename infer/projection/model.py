@@ -1,6 +1,6 @@
 """Projection with everything that a model has: its encoder, its auxiliary networks, its way to tell classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -8,9 +8,10 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.class_choice import choose_class
+from infer.projection.mixture import Source, classes_of, nearest_classes, shares, source_label
 from infer.projection.options import FALLING, LEARNING_RATES, UNSET, ProjectionOptions, SpaceName
 from infer.projection.presets import DEFAULT_PRESET, TUNING, get_preset
-from infer.projection.search import Projection, check_options, join, project
+from infer.projection.search import Projection, check_options, project
 from infer.projection.starts import W_SPACES
 from infer.projection.tuning import tune
 from models.base import StyleGenerator
@@ -20,10 +21,12 @@ from models.prepared import Networks
 from models.schema import Count, bounded, short
 from models.zoo import Model
 
-SHORTLIST = 3  # classes of a photo that are projected when a classifier drew up the list
+MIXED = 5  # classes of a mixture at most
+TEMPERATURE = 1.0  # of the classifier's logits
+ALONE = 0.9  # a class that is likelier is the photo's only one
 # In units of the prior's norm. Translations of z farther out miss their classes (model card).
 BALL = 0.8
-SCORED_SHORTLIST = 16  # the same where only the projection discriminator's scores did
+SHORTLIST = 16  # classes that are projected where the projection discriminator's scores drew up a list
 
 
 def check_projects(model: Model) -> None:
@@ -76,7 +79,7 @@ def chosen_options(model: Model, preset: str = DEFAULT_PRESET, options: Projecti
 def project_pictures(
     networks: Networks,
     target: Tensor,
-    source: str | Sequence[str] | None = None,
+    source: Source | Sequence[Source] | None = None,
     *,
     preset: str = DEFAULT_PRESET,
     options: ProjectionOptions = UNSET,
@@ -91,7 +94,8 @@ def project_pictures(
     Args:
         networks: with a discriminator.
         target: [N,3,R,R] in [-1,1].
-        source: class of what is in all pictures, or each one's; None finds each picture's own (see `choose_classes`).
+        source: class of what is in all pictures, or each one's, by name or as a mixture's weights by names; None finds
+            each picture's own (see `choose_classes`).
         preset: name in PRESETS.
         options: instead of the preset's and the model's (see `chosen_options`). With 0 steps the encoder's answer is
             taken as it is, and its loss, which nobody has looked at then, is NaN.
@@ -110,25 +114,38 @@ def project_pictures(
     chosen = chosen_options(model, preset, options)
     check_options(networks, target, chosen)
     trials = get_preset(preset).trials
-    names = [source] * len(target) if isinstance(source, str) else source
+    names = [source] * len(target) if isinstance(source, str | Mapping) else source
     if names is not None and not isinstance(names, Sequence):
         raise PhotograftError(f"the class of the pictures must be a name, or one for each, not {short(names)}")
     if names is not None and len(names) != len(target):
         raise PhotograftError(f"{len(names)} classes for {len(target)} pictures: give one for all, or one for each")
-    label = None if names is None else torch.tensor([model.class_index(name) for name in names])
+    label = None if names is None else _together(model, [source_label(model, name) for name in names])
     if chosen.steps == chosen.restarts == 0 and model.encoder is not None and chosen.init is None:
         batches = [slice(at, at + batch_size) for at in range(0, len(target), batch_size)]
-        labels = [None if label is None else label[rows] for rows in batches]
+        labels = [None if label is None else classes_of(label[rows]) for rows in batches]
         codes = [_encoded(networks, target[rows], y, trials) for rows, y in zip(batches, labels, strict=True)]
-        found = join([_unrefined(networks, z, y, chosen.space in W_SPACES) for z, y in codes])
+        parts = [_unrefined(networks, z, y, chosen.space in W_SPACES) for z, y in codes]
+        rows = [_in_classes(part[i : i + 1]) for part in parts for i in range(len(part.latent))]
     else:
         if label is None and model.generator.num_classes:
             label = choose_classes(networks, target, trials=trials)
         found = project(networks, target, label, chosen, batch_size=batch_size, progress=progress)
-    rows = [found[i : i + 1] for i in range(len(target))]
+        rows = [_in_classes(found[i : i + 1]) for i in range(len(target))]
     if not chosen.tuning:
         return rows
     return [_tuned(networks, picture[None], row, chosen, progress) for picture, row in zip(target, rows, strict=True)]
+
+
+def _together(model: Model, labels: Sequence[Tensor]) -> Tensor:
+    """Classes [1] or weights [1,K] of N pictures as one: [N], or [N,K] where any is a mixture."""
+    if all(label.ndim == 1 for label in labels):
+        return torch.cat(list(labels))
+    return torch.cat([shares(label, model.generator.num_classes) for label in labels])
+
+
+def _in_classes(found: Projection) -> Projection:
+    """One picture's projection, whose label does not depend on whether others are mixtures."""
+    return found if found.label is None else replace(found, label=classes_of(found.label))
 
 
 def _tuned(
@@ -150,17 +167,17 @@ def _tuned(
 
 @torch.no_grad()
 def _encoded(networks: Networks, target: Tensor, label: Tensor | None, trials: bool) -> tuple[Tensor, Tensor | None]:
-    """E(x) [N,latent_dim] and the classes [N], found if they are not given; None if there are none.
+    """E(x) [N,latent_dim] and the classes [N] or [N,K], found if they are not given; None if there are none.
 
     Where E and the classifier look through the same features of the same picture, these are computed once.
     """
     e, classifier = networks.encoder, networks.classifier
     x = target.to(networks.device)
     if label is None and networks.model.generator.num_classes:
-        if not trials and isinstance(e, FeatureEncoder) and classifier and _shares_features(networks.model):
+        if isinstance(e, FeatureEncoder) and classifier and _shares_features(networks.model):
             stages = e.network.stage(x, 18)
-            found: Tensor = classifier.classifier(stages[18].mean(dim=(2, 3))).argmax(1)
-            return e.code(stages[13], stages[17]).cpu(), found.cpu()
+            logits: Tensor = classifier.classifier(stages[18].mean(dim=(2, 3)))
+            return e.code(stages[13], stages[17]).cpu(), found_classes(logits)
         label = choose_classes(networks, target, trials=trials)
     assert e is not None
     return e.encode(x, None if label is None else label.to(networks.device)).cpu(), label
@@ -186,13 +203,18 @@ def _unrefined(networks: Networks, z: Tensor, label: Tensor | None, in_w: bool) 
     return Projection(latent, label, nan, curve, curve, counts, origin=z if in_w else None)
 
 
-@torch.enable_grad()
-def choose_classes(networks: Networks, target: Tensor, *, trials: bool = True) -> Tensor:  # [N,3,R,R] -> [N]
-    """Class of each picture that the model's discriminators and the first steps of projection agree on.
+def found_classes(logits: Tensor) -> Tensor:  # [N,K] -> [N] or [N,K]
+    """Classes of pictures that a classifier has looked at: mixtures where it is not sure, on the CPU."""
+    return classes_of(nearest_classes(logits, MIXED, TEMPERATURE, ALONE))
 
-    A projected discriminator has a classifier fitted to real pictures: it draws up a short list. Without one the
-    projection discriminator's own scores do. Trial projections are in z, also of style generators: there all classes
-    would start from the one mean of w.
+
+@torch.enable_grad()
+def choose_classes(networks: Networks, target: Tensor, *, trials: bool = True) -> Tensor:  # [N,3,R,R] -> [N] or [N,K]
+    """Class of each picture, or a mixture of the nearest few where none is certain: weights of sum 1.
+
+    A projected discriminator has a classifier fitted to real pictures, whose posterior the mixture is. Without one the
+    projection discriminator's own scores draw up a short list, and trial projections choose from it; these are in z,
+    also of style generators: there all classes would start from the one mean of w.
 
     Args:
         networks: of a class-conditional model with a discriminator of either kind.
@@ -201,7 +223,8 @@ def choose_classes(networks: Networks, target: Tensor, *, trials: bool = True) -
     """
     check_projects(networks.model)
     classifier = networks.classifier
-    score = None if classifier is None else torch.no_grad()(classifier.class_logits)
-    shortlist = (SCORED_SHORTLIST if score is None else SHORTLIST) if trials else 0
-    rankings = choose_class(networks, target, score=score, shortlist=shortlist)
+    if classifier is not None:
+        with torch.no_grad():  # each picture for itself: which others there are must not even round
+            return found_classes(torch.cat([classifier.class_logits(x) for x in target.to(networks.device).split(1)]))
+    rankings = choose_class(networks, target, shortlist=SHORTLIST if trials else 0)
     return torch.tensor([ranking[0].label for ranking in rankings])

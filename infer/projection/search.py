@@ -21,6 +21,7 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.delta import Delta
+from infer.projection.mixture import classes_of
 from infer.projection.options import FALLING_BETAS, LEARNING_RATES, ORIGINAL_STEPS, UNSET, ProjectionOptions
 from infer.projection.starts import W_SPACES, Starts, check_space, check_start, create_space, find_starts
 from models.base import Generator
@@ -101,7 +102,8 @@ def project(
     Args:
         networks: with a discriminator; float32 without channels_last is exact.
         target: [N,3,R,R] float32 in [-1,1] at the generator's resolution.
-        label: [N] classes, or [N,num_classes] weights; None if unconditional.
+        label: [N] classes, or [N,num_classes] weights, of which rows of one class alone are taken as that class; None
+            if unconditional.
         options: see there; its tuning is for `infer.projection.model.project_pictures`.
         psi: whose features are compared, prepared; None: the networks' own.
         start: latents to start from instead of the options' init: z [N,latent_dim], or in w and w+ also w+
@@ -130,6 +132,7 @@ def project(
     for at in range(0, len(target), batch_size):
         chosen = slice(at, at + batch_size)
         part_label, part_start = (None if t is None else t[chosen] for t in (label, start))
+        part_label = None if part_label is None else classes_of(part_label)
         # products round by memory's alignment too
         part_start = None if part_start is None else part_start.clone()
         starts = find_starts(networks, target[chosen], part_label, options, part_start)

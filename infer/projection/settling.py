@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infer.edits.scbn import Region, region_weights
+from infer.projection.mixture import shares
 from models.base import Generator, Modulation, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.outline import shrunk, soft_iou
@@ -39,12 +40,13 @@ class SettlingTarget:
     classes: Tensor
 
     @classmethod
-    def of_edit(cls, outline: Tensor, label: int, regions: Sequence[Region], num_classes: int) -> "SettlingTarget":
-        """Of one photo of class `label` with its outline [H,W]: each class by how much of the animal has it."""
+    def of_edit(cls, outline: Tensor, label: Tensor, regions: Sequence[Region], num_classes: int) -> "SettlingTarget":
+        """Of one photo of a class [1], or of a mixture's weights [1,num_classes], with its outline [H,W]: each class by
+        how much of the animal has it."""
         weights = region_weights([r.mask for r in regions], [r.strength for r in regions])  # [1,1+R,H,W]
-        shares = (weights * outline).sum((2, 3)) / outline.sum().clamp_min(1e-6)
-        classes = torch.zeros(1, num_classes)
-        classes.index_add_(1, torch.tensor([label, *(r.target for r in regions)]), shares)
+        parts = (weights * outline).sum((2, 3)) / outline.sum().clamp_min(1e-6)  # [1,1+R]
+        classes = shares(label, num_classes) * parts[:, :1]
+        classes.index_add_(1, torch.tensor([r.target for r in regions]), parts[:, 1:])
         return cls(outline[None], classes)
 
 

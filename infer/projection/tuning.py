@@ -12,6 +12,7 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.delta import Delta
+from infer.projection.mixture import shares
 from infer.projection.presets import TUNING
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
@@ -56,7 +57,7 @@ def tune(
         networks: are left alone; their generator is tuned in float32.
         target: [1,3,R,R] in [-1,1].
         latent: [1,latent_dim] or [1,num_ws,w_dim], of the projection.
-        label: [1], or None if unconditional.
+        label: [1], or [1,num_classes] weights of a mixture; None if unconditional.
         delta: what the projection changed already (noise maps); it is part of the result.
         steps: updates.
         rate: see RATE.
@@ -125,7 +126,10 @@ def _neighbours(
 ) -> tuple[Tensor, Tensor | None]:
     """Latents on the way from a picture's latent to random ones, and classes drawn evenly."""
     z = generator.sample_latent(NEIGHBOURS, random).to(latent)
-    labels = None if label is None else torch.randint(generator.num_classes, (NEIGHBOURS,), generator=random).to(label)
+    labels = None
+    if label is not None:
+        labels = torch.randint(generator.num_classes, (NEIGHBOURS,), generator=random)
+        labels = (labels if label.ndim == 1 else shares(labels, generator.num_classes)).to(label)
     if latent.ndim == 3 and isinstance(generator, StyleGenerator):
         with torch.no_grad():
             z = generator.mapping(z, labels).to(latent)

@@ -1,9 +1,11 @@
 """Settling: edits keep the photo's outline and get their class, and a recipe does it again."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,8 +17,10 @@ from infer.editor.points import Sample
 from infer.editor.recipe_file import read_recipe
 from infer.editor.regions import areas_of, for_generator
 from infer.editor.steps import Blend, ChangeClass
+from infer.editor.strengths import at_strength
 from infer.edits.scbn import Region
 from infer.photo.box import Box
+from infer.pictures.convert import to_pixels
 from infer.projection import settling
 from infer.projection.presets import PRESETS
 from infer.projection.settling import SettlingTarget, settle, settles
@@ -145,12 +149,12 @@ def test_classes_wanted_are_shares_of_the_animal(model: Model) -> None:
         step.target(model, area)
         for step, area in zip(targets, for_generator(editor, targets, areas_of(editor, targets)), strict=True)
     ]
-    asked = SettlingTarget.of_edit(outline, 0, regions, len(CLASSES))
+    asked = SettlingTarget.of_edit(outline, torch.tensor([0]), regions, len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.75, 0, 0, 0.25]]), atol=1e-5)
     assert asked.outline.shape == (1, 160, 160)
     below = torch.zeros(160, 160)
     below[40:] = 1  # half of the animal
-    asked = SettlingTarget.of_edit(outline, 0, [Region(below, 2)], len(CLASSES))
+    asked = SettlingTarget.of_edit(outline, torch.tensor([0]), [Region(below, 2)], len(CLASSES))
     assert torch.allclose(asked.classes, torch.tensor([[0.5, 0, 0.5, 0]]), atol=1e-5)
 
 
@@ -166,7 +170,7 @@ def test_what_comes_from_a_reference_is_not_settled_away(model: Model, monkeypat
     monkeypatch.setattr(settling, "settle", kept)
     alone = editor.edit([ChangeClass("lion", "box")], settle=2)
     both = editor.edit([ChangeClass("lion", "box"), Blend(Sample(3), "box")], settle=2)
-    assert torch.equal(*settled)
+    assert len(settled) == 1, "one latent serves both"
     assert (alone.settle, both.settle) == (2, 2)
     assert (alone.patch != both.patch).any()
     assert editor.edit([Blend(Sample(3), "box")]).settle == 0
@@ -180,3 +184,65 @@ def test_recipes_settle_again(model: Model, tmp_path: Path) -> None:
     assert recipe.settle == 3
     again = Editor(model, ellipse).restore(recipe, editor.photo)
     assert (again.edit(recipe.steps, settle=recipe.settle).pixels == edit.pixels).all()
+
+
+def test_all_strengths_share_one_settling(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor = Editor(model, ellipse).set_photo(CAT, BOX).project("black cat", steps=1)
+    calls: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def counted(networks: Any, latent: torch.Tensor, wanted: SettlingTarget, *rest: Any, **options: Any) -> Any:
+        calls.append((wanted.classes, settle(networks, latent, wanted, *rest, **options)))
+        return calls[-1][1]
+
+    monkeypatch.setattr(settling, "settle", counted)
+    edits = [editor.edit("lion", mask="box", strength=s, settle=2) for s in (0.0, 0.3, 0.6, 1.0)]
+    assert len(calls) == 1
+    assert calls[0][0][0].tolist() == pytest.approx([0, 0, 0, 1], abs=1e-5), "for strength 1"
+    assert [edit.settle for edit in edits] == [2] * 4
+    with torch.no_grad():
+        whole = to_pixels(model.generator(calls[0][1], LABEL[:1]))
+    assert np.abs(edits[-1].image.astype(int) - whole).max() <= 1
+    editor.edit("lion", mask="box", settle=3)
+    editor.edit("golden retriever", mask="box", strength=0.5, settle=2)
+    mask = np.zeros(CAT.shape[:2], np.float32)
+    mask[60:120, 150:220] = 1
+    editor.edit("lion", mask=mask, settle=2)
+    editor.edit("lion", mask=mask, settle=2, layers=[4, 5])
+    assert len(calls) == 5, "updates, class, region and layers matter"
+    editor.edit("lion", mask="box", strength=0.3, settle=2, scale="mix")
+    assert calls[-1][0][0].tolist() == pytest.approx([0.7, 0, 0, 0.3], abs=1e-5), "as recipes of before"
+    editor.project("golden retriever", steps=1).edit("lion", mask="box", settle=2)
+    assert len(calls) == 7, "another projection"
+
+
+def test_strengths_in_relation_to_each_other_settle_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    editor = Editor(model, ellipse).set_photo(CAT, BOX).project("black cat", steps=1)
+    wanted: list[torch.Tensor] = []
+
+    def counted(networks: Any, latent: torch.Tensor, target: SettlingTarget, *rest: Any, **options: Any) -> Any:
+        wanted.append(target.classes)
+        return latent
+
+    monkeypatch.setattr(settling, "settle", counted)
+    left = np.zeros(CAT.shape[:2], np.float32)
+    left[:, :200] = 1
+    steps = [ChangeClass("lion", left, 0.9), ChangeClass("golden retriever", 1 - left, 0.3)]
+    for factor in (1.0, 0.7, 0.1, 0.0):
+        editor.edit(at_strength(steps, factor), settle=2)
+    assert len(wanted) == 1
+    assert float(wanted[0][0, 3]) > float(wanted[0][0, 2]) > 0, "the weaker one stays weaker"
+
+
+def test_a_recipe_of_before_settles_for_its_own_mix(model: Model, tmp_path: Path) -> None:
+    editor = Editor(model, ellipse).set_photo(CAT, BOX).project("black cat", steps=1)
+    before = editor.edit("lion", mask="box", strength=0.2, settle=2, scale="mix")
+    (picture,) = editor.save(tmp_path)
+    path = picture.with_suffix(".json")
+    content = json.loads(path.read_text())
+    assert content["edit"].pop("scale") == "mix"
+    path.write_text(json.dumps(content))
+    recipe = read_recipe(path)
+    again = Editor(model, ellipse).restore(recipe, editor.photo)
+    redone = again.edit(recipe.steps, method=recipe.method, settle=recipe.settle, scale=recipe.scale)
+    np.testing.assert_array_equal(redone.pixels, before.pixels)
+    assert (editor.edit("lion", mask="box", strength=0.2, settle=2).pixels != before.pixels).any()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infer.projection.delta import Delta
+from infer.projection.mixture import shares
 from infer.projection.model import check_projects, choose_classes, chosen_options, project_pictures
 from infer.projection.options import ProjectionOptions
 from models.discriminators.projected import ProjectedDiscriminator
@@ -145,7 +146,7 @@ def test_a_projected_discriminator_is_enough() -> None:
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         best = projected.classify(projected.project(x)).argmax(1)
-    assert torch.equal(choose_classes(networks, x, trials=False), best)
+    assert torch.equal(shares(choose_classes(networks, x, trials=False), len(CLASSES)).argmax(1), best)
     (found,) = project_pictures(networks, x, options=ProjectionOptions(steps=2))
     assert found.latent.shape == (1, NUM_WS + 2, W_DIM)
     assert found.label is not None
