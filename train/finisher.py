@@ -69,7 +69,7 @@ class FinisherTraining(CountingModule):
         learning_rate: float = 1e-3,
         total_steps: int = 1500,
         gradients: float = 1.0,
-        adversary: float = 0.05,
+        adversary: float = 0.0,
         adversary_from: float = 0.4,
         ema: float = 0.998,
     ) -> None:

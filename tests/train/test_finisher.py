@@ -120,6 +120,7 @@ def arguments(root: Path, *more: str) -> list[str]:
         "model.init_args.width": 8,
         "model.init_args.blocks": 1,
         "model.init_args.total_steps": 6,
+        "model.init_args.adversary": 0.05,
         "model.init_args.adversary_from": 0.3,
     }
     sources = [{"shards": "sharp", "side": 64, "low": 16}, {"shards": "small", "side": 32, "low": 16}]
