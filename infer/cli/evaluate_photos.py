@@ -7,6 +7,7 @@ import typer
 
 from infer.cli.common import DeviceOption, ModelOption, SeedOption, bar, complain, note, prepared, print_table, say
 from infer.cli.options import MethodOption, PresetOption, ToOption
+from infer.evaluate.choices import REAL
 from infer.photo.choices import DEFAULT_METHOD
 from infer.projection.presets import DEFAULT_PRESET
 from models.zoo import DEFAULT
@@ -25,6 +26,7 @@ def photos(
         Path | None,
         typer.Option(help="The data that the model was trained on: the probe that judges classes needs it."),
     ] = None,
+    real: Annotated[int, typer.Option(min=2, max=1_000_000, help="Real pictures that the probe is fitted to.")] = REAL,
     preset: PresetOption = DEFAULT_PRESET,  # type: ignore[assignment]
     method: MethodOption = None,
     places: Annotated[
@@ -55,7 +57,7 @@ def photos(
     wanted = Wanted(tuple(to or ()), per_photo, preset, method or DEFAULT_METHOD, seed, places == "known", place_only)
     check_folder(out)
     with bar() as update:
-        judge = None if place_only else ClassJudge(networks, data, folder=out / "photos", progress=update)
+        judge = None if place_only else ClassJudge(networks, data, real=real, folder=out / "photos", progress=update)
         report = evaluate_photos(
             networks, known, wanted, judge=judge, limit=limit, folder=out / "photos", progress=update
         )

@@ -62,8 +62,8 @@ class EditMeasures:
     Attributes:
         cast: see `colour_cast`, distance of the mean colours (CIELAB).
         cast_pixels: the mean distance of the smoothed colours, pixel by pixel.
-        leftovers: see `leftovers`, in the head's box.
-        leftovers_square: the same in the whole square, shoulders beside the neck included.
+        leftovers: see `leftovers`, in the whole square.
+        leftovers_head: the same in the head's box alone, where no shoulder can be that belongs to what remains.
         sharpness: see `sharpness_ratio`; sharpness_before: of the untouched photo, the same pixels.
         seam: see `seam_score`.
         iou: of the animal in the square, before and after.
@@ -72,7 +72,7 @@ class EditMeasures:
     cast: float
     cast_pixels: float
     leftovers: float
-    leftovers_square: float
+    leftovers_head: float
     sharpness: float
     sharpness_before: float
     seam: float
@@ -106,8 +106,8 @@ def measure_edit(
     return EditMeasures(
         cast=cast,
         cast_pixels=cast_pixels,
-        leftovers=leftovers(was & where, now, mask, made, where),
-        leftovers_square=leftovers(was, now, mask, made, np.ones_like(where)),
+        leftovers=leftovers(was, now, mask, made),
+        leftovers_head=leftovers(was & where, now, mask, made),
         sharpness=sharpness_ratio(finished, box, mask, core, old),
         sharpness_before=sharpness_ratio(photo, box, mask, core, old),
         seam=seam_score(before, after, mask, side=box.square().w),
@@ -203,7 +203,7 @@ def colour_cast(finished: Picture, made: Picture, core: Bool, *, side: int) -> t
 # ---------------------------------------------------------------------- what is left of the old animal
 
 
-def leftovers(old: Bool, now: Bool, mask: Mask, made: Mask, head: Bool) -> float:
+def leftovers(old: Bool, now: Bool, mask: Mask, made: Mask) -> float:
     """Area of the old animal that is still there beside the new head, as a share of the new head's area.
 
     What counts was animal, keeps the photo's pixels (the mask is below a half), is still read as animal in the finished
@@ -212,11 +212,11 @@ def leftovers(old: Bool, now: Bool, mask: Mask, made: Mask, head: Bool) -> float
 
     Args:
         old, now: bool [h,w], the animal in photo and finished photo.
-        mask, made: float [h,w]; where the photo was changed, and the animal that the generator made.
-        head: bool [h,w], whose area in `made` is the measure; all of it where the segmenter sees no animal.
+        mask, made: float [h,w]; where the photo was changed, and the animal that the generator made, whose area is the
+            unit (all of the square where the segmenter sees none).
     """
     left = old & now & (mask < 0.5) & (made < 0.5)
-    area = int(((made > 0.5) & head).sum()) or int(head.sum())
+    area = int((made > 0.5).sum()) or made.size
     return int(left.sum()) / area if area else nan
 
 

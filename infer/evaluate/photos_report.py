@@ -36,8 +36,8 @@ _FOUND, _KNOWN = (255, 64, 32), (32, 200, 64)  # colours of squares and heads on
 _HOW = {
     "cast": "colour cast: distance of mean colours (CIELAB)",
     "cast_pixels": "colour cast: mean distance of pixels (CIELAB)",
-    "leftovers": "leftovers in the head's box / area of the new head",
-    "leftovers_square": "leftovers in the square / area of the new head",
+    "leftovers": "leftovers in the square / area of the new head",
+    "leftovers_head": "leftovers in the head's box alone",
     "sharpness": "sharpness / that of the surroundings",
     "sharpness_before": "the same of the untouched photo",
     "seam": "seam: steepness across the rim / the photo's",
@@ -143,19 +143,13 @@ def _classes(edits: Sequence[EditResult], groups: NDArray[np.int64]) -> list[Lin
         return []
     crops, finished = ([pair[side] for pair in judged] for side in (0, 1))
     lines = []
-    for what, name in (
-        ("class missed, first five", "five"),
-        ("class missed, first", "first"),
-        ("species missed", "group"),
-    ):
+    for what, name in _VERDICTS.items():
         for where, verdicts in (("crop", crops), ("finished photo", finished)):
             lines.append(_share(f"{what} missed, {where}", [not getattr(verdict, name) for verdict in verdicts]))
     more = np.array([float(a.five) - float(b.five) for a, b in judged])
     interval = bootstrap(more, groups, lambda drawn: float(drawn.mean()))
-    lines.append(
-        Line("class among first five, lost after the crop", float(more.mean()), interval, len(more), is_share=True)
-    )
-    return lines
+    lost = "class among first five, lost after the crop"
+    return [*lines, Line(lost, float(more.mean()), interval, len(more), is_share=True)]
 
 
 def _pictures(edits: Sequence[EditResult], groups: NDArray[np.int64]) -> list[Line]:

@@ -131,18 +131,18 @@ def test_planted_leftovers_have_their_area() -> None:
     mask[30:100, 30:100] = 1
     old[30:100, 30:100] = 1
     old[10:30, 40:50] = 1  # an ear above the mask: 200 px
-    whole, now = np.ones((SIDE, SIDE), np.bool_), (old > 0) | (made > 0)
-    assert leftovers(old > 0, now, mask, made, whole) == pytest.approx(200 / 2500)
+    now = (old > 0) | (made > 0)
+    assert leftovers(old > 0, now, mask, made) == pytest.approx(200 / 2500)
     completed = mask.copy()
     completed[10:20, 40:50] = 1  # half of it is filled in
-    assert leftovers(old > 0, now, completed, made, whole) == pytest.approx(100 / 2500)
+    assert leftovers(old > 0, now, completed, made) == pytest.approx(100 / 2500)
     gone = now.copy()
     gone[10:30, 40:50] = False  # nobody reads it as animal any more
-    assert leftovers(old > 0, gone, mask, made, whole) == 0
+    assert leftovers(old > 0, gone, mask, made) == 0
     eared = made.copy()
     eared[10:30, 40:50] = 1  # the new head has an ear there too
-    assert leftovers(old > 0, now, mask, eared, whole) == 0
-    assert leftovers(old > 0, now, mask, np.zeros_like(made), whole) == pytest.approx(200 / SIDE**2)
+    assert leftovers(old > 0, now, mask, eared) == 0
+    assert leftovers(old > 0, now, mask, np.zeros_like(made)) == pytest.approx(200 / SIDE**2)
 
 
 def test_the_head_is_what_was_grown_to_the_square() -> None:
@@ -235,7 +235,7 @@ def test_an_edit_that_changes_nothing() -> None:
     animal = np.zeros(photo.shape[:2], np.float32)
     animal[90 : 90 + SIDE, 100 : 100 + SIDE] = made
     found = measure_edit(photo, photo, box, disc(SIDE, 60), patch, old=animal, new=animal, made=made)
-    assert (found.cast, found.cast_pixels, found.leftovers, found.leftovers_square) == (0, 0, 0, 0)
+    assert (found.cast, found.cast_pixels, found.leftovers, found.leftovers_head) == (0, 0, 0, 0)
     assert found.sharpness == found.sharpness_before == pytest.approx(1, abs=0.05)
     assert (found.seam, found.iou) == (1, 1)
 
@@ -256,7 +256,7 @@ def test_a_square_over_the_border_and_a_worse_edit() -> None:
     assert found.sharpness < 0.1
     assert found.sharpness_before == pytest.approx(1, abs=0.15)
     assert found.iou == pytest.approx(new.sum() / (SIDE - 28) / (SIDE - 40), abs=0.01)
-    assert 0 < found.leftovers < found.leftovers_square
+    assert 0 < found.leftovers_head < found.leftovers
     assert found.seam > 1.5
     with pytest.raises(ValueError, match="must be"):
         measure_edit(photo, finished, box, mask[1:], patch, old=old, new=new, made=mask)
