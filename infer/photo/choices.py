@@ -2,9 +2,10 @@
 
 from typing import Literal, get_args
 
-Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
+Method = Literal["graft", "limited", "poisson", "mixed", "paste", "poisson-exact"]
 METHODS: tuple[Method, ...] = get_args(Method)
-DEFAULT_METHOD: Method = "limited"
+DEFAULT_METHOD: Method = "graft"
+DEFAULT_BEFORE: Method = "limited"  # of recipes that do not name theirs
 
 Finish = Literal["auto", "off", "teacher"]
 FINISHES: tuple[Finish, ...] = get_args(Finish)
