@@ -22,6 +22,7 @@ _SCALE = 4  # of `models.finisher`, which is imported when it is needed
 _FINE, _COARSE = 1.0, 2.5  # sigmas that part bands of detail, in the generator's pixels
 _MOST_BLUR = 3.0  # sigma, in the generator's pixels
 _GRAIN = 0.6  # sigma of grains, in photo pixels: demosaicing and scaling leave no white noise
+_FAINTEST = 0.35  # share of the grain that is left in black and white
 _LEAST_GRAIN, _MOST_GRAIN = 0.5, 10.0  # levels of 255
 _TILE = 16  # px on a side of what noise is read in
 _BLOCKY = 1.06  # steps at the borders of blocks over steps within them, from which JPEG is seen
@@ -156,6 +157,8 @@ def with_grain(patch: Pixels, noise: float) -> Pixels:
     grain = np.random.default_rng(seed).standard_normal(patch.shape[:2], dtype=np.float32)
     grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), _GRAIN), np.float32)
     grain *= missing / max(noise_of(128 + 16 * grain) / 16, 1e-6)
+    tone = _luma(patch) / 255
+    grain *= np.sqrt(4 * tone * (1 - tone)).clip(_FAINTEST, 1)  # tone curves are flat in shadows and lights
     return np.asarray((patch + grain[..., None]).round().clip(0, 255), np.uint8)
 
 
