@@ -86,7 +86,8 @@ def test_unfound_photos_are_skipped_when_asked(
     for command, extra in (("edit", ["--to", "lion"]), ("project", [])):
         assert run(command, dark, bright, "--skip-unfound", *extra) == 0
         out, err = capsys.readouterr()
-        assert out and all("bright" in Path(line).name for line in out.splitlines())
+        assert out
+        assert all("bright" in Path(line).name for line in out.splitlines())
         assert "dark.png: skipped: no head is found" in err
         assert "error" not in err
     missing = tmp_path / "missing.png"
