@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from infer.editor.editor import Editor
     from infer.editor.recipe import Recipe
     from infer.editor.results import ResultFolder
-    from infer.editor.session import Edit
     from infer.editor.steps import Step
     from infer.edits.choices import Scale
+    from infer.photo.photo import Pixels
 
 
 def parse_strengths(texts: Sequence[str], count: int | None) -> tuple[list[float], tuple[float, ...]]:
@@ -66,31 +66,37 @@ def run_sweep(
     results: ResultFolder,
     how: How,
     known: Recipe | None,
-) -> None:
-    """Edit at each strength, write each result, then what shows all of them."""
+) -> list[Pixels]:
+    """Edit at each strength, write each result, then what shows all of them; return them as tiles.
+
+    The editor keeps none of the edits: of a large photo they are too large to have many.
+    """
     from infer.editor.output import write_edit
     from infer.editor.strengths import at_strength
-    from infer.editor.sweep import strength_words, write_sweep
+    from infer.editor.sweep import shown, strength_words, write_sweep
+    from infer.pictures.sheet import tile
 
-    edits: list[Edit] = []
+    looks, tiles = [], []
     picture = Path()
     for strength, word in zip(strengths, strength_words(strengths), strict=True):
         edit = editor.edit(at_strength(steps, strength), method=how.method_of(steps, known), settle=how.settle)
         picture = write_edit(
             editor, edit, results, lossless=how.lossless, words=[word], done=lambda paths: say(str(paths[0]))
         )[0]
-        edits.append(edit)
-    whole = replace(edits[-1], steps=tuple(map(_with_own_strength, edits[-1].steps, steps)))
+        looks.append(shown(editor, edit))
+        tiles.append(tile(edit.pixels))
+        editor.edits.pop()
     write_sweep(
         editor,
-        edits,
+        replace(edit, steps=tuple(map(_with_own_strength, edit.steps, steps))),
+        looks,
         strengths,
         results,
         result=picture.name,
-        whole=whole,
         lossless=how.lossless,
         done=_say_shown,
     )
+    return tiles
 
 
 def _say_shown(paths: Sequence[Path]) -> None:
