@@ -211,16 +211,17 @@ class _Job:
         from infer.pictures.sheet import tile
 
         written = 0
+        swept: list[Pixels] = []
         for group in self.groups:
             with failures.of(photo):
                 if self.sweep:
-                    run_sweep(editor, group, self.sweep, self.results, self.how, self.known)
+                    swept += run_sweep(editor, group, self.sweep, self.results, self.how, self.known)
                 else:
                     self._edit(editor, group)
                 written += 1
         if editor.photo is not None and written == len(self.groups):  # else its pictures would stand under wrong titles
             with failures.of(photo):
-                self.rows[photo] = [tile(picture) for picture in contact_row(editor)]
+                self.rows[photo] = [*map(tile, contact_row(editor)), *swept]
 
     def _edit(self, editor: Editor, group: Sequence[Step]) -> None:
         from infer.editor.output import write_edit

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from infer.editor.editor import Editor
     from infer.editor.recipe import Recipe
     from infer.editor.results import ResultFolder
-    from infer.editor.session import Edit
     from infer.editor.steps import Step
     from infer.edits.choices import Scale
+    from infer.photo.photo import Pixels
 
 
 def parse_strengths(texts: Sequence[str], count: int | None) -> tuple[list[float], tuple[float, ...]]:
@@ -36,9 +36,7 @@ def parse_strengths(texts: Sequence[str], count: int | None) -> tuple[list[float
     if all(len(numbers) == 1 for numbers in lists):
         return [numbers[0] for numbers in lists], () if count is None else evenly_strong(count)
     if len(lists) > 1 or count is not None:
-        raise PhotograftError(
-            "a list of strengths is a sweep of all that is edited: give one, and no --sweep beside it"
-        )
+        raise PhotograftError("a list of strengths is a sweep of all that is edited: give it once, without --sweep")
     if len(lists[0]) > MOST:
         raise PhotograftError(f"a sweep has 2 to {MOST} strengths, not {len(lists[0])}")
     return [], tuple(lists[0])
@@ -66,13 +64,17 @@ def run_sweep(
     results: ResultFolder,
     how: How,
     known: Recipe | None,
-) -> None:
-    """Edit at each strength, write each result, then what shows all of them."""
+) -> list[Pixels]:
+    """Edit at each strength, write each result, then what shows all of them; return them as tiles.
+
+    The editor keeps none of the edits: of a large photo they are too large to have many.
+    """
     from infer.editor.output import write_edit
     from infer.editor.strengths import at_strength
-    from infer.editor.sweep import strength_words, write_sweep
+    from infer.editor.sweep import shown, strength_words, write_sweep
+    from infer.pictures.sheet import tile
 
-    edits: list[Edit] = []
+    looks, tiles = [], []
     picture = Path()
     for strength, word in zip(strengths, strength_words(strengths), strict=True):
         method = how.method_of(steps, known)
@@ -80,18 +82,20 @@ def run_sweep(
         picture = write_edit(
             editor, edit, results, lossless=how.lossless, words=[word], done=lambda paths: say(str(paths[0]))
         )[0]
-        edits.append(edit)
-    whole = replace(edits[-1], steps=tuple(map(_with_own_strength, edits[-1].steps, steps)))
+        looks.append(shown(editor, edit))
+        tiles.append(tile(edit.pixels))
+        editor.edits.pop()
     write_sweep(
         editor,
-        edits,
+        replace(edit, steps=tuple(map(_with_own_strength, edit.steps, steps))),
+        looks,
         strengths,
         results,
         result=picture.name,
-        whole=whole,
         lossless=how.lossless,
         done=_say_shown,
     )
+    return tiles
 
 
 def _say_shown(paths: Sequence[Path]) -> None:

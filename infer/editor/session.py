@@ -82,7 +82,7 @@ class Edit:
 
     @property
     def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]
-        """The edited crop at the photo's scale, as it was pasted last."""
+        """The edited crop at the photo's scale, as it was pasted last; where nothing is, what the generator made."""
         return self.pastes[-1].patch if self.pastes else self.image
 
     @property

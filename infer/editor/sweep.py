@@ -1,17 +1,16 @@
 """Sweeps: one edit at several strengths, each a result of its own, and all of them in a row and as an animation."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from infer.editor.output import edit_name, protect, recipe_files
 from infer.editor.results import ResultFolder
 from infer.editor.session import Edit, Session
 from infer.photo.photo import Pixels
-from infer.pictures.animation import gif, mp4
+from infer.pictures.animation import gif, mp4, reduced
 from infer.pictures.convert import png
-from infer.pictures.sheet import sheet
+from infer.pictures.sheet import sheet, tile
 from models.errors import PhotograftError
 from models.writing import Writer
 
@@ -34,31 +33,38 @@ def strength_words(strengths: Sequence[float]) -> list[str]:
     return words
 
 
-def sweep_row(edits: Sequence[Edit]) -> list[Pixels]:
-    """Pictures to be looked at side by side: the part of the photo that any of the edits changes, with some around."""
-    first = edits[0].pixels
-    changed = np.zeros(first.shape[:2], bool)
-    for edit in edits:
-        changed |= (edit.pixels != first).any(axis=2)
-    rows, columns = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return [edit.pixels for edit in edits]
-    margin = max(rows[-1] - rows[0], columns[-1] - columns[0]) // 4
-    part = tuple(
-        slice(max(int(at[0]) - margin, 0), min(int(at[-1]) + 1 + margin, side))
-        for at, side in zip((rows, columns), first.shape[:2], strict=True)
+@dataclass(frozen=True)
+class Shown:
+    """What is kept of one edit of a sweep, so that the photo's size does not matter.
+
+    Attributes:
+        part: uint8 [h,w,3], the edited square with some of the photo around it.
+        frame: uint8 [h,w,3], the whole picture, reduced for an animation.
+    """
+
+    part: Pixels
+    frame: Pixels
+
+
+def shown(session: Session, edit: Edit) -> Shown:
+    """An edit as a sweep shows it."""
+    pixels, box = edit.pixels, session.box.square()
+    margin = box.w // 4
+    rows, columns = (
+        slice(max(start - margin, 0), min(start + box.w + margin, side))
+        for start, side in zip((box.y, box.x), pixels.shape[:2], strict=True)
     )
-    return [np.ascontiguousarray(edit.pixels[part]) for edit in edits]
+    return Shown(tile(pixels[rows, columns]), reduced(pixels))
 
 
 def write_sweep(
     session: Session,
-    edits: Sequence[Edit],
+    whole: Edit,
+    looks: Sequence[Shown],
     strengths: Sequence[float],
     results: ResultFolder,
     *,
     result: str,
-    whole: Edit,
     lossless: bool = False,
     done: Callable[[list[Path]], object] = lambda paths: None,
 ) -> list[Path]:
@@ -67,18 +73,17 @@ def write_sweep(
 
     Args:
         session: of the edits.
-        edits: one for each strength, on the same picture.
+        whole: one with the steps' own strengths, as the recipe says them.
+        looks: of the edit at each strength.
         strengths: in [0,1], relative to the steps' own.
         results: where to.
         result: file of the last edit's picture, which is written already.
-        whole: an edit with the steps' own strengths, as the recipe says them.
         lossless: see `infer.editor.output.write_edit`.
         done: is told the files.
     """
     titles = [f"{strength:g}" for strength in strengths]
-    row = sweep_row(edits)
-    frames = [edit.pixels for edit in edits]
-    picture, animated, video = png(sheet([row], titles)), gif(frames), mp4(frames)
+    frames = [look.frame for look in looks]
+    picture, animated, video = png(sheet([[look.part for look in looks]], titles)), gif(frames), mp4(frames)
 
     def make(name: str) -> dict[str, Writer]:
         files = {"result": result, "sheet": f"{name}.png", "animation": f"{name}.gif"}

@@ -19,13 +19,17 @@ _SHORTEST, _LONGEST = 60, 600  # ms that a picture is shown
 _CODEC = "mp4v"  # MPEG-4 part 2: the one that OpenCV's wheels encode without another library
 
 
-def there_and_back(frames: Sequence[Pixels]) -> list[Pixels]:
-    """Frames of one size, reduced to `LONGEST` px, in their order and back to the second one: they can be repeated."""
-    height, width = frames[0].shape[:2]
+def reduced(frame: Pixels) -> Pixels:
+    """A picture with sides of `LONGEST` px at most."""
+    height, width = frame.shape[:2]
     scale = min(1.0, LONGEST / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    small = [resize_pixels(frame, *size) if scale < 1 else frame for frame in frames]
-    return [*small, *small[-2:0:-1]]
+    return resize_pixels(frame, *size) if scale < 1 else frame.copy()
+
+
+def there_and_back(frames: Sequence[Pixels]) -> list[Pixels]:
+    """Frames in their order and back to the second one: they can be repeated."""
+    return [*frames, *frames[-2:0:-1]]
 
 
 def duration(count: int) -> int:
@@ -34,7 +38,7 @@ def duration(count: int) -> int:
 
 
 def gif(frames: Sequence[Pixels]) -> Writer:
-    """Writes frames uint8 [H,W,3] of one size there and back, without end."""
+    """Writes frames uint8 [H,W,3] of one size, see `reduced`, there and back, without end."""
     shown = [Image.fromarray(frame) for frame in there_and_back(frames)]
     each = duration(len(frames))
     return lambda stream: shown[0].save(

@@ -1,4 +1,4 @@
-"""Which class is in a picture that nobody named and no classifier tells: scores, and what the generator makes of it."""
+"""Which class is in a picture that no classifier names: by a discriminator's scores, and by what can be made of it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

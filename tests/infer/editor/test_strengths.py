@@ -53,11 +53,11 @@ def test_zero_is_the_photo_by_every_method(editor: Editor, method: Method, mask:
 @pytest.mark.parametrize("method", get_args(Method))
 def test_the_change_grows_with_strength(editor: Editor, method: Method) -> None:
     for strength in GROWING:
-        editor.edit("lion", mask="box", strength=strength, method=method)
+        editor.edit("lion", mask="box", strength=strength, method=method, finish="off")
     distances = moved(editor)
     assert distances[0] == 0
     assert all(more > less for less, more in pairwise(distances)), distances
-    small = editor.edit("lion", mask="box", strength=0.002, method=method).pixels.astype(int)
+    small = editor.edit("lion", mask="box", strength=0.002, method=method, finish="off").pixels.astype(int)
     assert np.abs(small - CAT).max() <= 8, "no step away from the photo"
 
 
@@ -155,7 +155,7 @@ def test_the_whole_is_the_same_for_all_strengths() -> None:
 
 
 def test_what_is_pasted_goes_from_the_photo_to_the_picture(editor: Editor) -> None:
-    half = editor.edit("lion", mask="box", strength=0.5)
+    half = editor.edit("lion", mask="box", strength=0.5, finish="off")
     square = CAT[BOX.y : BOX.y + BOX.h, BOX.x : BOX.x + BOX.w].astype(float)
     images = half.image, editor.reconstruction()
     made, before = (uncrop(image.astype(np.float32), BOX, CAT.shape)[0] for image in images)

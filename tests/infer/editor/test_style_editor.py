@@ -120,7 +120,7 @@ def test_from_a_photo_to_files_and_on(model: Model, encoder: bool, tmp_path: Pat
     own = editor.generator(editor.projection.latent)[0].permute(1, 2, 0).detach().numpy() * 127.5 + 127.5
     np.testing.assert_array_equal(editor.reconstruction(), own.round().clip(0, 255).astype(np.uint8))
     assert (editor.reconstruction() != Editor.reconstruction(_without_delta(editor))).any()
-    nothing = editor.edit("pug", mask="box", strength=0.0, finish="off")
+    nothing = editor.edit("pug", mask="box", strength=0.0, scale="mix", finish="off")
     np.testing.assert_allclose(nothing.patch.astype(int), _enlarged(editor.reconstruction()).astype(int), atol=1)
     editor.edits.clear()
     edit = editor.edit("pug", mask="box")

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,11 @@ from skimage import data
 from infer.cli.main import main
 from infer.editor.editor import Editor
 from infer.editor.recipe_file import read_recipe
-from infer.editor.sweep import evenly_strong, strength_words, sweep_row
+from infer.editor.sweep import evenly_strong, shown, strength_words
+from infer.photo.box import Box
 from infer.pictures import animation
-from infer.pictures.animation import LONGEST, duration, gif, mp4, there_and_back
+from infer.pictures.animation import LONGEST, duration, gif, mp4, reduced, there_and_back
+from infer.pictures.sheet import tile
 from models.errors import PhotograftError
 from models.zoo import load_model
 
@@ -132,24 +135,21 @@ def test_strengths_of_files() -> None:
         evenly_strong(65)
 
 
-def test_the_row_shows_what_changes(tiny: Path) -> None:
-    editor = Editor(load_model(str(tiny))).set_photo(CAT[:200, :260].copy()).project("black cat", steps=0)
-    mask = np.zeros((200, 260), np.float32)
-    mask[90:110, 120:140] = 1
-    editor.box = editor.box.__class__(80, 50, 100, 100)
-    edits = [editor.edit("lion", mask=mask, strength=strength) for strength in (0.0, 1.0)]
-    row = sweep_row(edits)
-    assert row[0].shape == row[1].shape
-    assert max(row[0].shape[:2]) < 80
-    assert (row[0] != row[1]).any()
-    assert sweep_row(edits[:1])[0].shape == (200, 260, 3), "where nothing changes, the whole photo"
+def test_the_row_shows_the_square_with_some_around(tiny: Path) -> None:
+    editor = Editor(load_model(str(tiny))).set_photo(CAT, Box(20, 30, 160, 160)).project("black cat", steps=0)
+    look = shown(editor, editor.edit("lion", mask="box"))
+    np.testing.assert_array_equal(look.part, tile(editor.edits[0].pixels[:230, :220]))
+    np.testing.assert_array_equal(look.frame, editor.edits[0].pixels)
+    large = np.zeros((3000, 4000, 3), np.uint8)
+    editor.photo = replace(editor.photo, pixels=large)  # type: ignore[type-var]
+    look = shown(editor, replace(editor.edits[0], pixels=large))
+    assert (look.part.shape, look.frame.shape) == ((256, 256, 3), (480, LONGEST, 3)), "whatever the photo's size"
 
 
 def test_animations_go_there_and_back() -> None:
-    frames = [np.full((900, 1501, 3), 60 * i, np.uint8) for i in range(4)]
-    shown = there_and_back(frames)
-    assert [int(frame[0, 0, 0]) for frame in shown] == [0, 60, 120, 180, 120, 60]
-    assert shown[0].shape == (384, LONGEST, 3)
+    frames = [reduced(np.full((900, 1501, 3), 60 * i, np.uint8)) for i in range(4)]
+    assert [int(frame[0, 0, 0]) for frame in there_and_back(frames)] == [0, 60, 120, 180, 120, 60]
+    assert frames[0].shape == (384, LONGEST, 3)
     assert [len(there_and_back(frames[:n])) for n in (1, 2)] == [1, 2]
     assert [duration(n) for n in (2, 5, 64)] == [600, 400, 60]
     stream = io.BytesIO()
