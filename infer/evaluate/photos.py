@@ -5,6 +5,7 @@ from a photo, by a fresh classifier on the same features. `infer.evaluate.edit_m
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from infer.editor.editor import Editor
 from infer.editor.points import pixels_hash
-from infer.evaluate.cache import ResultCache, Results, digests
+from infer.evaluate.cache import ResultCache, Results, digest, digests
 from infer.evaluate.class_judge import ClassJudge, Verdict
 from infer.evaluate.curves import evenly
 from infer.evaluate.edit_measures import EditMeasures, Picture, Place, measure_edit, place_of, training_crop, windows
@@ -27,7 +28,9 @@ from infer.photo.location import locate
 from infer.photo.photo import Photo
 from infer.progress import Progress, untold
 from infer.projection.options import ProjectionOptions
-from infer.projection.presets import DEFAULT_PRESET
+from infer.projection.presets import DEFAULT_PRESET, get_preset
+from infer.projection.search import Projection
+from models.base import StyleGenerator
 from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
 from models.perception.segmentation import Segmenter, create_segmenter
@@ -37,7 +40,8 @@ from models.zoo import Model
 FORMAT = 1  # of kept edits
 UNFOUND = "centre"  # how a place was found that was not
 SHOWN = 256  # px, of pictures on the sheet
-_CODE = ("infer/edits", "infer/photo", "infer/projection", "infer/editor", "models")  # what an edit goes through
+_PROJECTING = ("infer/projection", "models")  # what a projection goes through
+_EDITING = ("infer/edits", "infer/photo", "infer/projection", "infer/editor", "models")  # and an edit
 
 
 @dataclass(frozen=True)
@@ -222,9 +226,11 @@ class _Worker:
             raise PhotograftError(f"model {model.name} is unconditional: it cannot change a class")
         self.networks, self.wanted, self.segmenter, self.judge = networks, wanted, segmenter, judge
         self.asked = [model.class_index(name) for name in wanted.to]
-        settings = {"format": FORMAT, "code": code_digest(), "dtype": str(networks.dtype), "psi": networks.psi_name}
-        settings |= {"preset": wanted.preset, "method": wanted.method, "seed": wanted.seed}
-        self.kept = ResultCache(folder, **settings, **digests(model))
+        settings = {"format": FORMAT, "dtype": str(networks.dtype), "psi": networks.psi_name, **digests(model)}
+        settings |= {"preset": wanted.preset, "seed": wanted.seed}
+        self.kept = ResultCache(folder, code=code_digest(*_EDITING), method=wanted.method, **settings)
+        plain = not get_preset(wanted.preset).tuning and not isinstance(model.generator, StyleGenerator)
+        self.projected = ResultCache(folder if plain else None, code=code_digest(*_PROJECTING), **settings)
 
     def targets(self, photos: Sequence[KnownPhoto]) -> list[list[int]]:
         """Of all photos."""
@@ -258,8 +264,7 @@ class _Worker:
 
         def compute() -> Results:
             if editor.projection is None:
-                options = ProjectionOptions(seed=self.wanted.seed)
-                editor.project(preset=self.wanted.preset, options=options)
+                self._project(editor)
             edit = editor.edit(name, method=self.wanted.method)
             in_photo, _ = windows(editor.box, photo.pixels.shape)
             finished = np.ascontiguousarray(edit.pixels[in_photo])
@@ -271,6 +276,25 @@ class _Worker:
         found = self.kept(compute, **settings)
         image, patch, mask, finished = (found[key].numpy() for key in ("image", "patch", "mask", "finished"))
         return MadeEdit(image, patch, mask, finished, int(found["source"]))
+
+    def _project(self, editor: Editor) -> None:
+        """Find the latent, or take the one that was kept: another way of compositing does not cost it again."""
+
+        def compute() -> Results:
+            editor.project(preset=self.wanted.preset, options=ProjectionOptions(seed=self.wanted.seed))
+            found = editor.projection
+            assert found is not None
+            said = torch.frombuffer(bytearray(json.dumps([editor.label, editor.settings]).encode()), dtype=torch.uint8)
+            labels = {} if found.label is None else {"label": found.label}
+            return {"latent": found.latent, "loss": found.loss, "iterations": found.iterations, "said": said} | labels
+
+        kept = self.projected(compute, crop=digest([editor.target()]))
+        if editor.projection is None:
+            empty = torch.zeros(0, 1)
+            editor.projection = Projection(
+                kept["latent"], kept.get("label"), kept["loss"], empty, empty, kept["iterations"]
+            )
+            editor.label, editor.settings = json.loads(bytes(kept["said"].tolist()))
 
     def _measured(self, photo: Photo, box: Box, made: MadeEdit, target: int, old: NDArray[np.float32]) -> EditResult:
         pixels, finished = photo.pixels, photo.pixels.copy()
@@ -316,10 +340,10 @@ def _small(pixels: Picture) -> tuple[Picture, float]:
     return resize_pixels(pixels, height, width).copy(), scale
 
 
-def code_digest() -> str:
-    """sha256 of the source that an edit goes through: what was kept by other code is made anew."""
+def code_digest(*rooms: str) -> str:
+    """sha256 of source and weights in folders of the project: what was kept by others is made anew."""
     root, found = Path(__file__).parents[2], hashlib.sha256()
-    for room in _CODE:
-        for path in sorted((root / room).rglob("*.py")):
+    for room in rooms:
+        for path in sorted(path for path in (root / room).rglob("*") if path.suffix in (".py", ".safetensors")):
             found.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return found.hexdigest()

@@ -30,6 +30,7 @@ from models.zoo import Model
 
 HEADER = ("measure", "mean", "95 %", "median", "95 %", "n")
 SHARP = (0.7, 1.3)  # as sharp as its surroundings
+WELL = 0.5  # IoU from which a square is not only right but fits
 ABREAST = 3  # photos in a row of the sheet that has edits, and three times as many in one that has none
 TILE = 128
 _FOUND, _KNOWN = (255, 64, 32), (32, 200, 64)  # colours of squares and heads on the sheet
@@ -124,12 +125,17 @@ def _places(results: Sequence[PhotoResult]) -> list[Line]:
         return []
     unfound = [one.how == UNFOUND for one in known]
     wrong = [one.place is not None and not one.place.right for one in known]
-    places = [one.place for one in known if one.place is not None]
+    found = [one.place for one in known]
+    places = [place for place in found if place is not None]
     groups = np.arange(len(places))
     lines = [
         _share("right place", [not a and not b for a, b in zip(unfound, wrong, strict=True)]),
         _share("wrong place", wrong),
         _share("none found", unfound),
+        _share(
+            f"IoU of the square with the known head's at least {WELL}",
+            [one is not None and one.iou >= WELL for one in found],
+        ),
         _spread("IoU of the square with the known head's", np.array([place.iou for place in places]), groups),
         _spread("side of the square / the known head's", np.array([place.scale for place in places]), groups),
     ]

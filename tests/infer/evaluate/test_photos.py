@@ -153,6 +153,7 @@ def test_edits_are_measured_and_reported(model: Model, folder: Path, pictures: P
     assert lines["wrong place"].interval == pytest.approx((0.0615, 0.7923), abs=1e-3)
     assert lines["none found"].mean == 0
     assert lines["right place"].count == 3
+    assert lines["IoU of the square with the known head's at least 0.5"].mean == pytest.approx(2 / 3)
     casts = [edit.measures.cast for one in report.results for edit in one.edits]
     assert lines["colour cast: distance of mean colours (CIELAB)"].mean == pytest.approx(np.mean(casts))
     assert lines["colour cast: distance of mean colours (CIELAB)"].count == 6
@@ -211,9 +212,22 @@ def test_kept_edits_are_not_made_again(
     assert edit_rows(again) == edit_rows(first)
     evaluate_photos(networks, known, Wanted(preset="fast", method="paste"), folder=tmp_path / "kept")
     assert len(asked) == 3
-    monkeypatch.setattr(module, "code_digest", lambda: "other code")
+    monkeypatch.setattr(module, "code_digest", lambda *_: "other code")
     evaluate_photos(networks, known, Wanted(preset="fast"), folder=tmp_path / "kept", limit=2)
     assert len(asked) == 5
+
+
+def test_another_method_does_not_cost_the_projections_again(
+    model: Model, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks, known = exact(model), known_photos(folder)[:1]
+    pasted = Wanted(to=("lion",), method="paste")
+    wanted = edit_rows(evaluate_photos(networks, known, pasted))
+    evaluate_photos(networks, known, Wanted(to=("lion",)), folder=tmp_path / "kept")
+    monkeypatch.setattr(Editor, "project", None)
+    assert edit_rows(evaluate_photos(networks, known, pasted, folder=tmp_path / "kept")) == wanted
+    with pytest.raises(TypeError):
+        evaluate_photos(networks, known, replace(pasted, seed=3), folder=tmp_path / "kept")
 
 
 def test_fewer_photos_have_the_same_targets(model: Model, folder: Path) -> None:
