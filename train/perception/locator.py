@@ -1,5 +1,6 @@
 """Training of the head locator on photos with boxes: the backbone is frozen, so its features are computed once."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from data.scenes import Scene, read_scenes
+from models.errors import PhotograftError
+from models.files import load_network
 from models.perception.locator import (
     CHANNELS,
     GRID,
@@ -40,7 +43,7 @@ def segmented(scenes: list[Scene], *, half_precision: bool = True) -> list[Scene
         with torch.autocast("cpu", torch.bfloat16, enabled=half_precision and computes_bfloat16()):
             logits = network(x.contiguous(memory_format=torch.channels_last))
         shares = F.avg_pool2d(logits.float().softmax(dim=1), 3, stride=2, padding=1)  # [N,21,129,129]
-        animal, person = shares[:, list(VOC_ANIMALS)].sum(dim=1), shares[:, VOC_PERSON]
+        animal, person = shares[:, list(VOC_ANIMALS)].sum(dim=1), shares[:, VOC_PERSON].clone()  # no view of all
         found += [replace(s, animal=a.numpy(), person=p.numpy()) for s, a, p in zip(chunk, animal, person, strict=True)]
     return found
 
@@ -82,13 +85,15 @@ class SceneFeatures(pl.LightningDataModule):
         train, val = read_scenes(self.root, "train"), read_scenes(self.root, "val")
         self.species = sorted({scene.species for scene in train + val})
         rng = np.random.default_rng(self.seed)
-        views, made = list(train), random_view
-        if self.harder:
-            train, made = segmented(train, half_precision=self.half_precision), harder_view
-        for index in range(round(self.views * len(train))):
-            if index % len(train) == 0:
-                order, others = rng.permutation(len(train)), rng.permutation(len(train))
-            views.append(made(train[order[index % len(train)]], train[others[index % len(train)]], rng))
+        views = list(train)
+        for round_ in range(math.ceil(self.views)):
+            share = min(self.views - round_, 1)
+            order, others = (rng.permutation(len(train))[: round(share * len(train))] for _ in range(2))
+            seen = [train[i] for i in order]
+            if self.harder:
+                seen = segmented(seen, half_precision=self.half_precision)
+            made = harder_view if self.harder else random_view
+            views += [made(scene, train[i], rng) for scene, i in zip(seen, others, strict=True)]
         backbone = Backbone()
         self._train, self._val = self._features(backbone, views), self._features(backbone, val)
 
@@ -133,6 +138,7 @@ class LocatorTraining(pl.LightningModule):
         learning_rate: its highest value.
         weight_decay: AdamW's.
         mirror: mirror the features of half of the batch (nearly what mirroring the pictures gives).
+        start: file of a locator to go on from, instead of a new one.
     """
 
     def __init__(
@@ -142,9 +148,16 @@ class LocatorTraining(pl.LightningModule):
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,
         mirror: bool = True,
+        start: str | None = None,
     ) -> None:
         super().__init__()
         self.locator = HeadLocator(width, dropout)
+        self.started = start is not None
+        if start is not None:
+            known: HeadLocator = load_network(Path(start), "locator")[0]
+            if known.config["width"] != width:
+                raise PhotograftError(f"{start} has width {known.config['width']}, not {width}: give --model.width")
+            self.locator.load_state_dict(known.state_dict())
         self.locator.backbone.requires_grad_(False)
         self.learning_rate, self.weight_decay, self.mirror = learning_rate, weight_decay, mirror
         self._scores: list[tuple[Tensor, Tensor]] = []
@@ -152,7 +165,7 @@ class LocatorTraining(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Standardise the features; a resumed run has this from its checkpoint."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        if self.trainer.global_step == 0:
+        if self.trainer.global_step == 0 and not self.started:  # a locator that goes on keeps what it learnt with
             self.locator.calibrate(data.calibration().to(self.device))
 
     def configure_optimizers(self) -> Any:

@@ -126,7 +126,9 @@ def body_alone(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene | 
     x0, y0, x1, y1 = scene.boxes[0]
     grow = 1.45 * max((x1 - x0) / (piece[2] - piece[0]), (y1 - y0) / (piece[3] - piece[1]))
     middle = [(piece[0] + piece[2]) / 2 * width, (piece[1] + piece[3]) / 2 * height]
-    matrix = cv2.getRotationMatrix2D((middle[0], middle[1]), float(rng.uniform(0, 360)), float(grow))
+    matrix = np.asarray(
+        cv2.getRotationMatrix2D((middle[0], middle[1]), float(rng.uniform(0, 360)), float(grow)), np.float64
+    )
     matrix[:, 2] += np.array([(x0 + x1) / 2 * width, (y0 + y1) / 2 * height]) - middle
     fur = cv2.warpAffine(scene.pixels, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
     alpha = _ellipse(scene, scene.boxes[0], 1.45)
@@ -143,7 +145,7 @@ def turned(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene | None
     x0, y0, x1, y1 = scene.boxes[0] * [width, height, width, height]
     middle = float(x0 + x1) / 2, float(y0 + y1) / 2
     zoom = min(zoom, 0.85 * min(width / (x1 - x0), height / (y1 - y0)))
-    matrix = cv2.getRotationMatrix2D(middle, angle, zoom)
+    matrix = cv2.getRotationMatrix2D(middle, angle, zoom).astype(np.float64)
     pixels = cv2.warpAffine(scene.pixels, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
     box = _moved(scene.boxes[0] * [width, height, width, height], matrix) / [width, height, width, height]
     if (box < -0.1).any() or (box > 1.1).any():
@@ -201,7 +203,7 @@ def _pasted(
     scale = float(np.exp(rng.uniform(np.log(0.1), np.log(0.5)))) * SIDE / max(side, 1)
     angle = float(rng.normal(0, 10) if rng.random() < 0.7 else rng.uniform(-45, 45))
     middle = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, angle, scale)
+    matrix = cv2.getRotationMatrix2D(middle, angle, scale).astype(np.float64)
     half = min(0.5 * side * scale, 0.45 * SIDE)
     matrix[:, 2] += rng.uniform(half, SIDE - half, 2) - middle
     pixels = cv2.warpAffine(scene.pixels, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
