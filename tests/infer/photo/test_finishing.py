@@ -141,7 +141,7 @@ def editor(tiny: Path, cat: Path) -> Editor:
 
 
 def test_an_edit_says_how_it_was_finished(editor: Editor, tmp_path: Path) -> None:
-    plain, sharp = editor.edit("lion", finish="off"), editor.edit("lion")
+    plain, sharp = (editor.edit("lion", method="limited", finish=finish) for finish in ("off", "auto"))
     assert (plain.finish, sharp.finish) == ("off", "auto")
     assert np.array_equal(plain.image, sharp.image)
     assert np.array_equal(plain.mask, sharp.mask), "where it goes does not depend on it"
