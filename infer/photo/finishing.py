@@ -1,10 +1,11 @@
-"""A generated picture as sharp as the photo that it goes into, with the photo's grain and blocks, and no sharper.
+"""A generated picture as sharp as the photo that it goes into, with the photo's grain and blocks; never sharper.
 
 The finishing network (`models.finisher`) gives the detail that enlarging cannot. What the photo's own square shows of
 optics, sensor and JPEG is then measured and given to the patch in the order in which a camera does it.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -20,7 +21,11 @@ from models.schema import short
 LARGEST = 256  # px of a generator's picture that is finished: larger ones are sharp enough, and would take minutes
 _SCALE = 4  # of `models.finisher`, which is imported when it is needed
 _FINE, _COARSE = 1.0, 2.5  # sigmas that part bands of detail, in the generator's pixels
+_PIXELS = 0.8, 1.6  # the same of the finest, in the photo's pixels
 _MOST_BLUR = 3.0  # sigma, in the generator's pixels
+_MOST_CRISP = 1.2  # gain of the photo's finest detail: at 2 fur looks painted
+_MOST_GAIN, _GAINED = 2.0, 0.5  # of detail finer than this sigma, in the generator's pixels
+_ROUNDS = 8  # of bisection
 _GRAIN = 0.6  # sigma of grains, in photo pixels: demosaicing and scaling leave no white noise
 _FAINTEST = 0.35  # share of the grain that is left in black and white
 _LEAST_GRAIN, _MOST_GRAIN = 0.5, 10.0  # levels of 255
@@ -35,11 +40,13 @@ class Surroundings:
 
     Attributes:
         detail: amplitude of luminance finer than the generator's pixels, without noise, over that just above.
+        crispness: the same of the photo's finest pixels (a Gaussian of 0.8 px) over the next (0.8 to 1.6), with noise.
         noise: standard deviation of luminance's grain, in levels of 255.
         blocks: steps at the borders of JPEG's 8x8 blocks over steps within them; about 1 without JPEG.
     """
 
     detail: float
+    crispness: float
     noise: float
     blocks: float
 
@@ -68,10 +75,9 @@ def finished(
     square = box.square()
     around = surroundings(own, resolution, weights, at=(square.x, square.y))
     large = _network_picture(image, finish)
-    sigma = matching_blur(large, around.detail, resolution, weights)
+    large = matched(large, around.detail, resolution, weights)
     patch = np.asarray(uncrop(large, box, pixels.shape)[0], np.uint8)
-    if sigma:
-        patch = _blurred(patch, sigma * side / resolution)
+    patch = crisp(patch, around, weights)
     patch = with_grain(patch, around.noise)
     return with_blocks(patch, around.blocks, at=(square.x, square.y))
 
@@ -97,7 +103,8 @@ def surroundings(own: Pixels, resolution: int, weights: Mask, *, at: tuple[int, 
     """
     luma = _luma(own)
     noise = noise_of(luma)
-    return Surroundings(detail_of(luma, resolution, weights, noise), noise, blocks_of(luma, at))
+    crispness = crispness_of(luma, weights)
+    return Surroundings(detail_of(luma, resolution, weights, noise), crispness, noise, blocks_of(luma, at))
 
 
 def detail_of(luma: NDArray[np.float32], resolution: int, weights: Mask, noise: float = 0.0) -> float:
@@ -108,29 +115,76 @@ def detail_of(luma: NDArray[np.float32], resolution: int, weights: Mask, noise: 
         luma = np.asarray(cv2.resize(luma, (side, side), interpolation=cv2.INTER_AREA), np.float32)
     if side != len(weights):
         weights = np.asarray(cv2.resize(weights, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-    base, coarse = (cv2.GaussianBlur(luma, (0, 0), sigma * side / resolution) for sigma in (_FINE, _COARSE))
+    return _quotient(luma, weights, _FINE * side / resolution, _COARSE * side / resolution, -(noise**2))
+
+
+def crispness_of(luma: NDArray[np.float32], weights: Mask, noise: float = 0.0) -> float:
+    """See `Surroundings.crispness`; as it will be once grain of this deviation is added."""
+    return _quotient(luma, weights, *_PIXELS, noise**2)
+
+
+def _quotient(luma: NDArray[np.float32], weights: Mask, first: float, second: float, more: float) -> float:
+    """Amplitude of what is finer than a Gaussian, with some more energy, over that between it and a wider one."""
+    base, coarse = (cv2.GaussianBlur(luma, (0, 0), sigma) for sigma in (first, second))
     total = float(weights.sum()) or 1.0
-    fine = float((weights * np.square(luma - base)).sum()) / total - noise**2
+    fine = float((weights * np.square(luma - base)).sum()) / total + more
     band = float((weights * np.square(base - coarse)).sum()) / total
     return float(np.sqrt(max(fine, 0.0) / max(band, 1e-6)))
 
 
-def matching_blur(large: Pixels, detail: float, resolution: int, weights: Mask) -> float:
-    """The least Gaussian, in the generator's pixels, that leaves a finished picture no more detail than this."""
-    luma = _luma(large)
-    scale = len(luma) / resolution
+def matched(large: Pixels, detail: float, resolution: int, weights: Mask) -> Pixels:
+    """A finished picture with as much detail as this where that can be had: blurred, or its detail strengthened.
 
-    def left(sigma: float) -> float:
-        soft = np.asarray(cv2.GaussianBlur(luma, (0, 0), sigma * scale), np.float32) if sigma else luma
-        return detail_of(soft, resolution, weights)
+    Strengthened is by `_MOST_GAIN` at most, and never beyond the lightest and darkest pixels nearby: no halos.
 
-    if left(0.0) <= detail:
-        return 0.0
-    low, high = 0.0, _MOST_BLUR
-    for _ in range(10):
+    Args:
+        large: uint8 [kR,kR,3].
+        detail: of the photo, see `detail_of`. The result never has more.
+        resolution: R.
+        weights: [S,S], what counts.
+    """
+    scale = len(large) / resolution
+
+    def change(amount: float) -> Pixels:
+        return _blurred(large, -amount * scale) if amount < 0 else _strengthened(large, amount, scale)
+
+    def left(amount: float) -> float:
+        return detail_of(_luma(change(amount)), resolution, weights)
+
+    softer = left(0.0) > detail
+    return change(_largest(left, detail, -_MOST_BLUR if softer else 0.0, 0.0 if softer else _MOST_GAIN))
+
+
+def crisp(patch: Pixels, around: Surroundings, weights: Mask) -> Pixels:
+    """A patch [S,S,3] whose finest detail is strengthened as `matched` does it, until it is as crisp as the photo."""
+    missing = _missing_grain(patch, around.noise)
+
+    def left(gain: float) -> float:
+        return crispness_of(_luma(_strengthened(patch, gain, _PIXELS[0] / _GAINED)), weights, missing)
+
+    gain = _largest(left, around.crispness, 0.0, _MOST_CRISP)
+    return _strengthened(patch, gain, _PIXELS[0] / _GAINED)
+
+
+def _largest(left: Callable[[float], float], limit: float, low: float, high: float) -> float:
+    """The largest amount for which a growing function stays within a limit; the low one where none does."""
+    if left(high) <= limit:
+        return high
+    for _ in range(_ROUNDS):
         middle = (low + high) / 2
-        low, high = (middle, high) if left(middle) > detail else (low, middle)
-    return high
+        low, high = (low, middle) if left(middle) > limit else (middle, high)
+    return low
+
+
+def _strengthened(large: Pixels, gain: float, scale: float) -> Pixels:
+    if not gain:
+        return large
+    reach = 2 * round(scale / 2) + 1
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    lightest, darkest = cv2.dilate(large, window), cv2.erode(large, window)
+    soft = cv2.GaussianBlur(large, (0, 0), _GAINED * scale)
+    stronger = cv2.addWeighted(large, 1 + gain, soft, -gain, 0)
+    return np.asarray(np.clip(stronger, darkest, lightest), np.uint8)
 
 
 def noise_of(luma: NDArray[np.float32]) -> float:
@@ -150,8 +204,8 @@ def noise_of(luma: NDArray[np.float32]) -> float:
 
 def with_grain(patch: Pixels, noise: float) -> Pixels:
     """A patch [S,S,3] with as much grain as this; the same patch always gets the same."""
-    missing = float(np.sqrt(max(min(noise, _MOST_GRAIN) ** 2 - noise_of(_luma(patch)) ** 2, 0.0)))
-    if missing < _LEAST_GRAIN:
+    missing = _missing_grain(patch, noise)
+    if not missing:
         return patch
     seed = int.from_bytes(hashlib.sha256(patch.tobytes()).digest()[:8], "little")
     grain = np.random.default_rng(seed).standard_normal(patch.shape[:2], dtype=np.float32)
@@ -160,6 +214,11 @@ def with_grain(patch: Pixels, noise: float) -> Pixels:
     tone = _luma(patch) / 255
     grain *= np.sqrt(4 * tone * (1 - tone)).clip(_FAINTEST, 1)  # tone curves are flat in shadows and lights
     return np.asarray((patch + grain[..., None]).round().clip(0, 255), np.uint8)
+
+
+def _missing_grain(patch: Pixels, noise: float) -> float:
+    missing = float(np.sqrt(max(min(noise, _MOST_GRAIN) ** 2 - noise_of(_luma(patch)) ** 2, 0.0)))
+    return missing if missing >= _LEAST_GRAIN else 0.0
 
 
 def blocks_of(luma: NDArray[np.float32], at: tuple[int, int]) -> float:
@@ -204,8 +263,8 @@ def _network_picture(image: Pixels, finish: Finish) -> Pixels:  # [R,R,3] -> [4R
     return load_finisher().finish(image)
 
 
-def _blurred(patch: Pixels, sigma: float) -> Pixels:
-    return np.asarray(cv2.GaussianBlur(patch, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.uint8)
+def _blurred(large: Pixels, sigma: float) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(large, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float32]:  # [H,W,3] -> [H,W]

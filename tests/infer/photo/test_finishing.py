@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,10 +15,14 @@ from infer.editor.editor import Editor
 from infer.editor.recipe_file import read_recipe
 from infer.photo.box import Box, uncrop
 from infer.photo.finishing import (
+    Surroundings,
     blocks_of,
     check_finish,
+    crisp,
+    crispness_of,
     detail_of,
     finished,
+    matched,
     noise_of,
     surroundings,
     with_blocks,
@@ -64,6 +69,31 @@ def test_never_sharper_than_the_photo(sigma: float) -> None:
     patch = finished(FACE, photo, BOX, finish="auto")
     assert detail(patch) <= 1.1 * own.detail + 0.01  # the blur is chosen before the patch is resampled and rounded
     assert detail(patch) < detail(uncrop(FACE, BOX, photo.shape)[0])
+
+
+def test_detail_is_strengthened_without_halos() -> None:
+    """Towards a sharp photo detail grows, no further than asked for, and no pixel leaves the range of those around."""
+    large = np.asarray(cv2.resize(FACE, (256, 256), interpolation=cv2.INTER_CUBIC), np.uint8)
+    before = detail(large)
+    for wanted in (1.05 * before, 1.15 * before):
+        stronger = matched(large, wanted, 64, WHOLE)
+        assert before < detail(stronger) <= wanted
+        window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+        assert (stronger <= cv2.dilate(large, window)).all()
+        assert (stronger >= cv2.erode(large, window)).all()
+    assert detail(matched(large, 100.0, 64, WHOLE)) > 1.2 * before, "as far as it goes"
+    softer = matched(large, 0.7 * before, 64, WHOLE)
+    assert 0.6 * before < detail(softer) <= 0.7 * before
+
+
+def test_no_crisper_than_the_photo() -> None:
+    patch = np.asarray(cv2.resize(FACE, (256, 256), interpolation=cv2.INTER_CUBIC), np.uint8)
+    before = crispness_of(luma(patch), WHOLE)
+    some = Surroundings(detail=1.0, crispness=1.3 * before, noise=0.0, blocks=1.0)
+    assert before < crispness_of(luma(crisp(patch, some, WHOLE)), WHOLE) <= 1.3 * before
+    assert np.array_equal(crisp(patch, replace(some, crispness=0.5 * before), WHOLE), patch)
+    noisy = crisp(patch, replace(some, noise=5.0), WHOLE)  # of which the grain to come is a part
+    assert crispness_of(luma(noisy), WHOLE) < crispness_of(luma(crisp(patch, some, WHOLE)), WHOLE)
 
 
 def test_softer_photos_make_softer_patches() -> None:
@@ -141,7 +171,7 @@ def editor(tiny: Path, cat: Path) -> Editor:
 
 
 def test_an_edit_says_how_it_was_finished(editor: Editor, tmp_path: Path) -> None:
-    plain, sharp = editor.edit("lion", method="limited", finish="off"), editor.edit("lion", method="limited")
+    plain, sharp = (editor.edit("lion", method="limited", finish=finish) for finish in ("off", "auto"))
     assert (plain.finish, sharp.finish) == ("off", "auto")
     assert np.array_equal(plain.image, sharp.image)
     assert np.array_equal(plain.mask, sharp.mask), "where it goes does not depend on it"
