@@ -119,6 +119,20 @@ def test_without_a_mask_of_it_a_head_must_be_confident() -> None:
     assert _found(PHOTO, nothing, Head(100, 100, 120, 120, 0.57)).how == "centre"
 
 
+def test_a_box_in_another_is_no_second_head() -> None:
+    animal = _mask(400, 600, Box(200, 100, 200, 280))
+    body, face = Head(210, 110, 180, 250, 0.5), Head(260, 120, 70, 70, 0.8)  # the whole animal, and its face
+    found = _found(PHOTO, animal, body, face)
+    assert [head.confidence for head in found.heads] == [0.8]
+
+
+def test_beside_a_sure_head_faint_ones_are_none() -> None:
+    animal = _mask(400, 600, Box(100, 60, 400, 330))
+    sure, faint = Head(120, 80, 100, 100, 0.8), Head(380, 200, 90, 90, 0.3)
+    assert [head.confidence for head in _found(PHOTO, animal, sure, faint).heads] == [0.8]
+    assert [head.confidence for head in _found(PHOTO, animal, faint).heads] == [0.3]
+
+
 class Near:
     """A locator that sees a head, the middle quarter of what it is shown, in small pictures only."""
 
