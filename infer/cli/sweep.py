@@ -36,9 +36,7 @@ def parse_strengths(texts: Sequence[str], count: int | None) -> tuple[list[float
     if all(len(numbers) == 1 for numbers in lists):
         return [numbers[0] for numbers in lists], () if count is None else evenly_strong(count)
     if len(lists) > 1 or count is not None:
-        raise PhotograftError(
-            "a list of strengths is a sweep of all that is edited: give it once, without --sweep"
-        )
+        raise PhotograftError("a list of strengths is a sweep of all that is edited: give it once, without --sweep")
     if len(lists[0]) > MOST:
         raise PhotograftError(f"a sweep has 2 to {MOST} strengths, not {len(lists[0])}")
     return [], tuple(lists[0])

@@ -104,7 +104,7 @@ class Opening(Session):
         Raises:
             PhotograftError: a format that cannot hold the photo, or that is not installed.
         """
-        self.photo = written_as(self._need_photo(), name)
+        self.photo = written_as(self.need_photo(), name)
         for remark in unkept(self.photo, self.photo.suffix):
             self.say_once(remark)
         return self
@@ -156,7 +156,7 @@ class Opening(Session):
         else:
             labels = None if label is None else torch.tensor([label])
         own = None if delta is None else (delta, delta.applied(self.networks.exact))
-        self._need_photo()
+        self.need_photo()
         self._hold(Samples(latent, labels, origin).cpu(), delta=delta, loss=loss, iterations=iterations)
         self.edits, self._own = [], own
         return self

@@ -14,7 +14,7 @@ from infer.editor.points import Projected, Sample
 from infer.editor.session import Edit, Session
 from infer.editor.steps import Blend, Step, Transfer
 from infer.edits.choices import Scale
-from infer.photo.choices import DEFAULT_METHOD, Method
+from infer.photo.choices import DEFAULT_BEFORE, Method
 from models.writing import path_text
 
 RECIPE_VERSION = 2
@@ -55,7 +55,7 @@ class Recipe:
     references: tuple[Projected | Sample, ...] = ()
     steps: tuple[Step, ...] = ()
     catalog: KnownCatalog | None = None
-    method: Method = DEFAULT_METHOD
+    method: Method = DEFAULT_BEFORE
     settle: int | None = None
     scale: Scale = "mix"
     sweep: tuple[float, ...] = ()
