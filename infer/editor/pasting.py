@@ -25,6 +25,7 @@ from models.layers.resampling import resize_pixels
 from models.perception.outline import read_outline
 from models.perception.segmentation import Segmenter
 
+_LEAST = 1 / 255  # of a mask: less changes nothing
 SHOWN = 256  # px, of areas to be looked at
 
 
@@ -36,6 +37,9 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
         edit: of resolved steps, with the picture that the generator made.
         areas: where its steps act, see `infer.editor.regions.areas_of`.
         method: of compositing.
+
+    Of steps of which there is nothing (`infer.editor.strengths.amount`) nothing is pasted; without any other the photo
+    comes back as it is. At strength 1 the edit is pasted, towards 0 ever more the photo with what the edit changes.
     """
     live = [edit.scale == "mix" or amount(step) > 0 for step in edit.steps]
     shown = [_shown(area) for area in areas]
@@ -183,11 +187,11 @@ def _joined(session: Session, graft: Graft, steps: Sequence[Step], blended: Mask
 
 
 def _filling(session: Session, graft: Graft, share: float) -> list[Paste]:
-    """Background where the old head would show beside the new one, as far as the edit goes; nothing where there is no
-    background to go by."""
+    """So much of the background where the old head would show beside the new one; nothing if there is none to go by."""
     if not graft.filled.any():
         return []
     found = background(session.need_photo().pixels, session.segmented(), session.box, graft.filled)
     if found is None:
         return []
-    return [Paste(found, share * _sized(graft.filled, len(found)), background=True)]
+    mask = _sized(graft.filled, len(found)) * np.float32(share)
+    return [Paste(found, mask, background=True)] if mask.max() > _LEAST else []

@@ -21,10 +21,9 @@ from models.prepared import Networks
 from models.schema import Count, bounded, short
 from models.zoo import Model
 
-# Of mixtures: classes at most, the temperature of the classifier's logits, and the share from which a class is alone.
-# E's answers to 100 validation photos and 68 of breeds partly unknown, 1 - cos by SqueezeNet against the likeliest
-# class alone: temperature 1: -0.0037 and -0.0033, 2: -0.0053 and -0.0068, 4: -0.0066 and -0.0091, but 4 % fewer are
-# named right.
+# Of mixtures: classes at most, temperature of the classifier's logits, and the share from which a class is alone. E's
+# answers to 100 validation photos and 68 of partly unknown breeds, 1 - cos by SqueezeNet, against the likeliest class:
+# temperature 1: -0.0037 and -0.0033; 2: -0.0053 and -0.0068; 4: -0.0066 and -0.0091, but 4 % fewer are named right.
 MIXED, TEMPERATURE, ALONE = 5, 2.0, 0.9
 # In units of the prior's norm. Translations of z farther out miss their classes (model card).
 BALL = 0.8

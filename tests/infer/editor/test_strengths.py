@@ -50,14 +50,17 @@ def test_zero_is_the_photo_by_every_method(editor: Editor, method: Method, mask:
     np.testing.assert_array_equal(nothing.image, editor.reconstruction())
 
 
+@pytest.mark.parametrize("mask", ["auto", "box"])
 @pytest.mark.parametrize("method", get_args(Method))
-def test_the_change_grows_with_strength(editor: Editor, method: Method) -> None:
+def test_the_change_grows_with_strength(editor: Editor, method: Method, mask: str) -> None:
     for strength in GROWING:
-        editor.edit("lion", mask="box", strength=strength, method=method, finish="off")
+        editor.edit("lion", mask=mask, strength=strength, method=method, finish="off")
     distances = moved(editor)
     assert distances[0] == 0
-    assert all(more > less for less, more in pairwise(distances)), distances
-    small = editor.edit("lion", mask="box", strength=0.002, method=method, finish="off").pixels.astype(int)
+    least = 0.9 if method == "mixed" else 1.0  # which takes the stronger gradient, and so now one's, now the other's
+    assert all(more > least * less for less, more in pairwise(distances)), distances
+    assert distances[-1] > 2 * distances[1]
+    small = editor.edit("lion", mask=mask, strength=0.002, method=method, finish="off").pixels.astype(int)
     assert np.abs(small - CAT).max() <= 8, "no step away from the photo"
 
 
@@ -132,6 +135,26 @@ def test_recipes_say_their_scale(editor: Editor, tmp_path: Path) -> None:
 
 
 STEPS: Sequence[ChangeClass] = (ChangeClass("lion", "box", 0.8), ChangeClass("black cat", "box", 0.2))
+
+
+def test_background_is_filled_in_by_so_much(editor: Editor) -> None:
+    """Where the old head reaches out of the new one."""
+
+    def smaller_after(pixels: np.ndarray) -> np.ndarray:
+        seen = ellipse(pixels)
+        if pixels.shape[0] == pixels.shape[1]:  # of the square alone: what an edit made
+            seen[: len(seen) // 2] = 0
+        return seen
+
+    editor.segmenter = smaller_after
+    fills = [
+        paste.mask.max()
+        for strength in (0.25, 0.5, 1.0)
+        for paste in editor.edit("lion", strength=strength, method="graft").pastes
+        if paste.background
+    ]
+    assert len(fills) == 3
+    assert fills[:2] == pytest.approx([0.25 * fills[2], 0.5 * fills[2]], rel=1e-3)
 
 
 def test_steps_at_a_strength() -> None:
