@@ -26,6 +26,7 @@ _THIN, _THICK = 13, 37  # px across: below, seamlessClone is not asked; between,
 _LIMIT = 60.0  # grey levels by which "limited" moves a colour at most: more burns heads out, less shows their edges
 _DIRECT_LIMIT = 80_000  # unknowns up to which a direct factorisation takes about a second
 _LARGEST, _SOLVED = 1 << 20, 1 << 19  # pixels up to which a region is solved at its own size, and beyond
+_FAINT = 0.1  # of a mask: less is the rim of a graft
 _GRAFT_SIDE, _GRAFTED = 192, 0.06  # px on a side where grafts are worked out; how deep the photo's colours reach in
 _STRIP = 64  # rows that are blended at a time
 
@@ -229,7 +230,7 @@ def _graft_change(
     size = [max(round(side * scale), 1) for side in target.shape[:2]]
     difference = resize_pixels(target, *size).astype(np.float64) - resize_pixels(patch[on_patch], *size)
     difference = np.asarray(cv2.GaussianBlur(difference, (0, 0), 1.0), np.float64)
-    unknown = resize_pixels((mask[on_patch] > _LEAST).astype(np.float32), *size) > 0.5
+    unknown = resize_pixels(mask[on_patch].astype(np.float32, copy=False), *size) > _FAINT
     free = np.zeros_like(unknown)
     if joined is not None:
         step = len(joined) / len(patch)
@@ -238,7 +239,7 @@ def _graft_change(
     if not unknown.any() or (unknown | free).all():
         return np.zeros((1, 1, 3), np.float32)
     pull = (_GRAFTED * max(size)) ** -2.0
-    return np.asarray(np.where(unknown[..., None], _harmonic(difference, unknown, free, pull), 0), np.float32)
+    return np.asarray(_harmonic(difference, unknown, free, pull), np.float32)
 
 
 def _blend(target: NDArray[np.uint8], source: NDArray[np.uint8], support: Bool, method: Method) -> Float:
