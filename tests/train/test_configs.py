@@ -17,8 +17,8 @@ from train.projection.base import ProjectionTraining
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
 SNIPPETS = {"ddp.yaml", "logger_wandb.yaml"}  # to be added to another config
-LOCATOR = "locator.yaml"  # another module on data of its own
-OTHERS = {LOCATOR, "finisher.yaml"}  # the latter has tests of its own, test_finisher.py
+LOCATORS = ("locator.yaml", "locator_more.yaml")  # another module on data of its own
+OTHERS = {*LOCATORS, "finisher.yaml"}  # the latter has tests of its own, test_finisher.py
 CONFIGS = sorted(path.name for path in FOLDER.glob("*.yaml"))
 
 pytestmark = [
@@ -123,13 +123,13 @@ def test_bfloat16_only_where_the_processor_has_it(
     assert ("no instructions for bfloat16" in capsys.readouterr().err) is not native
 
 
-@pytest.mark.skipif(LOCATOR not in CONFIGS, reason="there is no config for the locator")
-def test_locator_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", LOCATORS)
+def test_locator_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     root = write_scenes(tmp_path / "scenes")
     small = ["--trainer.accelerator=cpu", "--trainer.precision=32-true", "--trainer.enable_progress_bar=false"]
     small += ["--trainer.fast_dev_run=1", f"--data.root={root}", "--data.init_args.half_precision=false"]
-    module = run(["fit", "-c", str(FOLDER / LOCATOR), *small]).model
+    module = run(["fit", "-c", str(FOLDER / name), *small]).model
     assert all(bool(p.isfinite().all()) for p in module.parameters())
 
 

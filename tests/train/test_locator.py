@@ -12,7 +12,7 @@ from train.perception.scene_views import Scene
 
 
 def test_a_training_goes_on_from_a_file() -> None:
-    started = LocatorTraining(start=str(LOCATOR_WEIGHTS))
+    started = LocatorTraining(start="embedded")
     known = load_locator().state_dict()
     assert all(torch.equal(value, known[key]) for key, value in started.locator.state_dict().items())
     assert started.started  # its features are standardised as they were

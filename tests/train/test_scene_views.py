@@ -43,7 +43,7 @@ def scene() -> Scene:
     animal, person = np.zeros((2, 129, 129), np.float32)
     animal[32:116, 38:122] = 1
     person[:116, :26] = 1
-    return Scene(pixels, HEAD, "dog", animal, person)
+    return Scene(pixels, HEAD, "dog", animal=animal, person=person)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_people_are_in_their_windows(scene: Scene, ground: Scene) -> None:
 def test_what_a_scene_has_not_is_left_out(scene: Scene, ground: Scene) -> None:
     for view in (cut_out, head_alone, body_alone, no_head, person_view, turned):
         assert _of(view, ground, scene, 0) is None
-    full = Scene(scene.pixels, np.array([[0.0, 0.0, 1.0, 1.0]], np.float32), "dog", scene.animal, scene.person)
+    full = Scene(scene.pixels, np.array([[0.0, 0.0, 1.0, 1.0]], np.float32), "dog", animal=scene.animal, person=scene.person)
     assert headless(full, np.random.default_rng(0)) is None
     assert _of(head_alone, scene, full, 0) is None  # no background without a head
 

@@ -18,6 +18,7 @@ from models.files import load_network
 from models.perception.locator import (
     CHANNELS,
     GRID,
+    LOCATOR_WEIGHTS,
     Backbone,
     HeadLocator,
     boxes_of,
@@ -138,7 +139,7 @@ class LocatorTraining(pl.LightningModule):
         learning_rate: its highest value.
         weight_decay: AdamW's.
         mirror: mirror the features of half of the batch (nearly what mirroring the pictures gives).
-        start: file of a locator to go on from, instead of a new one.
+        start: file of a locator to go on from, or "embedded", instead of a new one.
     """
 
     def __init__(
@@ -154,7 +155,8 @@ class LocatorTraining(pl.LightningModule):
         self.locator = HeadLocator(width, dropout)
         self.started = start is not None
         if start is not None:
-            known: HeadLocator = load_network(Path(start), "locator")[0]
+            file = LOCATOR_WEIGHTS if start == "embedded" else Path(start)
+            known: HeadLocator = load_network(file, "locator")[0]
             if known.config["width"] != width:
                 raise PhotograftError(f"{start} has width {known.config['width']}, not {width}: give --model.width")
             self.locator.load_state_dict(known.state_dict())
