@@ -325,7 +325,7 @@ class _Worker:
 def _placed(known: KnownPhoto, photo: Photo, segmenter: Segmenter) -> PhotoResult:
     """Where a photo would be edited."""
     found = locate(photo.pixels, segmenter)
-    return _result(known, photo, found.box, found.how)
+    return _result(known, photo, found.box, found.how if found.heads else UNFOUND)  # which is not edited
 
 
 def _result(known: KnownPhoto, photo: Photo, box: Box | None, how: str) -> PhotoResult:

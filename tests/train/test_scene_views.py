@@ -93,7 +93,9 @@ def test_people_are_in_their_windows(scene: Scene, ground: Scene) -> None:
 def test_what_a_scene_has_not_is_left_out(scene: Scene, ground: Scene) -> None:
     for view in (cut_out, head_alone, body_alone, no_head, person_view, turned):
         assert _of(view, ground, scene, 0) is None
-    full = Scene(scene.pixels, np.array([[0.0, 0.0, 1.0, 1.0]], np.float32), "dog", animal=scene.animal, person=scene.person)
+    full = Scene(
+        scene.pixels, np.array([[0.0, 0.0, 1.0, 1.0]], np.float32), "dog", animal=scene.animal, person=scene.person
+    )
     assert headless(full, np.random.default_rng(0)) is None
     assert _of(head_alone, scene, full, 0) is None  # no background without a head
 

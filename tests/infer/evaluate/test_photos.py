@@ -21,7 +21,7 @@ from infer.evaluate.known_photos import KnownPhoto, known_photos
 from infer.evaluate.photos import Wanted, draw_targets, evaluate_photos
 from infer.evaluate.photos_report import edit_rows, photo_sheet, summary, write_photos
 from infer.photo.box import Box
-from infer.photo.location import Location
+from infer.photo.location import FoundHead, Location
 from models.errors import PhotograftError
 from models.perception.segmentation import Segmenter
 from models.zoo import Model, load_model
@@ -59,7 +59,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
         return ellipse
 
     def locate(pixels: NDArray[np.uint8], *_: object, **__: object) -> Location:
-        return Location(FOUND, "head")
+        return Location(FOUND, "head", (FoundHead(FOUND, 0.9),))
 
     for where in ("infer.evaluate.photos", "infer.editor.session"):
         monkeypatch.setattr(f"{where}.create_segmenter", create_segmenter)
