@@ -1,6 +1,6 @@
 """Photograft beside the original codes: one thread each, in turns, in one run. docs/experiments/peers.md says how.
 
-    python docs/experiments/peers.py --collage CLONE --chainer PYTHON --stylegan2 CLONE [--repeats 5]
+python docs/experiments/peers.py --collage CLONE --chainer PYTHON --stylegan2 CLONE [--repeats 5]
 """
 
 import argparse
@@ -86,7 +86,9 @@ def table(title: str, original: Callable[[], float], ours: dict[str, Callable[[]
     for name, times in zip(ours, others, strict=True):
         ratios = sorted(t / o for t, o in zip(times, first, strict=True))
         spread = f"{ratios[0]:.3f} to {ratios[-1]:.3f}"
-        print(f"  {name}: {statistics.median(times):.3f} s, {statistics.median(ratios):.3f} of it ({spread})", flush=True)
+        print(
+            f"  {name}: {statistics.median(times):.3f} s, {statistics.median(ratios):.3f} of it ({spread})", flush=True
+        )
 
 
 def main() -> None:

@@ -68,7 +68,7 @@ def translation(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
     photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 500,
-    steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,40",
+    steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,30",
     translations: Annotated[
         int, typer.Option(min=2, max=1_000_000, help="Translations compared with real pictures.")
     ] = 4000,

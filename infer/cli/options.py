@@ -186,7 +186,7 @@ LayersOption = Annotated[
 MethodOption = Annotated[
     Method | None,
     typer.Option(
-        help="How the edit is blended in; limited: Poisson without burning out. Default: limited; paste for transfers.",
+        help="How the edit is put in; graft: the new head in its own colours. Default: graft; paste for transfers.",
         show_default=False,
         rich_help_panel=_RESULT,
     ),

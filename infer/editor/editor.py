@@ -20,10 +20,11 @@ from torch import Tensor
 
 from infer.editor.opening import Opening
 from infer.editor.output import write_edits
+from infer.editor.pasting import changed, faded, pasted, shown_areas
 from infer.editor.points import Point, Sample, sample_point
-from infer.editor.regions import areas_of, faded, for_generator, paste_masks, resolve, shown_areas
+from infer.editor.regions import areas_of, for_generator, resolve
 from infer.editor.results import ResultFolder
-from infer.editor.session import Edit, Paste
+from infer.editor.session import Edit
 from infer.editor.steps import (
     Blend,
     ChangeClass,
@@ -39,7 +40,7 @@ from infer.editor.steps import (
 from infer.edits.choices import RHO, Mode
 from infer.edits.feature_blending import Shift
 from infer.photo import masks
-from infer.photo.box import crop_square, uncrop
+from infer.photo.box import uncrop
 from infer.photo.choices import DEFAULT_METHOD, Method
 from infer.photo.compositing import composite
 from infer.photo.photo import Photo
@@ -121,7 +122,7 @@ class Editor(Opening):
         drawn = to_pixels(image)
         edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn)
         if self.sample is None:
-            edit = self._pasted(edit, areas)
+            edit = pasted(self, edit, areas, method)
         self.edits.append(edit)
         return edit
 
@@ -225,31 +226,6 @@ class Editor(Opening):
 
     # ------------------------------------------------------------------ into the photo
 
-    def _pasted(self, edit: Edit, areas: Sequence[NDArray[np.float32]]) -> Edit:
-        """An edit put into the photo: what transfers change is added, all else is pasted over it."""
-        patch = uncrop(edit.image, self.box, self.shape)[0]
-        pasted, added, shown = paste_masks(self, edit.steps, areas, patch)
-        pastes = [] if added is None else [Paste(self._changed(edit.image), added, change=True)]
-        pastes += [] if pasted is None else [Paste(patch, pasted)]
-        edit = replace(edit, areas=shown, pastes=tuple(pastes))
-        return replace(edit, pixels=self._composited(edit, edit.method))
-
-    def _composited(self, edit: Edit, method: Method) -> NDArray[np.uint8]:
-        pixels, at = self._need_photo().pixels, (self.box.x, self.box.y)
-        for paste in edit.pastes:
-            how: Method = "paste" if paste.change and len(edit.pastes) > 1 else method
-            pixels = composite(pixels, paste.patch, paste.mask, at, method=how)
-        return self._need_photo().toned(pixels)
-
-    def _changed(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # [R,R,3] -> [S,S,3]
-        """The photo's square with what an edit changes in its reconstruction."""
-        photo = self._need_photo()
-        difference = image.astype(np.float32) - self.reconstruction()
-        patch = crop_square(photo.pixels, self.box, self.box.square().w)
-        for own, moved in zip(np.moveaxis(patch, 2, 0), np.moveaxis(difference, 2, 0), strict=True):
-            own[:] = (own + uncrop(moved, self.box, self.shape)[0]).round().clip(0, 255)  # one colour at a time: memory
-        return patch
-
     @bounded
     def paste(
         self, image: Tensor, area: NDArray[np.float32], *, change: bool = False, method: Method = DEFAULT_METHOD
@@ -272,20 +248,20 @@ class Editor(Opening):
             PhotograftError: a picture of another size or an area of another kind, or numbers that are not finite.
         """
         _check_paste(image, area, self.model.generator.resolution)
-        photo, drawn = self._need_photo(), to_pixels(image)
-        patch = self._changed(drawn) if change else uncrop(drawn, self.box, self.shape)[0]
+        photo, drawn = self.need_photo(), to_pixels(image)
+        patch = changed(self, drawn) if change else uncrop(drawn, self.box, self.shape)[0]
         mask = faded(self, area)
-        pasted = composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)
-        return photo.toned(pasted), mask
+        return photo.toned(composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)), mask
 
     @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:
         """Blend the last edit by another method: uint8 [H,W,3], which is also what `save` will write."""
         if not self.edits:
             raise PhotograftError("nothing was edited yet: call edit first")
-        pixels = self._composited(self.edits[-1], method)
-        self.edits[-1] = replace(self.edits[-1], method=method, pixels=pixels)
-        return pixels
+        if self.sample is None:
+            edit = self.edits[-1]
+            self.edits[-1] = pasted(self, edit, areas_of(self, edit.steps), method)
+        return self.edits[-1].pixels
 
     def save(self, folder: str | Path, *, lossless: bool = False) -> list[Path]:
         """Write every edit: the picture, a panel beside it, and the recipe. See `infer.editor.output.write_edits`."""

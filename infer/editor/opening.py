@@ -137,7 +137,7 @@ class Opening(Session):
         Raises:
             PhotograftError: a format that cannot hold the photo, or that is not installed.
         """
-        self.photo = written_as(self._need_photo(), name)
+        self.photo = written_as(self.need_photo(), name)
         for remark in unkept(self.photo, self.photo.suffix):
             self.say_once(remark)
         return self
@@ -185,7 +185,7 @@ class Opening(Session):
             there = f"the model has 0..{classes - 1}" if classes else "the model is unconditional"
             raise PhotograftError(f"class {label} does not exist: {there}")
         own = None if delta is None else (delta, delta.applied(self.networks.exact))
-        self._need_photo()
+        self.need_photo()
         labels = None if label is None else torch.tensor([label])
         self._hold(Samples(latent, labels, origin).cpu(), delta=delta, loss=loss, iterations=iterations)
         self.edits, self._own = [], own

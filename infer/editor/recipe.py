@@ -13,7 +13,7 @@ from typing import Any
 from infer.editor.points import Projected, Sample
 from infer.editor.session import Edit, Session
 from infer.editor.steps import Blend, Step, Transfer
-from infer.photo.choices import DEFAULT_METHOD, Method
+from infer.photo.choices import DEFAULT_BEFORE, Method
 from models.writing import path_text
 
 RECIPE_VERSION = 2
@@ -50,7 +50,7 @@ class Recipe:
     references: tuple[Projected | Sample, ...] = ()
     steps: tuple[Step, ...] = ()
     catalog: KnownCatalog | None = None
-    method: Method = DEFAULT_METHOD
+    method: Method = DEFAULT_BEFORE
     settle: int | None = None
     segmenter: str = "deeplab"
     lossless: bool = False

@@ -1,15 +1,13 @@
-"""Where steps act: in the generator's picture, and where their result goes into the photo."""
+"""Where steps act in the generator's picture."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.editor.points import part_area
@@ -18,16 +16,13 @@ from infer.editor.steps import Blend, ChangeClass, RegionMask, Step, Transfer
 from infer.edits.choices import WHOLE_MASKS
 from infer.edits.query_transfer import check_transfers
 from infer.photo import masks
-from infer.photo.box import Box, uncrop
+from infer.photo.box import Box
 from infer.photo.masks import Mask
 from infer.photo.painted_mask import read_mask
 from models.errors import PhotograftError, UnsupportedEdit
 from models.layers.resampling import resize_pixels
 from models.schema import short
 from models.terminal import Say
-
-SHOWN = 256  # px, of areas to be looked at
-
 
 # ---------------------------------------------------------------------- what is asked for
 
@@ -142,83 +137,11 @@ def _area(session: Session, step: Step) -> Mask:
 def for_generator(session: Session, steps: Sequence[Step], areas: Sequence[Mask]) -> list[Tensor]:
     """Areas as the steps take them: those of blends at the generator's size, [R,R]."""
     size = session.model.generator.resolution
-    sized = [_resized(area, size) if isinstance(step, Blend) else area for step, area in zip(steps, areas, strict=True)]
+    sized = [resized(area, size) if isinstance(step, Blend) else area for step, area in zip(steps, areas, strict=True)]
     return [torch.from_numpy(area) for area in sized]
 
 
-def _resized(area: Mask, size: int) -> Mask:
+def resized(area: Mask, size: int) -> Mask:  # -> [size,size]
+    """An area at another size."""
     way = cv2.INTER_AREA if area.shape[0] > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(area, (size, size), interpolation=way), np.float32).clip(0, 1)
-
-
-# ---------------------------------------------------------------------- in the photo
-
-
-def paste_masks(
-    session: Session, steps: Sequence[Step], areas: Sequence[Mask], patch: NDArray[np.uint8]
-) -> tuple[Mask | None, Mask | None, tuple[Mask, ...]]:
-    """Where the result of resolved steps goes into the photo.
-
-    Args:
-        session: with a photo.
-        steps, areas: see `areas_of`.
-        patch: uint8 [S,S,3], the edited crop at the photo's scale.
-
-    Returns:
-        Where the patch is pasted and where only what it changes is added, [S,S] or None, and what of both is each
-        step's, `SHOWN` px at most.
-    """
-    pasted: list[Mask] = []
-    classes = [step for step in steps if isinstance(step, ChangeClass)]
-    own = [_class_mask(session, step, patch) for step in classes]
-    shown = {id(step): _shown(area) for step, area in zip(classes, own, strict=True)}
-    if own:
-        pasted.append(reduce(lambda first, second: np.maximum(first, second, out=first), own))
-        if not pasted[0].any():
-            session.say("no animal is found in the square: the whole square is pasted")
-            pasted[0] = masks.fade_to_border(session.box, session.shape)
-    shown |= {id(step): _shown(area) for step, area in zip(steps, areas, strict=True) if id(step) not in shown}
-    by_kind = [
-        [area for step, area in zip(steps, areas, strict=True) if isinstance(step, kind)] for kind in (Blend, Transfer)
-    ]
-    blended, added = (faded(session, _union(kind)) if kind else None for kind in by_kind)
-    pasted += [] if blended is None else [blended]
-    return reduce(np.maximum, pasted) if pasted else None, added, tuple(shown[id(step)] for step in steps)
-
-
-def shown_areas(areas: Sequence[Mask]) -> tuple[Mask, ...]:
-    """Areas to be looked at, `SHOWN` px at most."""
-    return tuple(map(_shown, areas))
-
-
-def faded(session: Session, area: Mask) -> Mask:  # [r,r] -> [S,S]
-    """An area of the square in the photo, fading out at those of the square's sides that lie inside it."""
-    mask = uncrop(area, session.box, session.shape)[0].clip(0, 1)
-    mask *= masks.fade_to_border(session.box, session.shape)
-    return np.asarray(mask, np.float32)
-
-
-def _union(areas: Sequence[Mask]) -> Mask:
-    """Where any area is, at the largest one's size."""
-    size = max(area.shape[0] for area in areas)
-    return np.maximum.reduce([_resized(area, size) for area in areas])
-
-
-def _shown(area: Mask) -> Mask:
-    side = min(SHOWN, len(area))
-    return resize_pixels(area, side, side).clip(0, 1)
-
-
-def _class_mask(session: Session, step: ChangeClass, patch: NDArray[np.uint8]) -> Mask:  # -> [S,S]
-    """Where the patch goes into the photo for one class."""
-    box, shape = session.box, session.shape
-    if isinstance(step.region, np.ndarray):
-        if masks.reaches_out(step.region, box):
-            session.say(f"the mask reaches out of the edited square {box}: only the part inside is edited")
-        return masks.to_paste(step.region, box)
-    if step.region == "auto":
-        side = masks.working_side(box)
-        frame = max(1, side // 16)  # GrabCut needs some background around the animal
-        within = Box(frame, frame, side - 2 * frame, side - 2 * frame)
-        return masks.automatic(session.segmented(), patch, box, shape, partial(session.segment, box=within))
-    return masks.fade_to_border(box, shape)

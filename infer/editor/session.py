@@ -41,11 +41,15 @@ class Paste:
         patch: uint8 [S,S,3], at the photo's scale.
         mask: float32 [S,S] in [0,1], where they go.
         change: the patch is the photo's own with what an edit changes in its reconstruction.
+        background: the patch is the photo's own with background where an old head would show beside the new one.
+        joined: [s,s] in [0,1], where photo and patch show one body, for grafting; None: everywhere.
     """
 
     patch: NDArray[np.uint8]
     mask: NDArray[np.float32]
     change: bool = False
+    background: bool = False
+    joined: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ class Session:
     @property
     def pixels(self) -> NDArray[np.uint8]:  # -> [H,W,3]
         """The photo's, or the sample's."""
-        return self.reconstruction() if self.sample is not None else self._need_photo().pixels
+        return self.reconstruction() if self.sample is not None else self.need_photo().pixels
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -178,7 +182,7 @@ class Session:
         side = self.model.generator.resolution
         if self.sample is not None:
             return side, side
-        height, width = self._need_photo().pixels.shape[:2]
+        height, width = self.need_photo().pixels.shape[:2]
         return height, width
 
     def photo_mask(self) -> NDArray[np.float32]:
@@ -202,19 +206,20 @@ class Session:
             return create_segmenter("grabcut", box=None if box is None else (box.x, box.y, box.w, box.h))(pixels)
         return _network(self.segmenter, self.networks.device)(pixels)
 
-    def _need_photo(self) -> Photo:
+    def need_photo(self) -> Photo:
+        """The photo. Raises PhotograftError before `set_photo`."""
         if self.photo is None:
             raise PhotograftError("no photo yet: call set_photo first")
         return self.photo
 
     def target(self) -> Tensor:  # -> [1,3,R,R]
         """The crop as the generator would make it, float32 in [-1,1]."""
-        crop = crop_square(self._need_photo().pixels, self.box, self.model.generator.resolution)
+        crop = crop_square(self.need_photo().pixels, self.box, self.model.generator.resolution)
         return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 127.5 - 1
 
     def _need_projection(self) -> Projection:
         if self.projection is None:
-            self._need_photo()
+            self.need_photo()
             raise PhotograftError("the photo is not projected yet: call project first")
         return self.projection
 
@@ -280,7 +285,7 @@ class Session:
         """The picture as a recipe says it."""
         if self.sample is not None:
             return self.sample
-        photo, found = self._need_photo(), self._need_projection()
+        photo, found = self.need_photo(), self._need_projection()
         loss = float(found.loss)
         return Projected(
             photo=None if photo.path is None else photo.path.absolute(),

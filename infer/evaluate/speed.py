@@ -284,7 +284,9 @@ def measure_presets(model: Model, repeats: int = 5, device: str = "auto") -> dic
     return found
 
 
-def _in_turns(functions: Sequence[Callable[[], object]], repeats: int, device: str, warm: bool = True) -> list[list[float]]:
+def _in_turns(
+    functions: Sequence[Callable[[], object]], repeats: int, device: str, warm: bool = True
+) -> list[list[float]]:
     """Seconds of every function, called in turns after one call each that does not count."""
     if warm:
         for f in functions:

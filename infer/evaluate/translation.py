@@ -295,7 +295,7 @@ def evaluate_translation(
     root: Path,
     *,
     photos: int = 500,
-    steps: Sequence[int] = (0, 40),
+    steps: Sequence[int] = (0, 30),
     translations: int = 4000,
     real: int = REAL,
     masks: int = 100,

@@ -2,8 +2,9 @@
 
 from typing import Literal, get_args
 
-Method = Literal["limited", "poisson", "mixed", "paste", "poisson-exact"]
+Method = Literal["graft", "limited", "poisson", "mixed", "paste", "poisson-exact"]
 METHODS: tuple[Method, ...] = get_args(Method)
-DEFAULT_METHOD: Method = "limited"
+DEFAULT_METHOD: Method = "graft"
+DEFAULT_BEFORE: Method = "limited"  # of recipes that do not name theirs
 
 FormatName = Literal["jpg", "png", "tif", "webp", "heic", "bmp"]

@@ -1,4 +1,4 @@
-"""Put an edited patch back into a photo: Poisson blending (limited, OpenCV's, exact), gradient mixing, plain paste.
+"""Put an edited patch into a photo: grafting, Poisson blending (limited, OpenCV's, exact), gradient mixing, paste.
 
 Whatever the method, pixels where the mask is 0 are byte-identical to the photo. Poisson editing: Perez et al. 2003.
 """
@@ -26,6 +26,7 @@ _THIN, _THICK = 13, 37  # px across: below, seamlessClone is not asked; between,
 _LIMIT = 60.0  # grey levels by which "limited" moves a colour at most: more burns heads out, less shows their edges
 _DIRECT_LIMIT = 80_000  # unknowns up to which a direct factorisation takes about a second
 _LARGEST, _SOLVED = 1 << 20, 1 << 19  # pixels up to which a region is solved at its own size, and beyond
+_GRAFT_SIDE, _GRAFTED = 192, 0.06  # px on a side where grafts are worked out; how deep the photo's colours reach in
 _STRIP = 64  # rows that are blended at a time
 
 
@@ -36,16 +37,20 @@ def composite(
     top_left: tuple[int, int],
     *,
     method: Method = DEFAULT_METHOD,
+    joined: NDArray[np.floating] | None = None,
 ) -> NDArray[np.uint8]:
     """Blend `patch` into `photo` where `mask` says so.
 
     photo: uint8 RGB [H,W,3], unchanged. patch: uint8 [h,w,3] at the photo's scale. mask: float [h,w] in [0,1]; a soft
     mask gives a soft transition. top_left: (x, y) of the patch in the photo; it may lie partly outside.
-    method: "poisson" (cv2.seamlessClone, the paper's; the rims and thin parts that it leaves out are solved exactly),
+    method: "graft" (the patch keeps its colours; only near the rim, and only where it goes on in the photo, do they
+    pass into the photo's: the 5-point equation with a term that pulls the change to nothing), "poisson"
+    (cv2.seamlessClone, the paper's; the rims and thin parts that it leaves out are solved exactly),
     "limited" (the same, but no colour moves by more than 60 grey levels: where a bright background meets a dark one,
     Poisson's equation would burn out the whole head), "mixed" (its gradient mixing), "paste" (alpha only) or
     "poisson-exact" (the 5-point equation solved on exactly the masked pixels: no seam at the mask's edge; slower on
     large masks).
+    joined: float [r,r] in [0,1], of any size, where photo and patch show one body, for "graft"; None: everywhere.
     A region beyond a megapixel is solved at half of one, as what the equations add to the patch is smooth, and that is
     enlarged; of fine detail "mixed" then takes at every pixel the photo's or the patch's, whichever is stronger.
     Returns a new uint8 [H,W,3]. Raises `PhotograftError` for a mask that selects nothing of the photo, ValueError for
@@ -59,7 +64,7 @@ def composite(
         raise PhotograftError("the mask selects nothing inside the photo: choose or paint another region")
     rows, columns = (_moved(found, s.start) for found, s in zip(_bounds(support), (rows, columns), strict=True))
     del support
-    solution = _solve(photo, patch, mask, (rows, columns), top_left, method)
+    solution = _solve(photo, patch, mask, (rows, columns), top_left, method, joined)
     out = photo.copy()
     for start in range(rows.start, rows.stop, _STRIP):
         strip = slice(start, min(start + _STRIP, rows.stop))
@@ -183,13 +188,18 @@ def _solve(
     bounds: Spans,
     top_left: tuple[int, int],
     method: Method,
+    joined: NDArray[np.floating] | None,
 ) -> _Solution:
     """Blend what lies in the bounds of the mask's support; beyond a megapixel a smaller picture of it."""
-    region = _with_margin(bounds, photo.shape)
-    if method == "paste":
-        nothing = np.zeros((1, 1, 3), np.float32)
-        return _Solution(region, nothing, nothing, nothing, mixed=False)
     x, y = top_left
+    if method in ("paste", "graft"):
+        nothing = change = np.zeros((1, 1, 3), np.float32)
+        # all of the patch that lies in the photo, so that a region's change does not depend on what lies beside it
+        region = _overlap(y, patch.shape[0], photo.shape[0]), _overlap(x, patch.shape[1], photo.shape[1])
+        if method == "graft":
+            change = _graft_change(photo[region], patch, mask, (_moved(region[0], -y), _moved(region[1], -x)), joined)
+        return _Solution(region, nothing, nothing, change, mixed=False)
+    region = _with_margin(bounds, photo.shape)
     target, source = photo[region], _with_edge(patch, _moved(region[0], -y), _moved(region[1], -x))
     margins = [(inside.start - s.start, s.stop - inside.stop) for inside, s in zip(bounds, region, strict=True)]
     support = np.pad(mask[_moved(bounds[0], -y), _moved(bounds[1], -x)] > _LEAST, margins)
@@ -201,6 +211,34 @@ def _solve(
     precision: type[np.floating[Any]] = np.float32 if large else np.float64
     change = (_blend(target, source, support, method) - source).astype(precision)
     return _Solution(region, target.astype(precision), source.astype(precision), change, method == "mixed")
+
+
+def _graft_change(
+    target: NDArray[np.uint8],
+    patch: NDArray[np.uint8],
+    mask: NDArray[np.floating],
+    on_patch: Spans,
+    joined: NDArray[np.floating] | None,
+) -> Float:
+    """What "graft" adds to the patch, on a small picture: it is smooth, and means over fur, not hairs, meet.
+
+    The change is the difference of the pictures at the mask's rim where they are joined, has no rim elsewhere, and
+    fades inwards over `_GRAFTED` of the side.
+    """
+    scale = min(1.0, _GRAFT_SIDE / max(target.shape))
+    size = [max(round(side * scale), 1) for side in target.shape[:2]]
+    difference = resize_pixels(target, *size).astype(np.float64) - resize_pixels(patch[on_patch], *size)
+    difference = np.asarray(cv2.GaussianBlur(difference, (0, 0), 1.0), np.float64)
+    unknown = resize_pixels((mask[on_patch] > _LEAST).astype(np.float32), *size) > 0.5
+    free = np.zeros_like(unknown)
+    if joined is not None:
+        step = len(joined) / len(patch)
+        rows, columns = (slice(int(s.start * step), max(round(s.stop * step), 1)) for s in on_patch)
+        free = ~unknown & (resize_pixels(np.asarray(joined[rows, columns], np.float32), *size) < 0.5)
+    if not unknown.any() or (unknown | free).all():
+        return np.zeros((1, 1, 3), np.float32)
+    pull = (_GRAFTED * max(size)) ** -2.0
+    return np.asarray(np.where(unknown[..., None], _harmonic(difference, unknown, free, pull), 0), np.float32)
 
 
 def _blend(target: NDArray[np.uint8], source: NDArray[np.uint8], support: Bool, method: Method) -> Float:
@@ -254,9 +292,12 @@ def _seamless_clone(target: NDArray[np.uint8], source: NDArray[np.uint8], suppor
     return out[ring:-ring, ring:-ring].astype(np.float64)
 
 
-def _harmonic(values: Float, unknown: Bool) -> Float:
-    """Replace `values` [H,W,C] at `unknown` [H,W] by the smoothest (harmonic) continuation of the others."""
-    matrix, right = _laplace(values, unknown)
+def _harmonic(values: Float, unknown: Bool, free: Bool | None = None, pull: float = 0.0) -> Float:
+    """Replace `values` [H,W,C] at `unknown` [H,W] by the smoothest (harmonic) continuation of the others.
+
+    free: [H,W], others that say nothing. pull: towards 0, the inverse square of the distance over which values fade.
+    """
+    matrix, right = _laplace(values, unknown, free, pull)
     out = values.copy()
     if matrix.shape[0] <= _DIRECT_LIMIT:
         factors = linalg.splu(
@@ -287,19 +328,21 @@ def _coarse_guess(values: Float, unknown: Bool) -> Float:
     return np.asarray(cv2.resize(solved, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float64)
 
 
-def _laplace(values: Float, unknown: Bool) -> tuple[sparse.csr_array, Float]:
-    """Matrix [n,n] and right side [n,C] of: sum over neighbours of (x - neighbour) = 0 at every unknown."""
+def _laplace(values: Float, unknown: Bool, free: Bool | None, pull: float) -> tuple[sparse.csr_array, Float]:
+    """Matrix [n,n] and right side [n,C] of: sum over neighbours of (x - neighbour) + pull x = 0 at every unknown."""
     height, width = unknown.shape
     rows, columns = np.nonzero(unknown)
     count = len(rows)
     index = np.full((height, width), -1, dtype=np.int64)
     index[rows, columns] = np.arange(count)
-    diagonal = np.zeros(count)
+    diagonal = np.full(count, pull)
     right = np.zeros((count, values.shape[2]))
     entries: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     for down, across in ((-1, 0), (1, 0), (0, -1), (0, 1)):
         r, c = rows + down, columns + across
         inside = np.flatnonzero((r >= 0) & (r < height) & (c >= 0) & (c < width))
+        if free is not None:
+            inside = inside[~free[r[inside], c[inside]]]
         neighbour = index[r[inside], c[inside]]
         diagonal[inside] += 1
         known = inside[neighbour < 0]

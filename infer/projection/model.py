@@ -8,7 +8,7 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.class_choice import choose_class
-from infer.projection.options import UNSET, ProjectionOptions, SpaceName
+from infer.projection.options import FALLING, LEARNING_RATES, UNSET, ProjectionOptions, SpaceName
 from infer.projection.presets import DEFAULT_PRESET, TUNING, get_preset
 from infer.projection.search import Projection, check_options, join, project
 from infer.projection.starts import W_SPACES
@@ -54,13 +54,18 @@ def chosen_options(model: Model, preset: str = DEFAULT_PRESET, options: Projecti
     bounded = isinstance(model.encoder, FeatureEncoder) and space not in W_SPACES
     rate = 0.3 if bounded else None  # in the ball; docs/experiments
     rate = model.projection_learning_rate if space == "zeta" else rate
+    steps = chosen.steps if space not in W_SPACES or chosen.style_steps is None else chosen.style_steps
+    schedule = options.schedule or chosen.schedule
+    if schedule == "falling" and space not in W_SPACES:
+        rate = FALLING * (rate or LEARNING_RATES[space])
     tuning = chosen.tuning if options.tuning is None else options.tuning
     ball = BALL * model.generator.latent_dim**0.5 if bounded else None
     return replace(
         options,
         space=space,
-        steps=chosen.steps if options.steps is None else options.steps,
+        steps=steps if options.steps is None else options.steps,
         restarts=chosen.restarts if options.restarts is None else options.restarts,
+        schedule=schedule,
         learning_rate=rate if options.learning_rate is None else options.learning_rate,
         max_norm=ball if options.max_norm is None else options.max_norm,
         tuning=(chosen.tuning or TUNING) if tuning is True else int(tuning),

@@ -9,6 +9,8 @@ SpaceName = Literal["z", "zeta", "w", "w+"]
 # of the originals; in w in units of its deviation over the prior
 LEARNING_RATES = {"z": 0.075, "zeta": 0.015, "w": 0.1, "w+": 0.1}
 ORIGINAL_STEPS = 200
+# A search of few updates: its rate starts at this share of a steady one's and falls to zero, and Adam forgets sooner.
+FALLING, FALLING_BETAS = 0.8, (0.6, 0.95)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class ProjectionOptions:
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
             None: none.
         learning_rate: of Adam. None: see LEARNING_RATES.
+        schedule: of the rate in z and zeta: "steady", as in the original, or "falling" to zero, which is as near to the
+            picture after fewer updates (docs/experiments). w and w+ have their own. None: "steady".
         pixel_weight: of MSE, beside L.
         keep: "best": the latent of the least loss seen; "last": that after the last update, as in the original.
         patience: stop a picture when so many updates in a row have not lowered its loss by a thousandth. None: never.
@@ -44,6 +48,7 @@ class ProjectionOptions:
     steps: Steps | None = None
     restarts: Restarts | None = None
     learning_rate: Positive | None = None
+    schedule: Literal["steady", "falling"] | None = None
     pixel_weight: Weight = 0.2
     keep: Literal["best", "last"] = "best"
     patience: Count | None = None

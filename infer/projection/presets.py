@@ -1,6 +1,7 @@
 """Presets: how much work a projection is."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from infer.projection.options import SpaceName
 from models.errors import PhotograftError
@@ -16,25 +17,29 @@ class Preset:
 
     Attributes:
         steps: updates at most; 0 takes the encoder's answer as it is.
+        schedule: of their rate, see `infer.projection.options.ProjectionOptions`.
         restarts: further random starts per photo.
         trials: whether a photo's class is told by trial projections too, or by the classifier alone.
         tuning: updates of a copy of the generator after that, see `infer.projection.tuning`; 0: none.
         settling: updates of the latent for each edit, see `infer.projection.settling`; 0: none.
+        style_steps: updates in w and w+, whose schedule is another; None: as many.
         style_space: that is searched in style generators. With tuning w, where edits stay what they are, and what is
             missing of the photo goes into the weights (Roich et al. 2021); else w+.
     """
 
     steps: int
+    schedule: Literal["steady", "falling"] = "steady"
     restarts: int = 0
     trials: bool = True
     tuning: int = 0
     settling: int = 0
+    style_steps: int | None = None
     style_space: SpaceName = "w+"
 
 
 PRESETS = {
     "fast": Preset(steps=0, trials=False),
-    "balanced": Preset(steps=40, settling=20),
+    "balanced": Preset(steps=30, schedule="falling", settling=20, style_steps=40),
     "best": Preset(steps=200, restarts=3, tuning=TUNING, settling=20, style_space="w"),
 }
 

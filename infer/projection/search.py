@@ -21,7 +21,7 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.delta import Delta
-from infer.projection.options import LEARNING_RATES, ORIGINAL_STEPS, UNSET, ProjectionOptions
+from infer.projection.options import FALLING_BETAS, LEARNING_RATES, ORIGINAL_STEPS, UNSET, ProjectionOptions
 from infer.projection.starts import W_SPACES, Starts, check_space, check_start, create_space, find_starts
 from models.base import Generator
 from models.errors import PhotograftError
@@ -172,7 +172,8 @@ class _Descent:
         self.random = torch.Generator().manual_seed(options.seed)
         with torch.no_grad():
             self.variable = objective.space.start(starts.latent.flatten(0, 1))  # [count*n,D]
-        self.adam = Adam.start(self.variable)
+        self.falls = options.schedule == "falling" and (options.space or "z") not in W_SPACES
+        self.adam = Adam.start(self.variable, FALLING_BETAS) if self.falls else Adam.start(self.variable)
         self.result = self.variable.clone()
         self.best = torch.full((count * n,), torch.inf, device=self.variable.device)
         self.reference = torch.full_like(self.best, 1e9)  # best loss when it last fell clearly
@@ -195,7 +196,7 @@ class _Descent:
                 self._keep(going)
                 if len(self.ids) == 0:
                     break
-            rate = self.learning_rate * space.rate(t, steps)
+            rate = self.learning_rate * (1 - t / steps if self.falls else space.rate(t, steps))
             self.variable = space.hold(self.adam.step(self.variable, gradient, rate))
             self.iterations[self.ids] += 1
             if (t + 1) % HALVING == 0 and len(self.ids) > self.n:

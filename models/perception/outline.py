@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.perception.segmentation import Segmenter
 
+_GROUND = 0.4  # what it says of background: half of its loss is an IoU, which more certainty does not lower
 OUTLINE = 64  # px of masks: as fine as anything here reads them
 
 
@@ -56,6 +57,15 @@ class Reads(Protocol):
 
     def project(self, x: Tensor) -> Seen:
         """Features of pictures [N,3,R,R] in [-1,1]."""
+
+
+@torch.no_grad()
+def read_outline(network: Reads, picture: Tensor) -> Tensor:  # [1,3,R,R] -> [h,w]
+    """Where the animal is in a picture in [-1,1], in [0,1]: what the reader says of the surest background is 0."""
+    dtype = network.outline.last.weight.dtype
+    stages = network.project(picture.to(dtype).contiguous(memory_format=torch.channels_last)).stages
+    found: Tensor = network.outline(stages)[0].float().cpu()
+    return ((found - _GROUND) / (1 - _GROUND)).clamp(0, 1)
 
 
 class Outline(nn.Module):

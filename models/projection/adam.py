@@ -12,24 +12,27 @@ class Adam:
 
     Attributes:
         m, v: [n,D] moments.
+        betas: how much of each is kept, in [0,1).
         t: number of updates made.
     """
 
     m: Tensor
     v: Tensor
+    betas: tuple[float, float] = (0.9, 0.999)
     t: int = 0
 
     @classmethod
-    def start(cls, variable: Tensor) -> "Adam":
+    def start(cls, variable: Tensor, betas: tuple[float, float] = (0.9, 0.999)) -> "Adam":
         """Zero moments for variables [n,D]."""
-        return cls(torch.zeros_like(variable), torch.zeros_like(variable))
+        return cls(torch.zeros_like(variable), torch.zeros_like(variable), betas)
 
     def step(self, variable: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
         """The updated variables [n,D]."""
         self.t += 1
-        self.m = torch.lerp(self.m, gradient, 0.1)
-        self.v = torch.lerp(self.v, gradient.square(), 0.001)
-        rate = learning_rate * (1 - 0.999**self.t) ** 0.5 / (1 - 0.9**self.t)
+        first, second = self.betas
+        self.m = torch.lerp(self.m, gradient, 1 - first)
+        self.v = torch.lerp(self.v, gradient.square(), 1 - second)
+        rate = learning_rate * (1 - second**self.t) ** 0.5 / (1 - first**self.t)
         updated: Tensor = variable - rate * self.m / (self.v.sqrt() + 1e-8)
         return updated
 

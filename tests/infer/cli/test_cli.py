@@ -376,7 +376,7 @@ def _changed(recipe: Path, change: Callable[[dict], object]) -> str:
         (lambda c: c["source"]["projection"].update(source="wolf"), "unknown class 'wolf'"),
         (lambda c: c["edit"]["steps"][0].update(strength=7), "strength is 7: must be less"),
         (lambda c: c["edit"]["steps"][0].update(region="gone.png"), "no such file"),
-        (lambda c: c["edit"].update(method="glue"), "method is 'glue': must be 'limited'"),
+        (lambda c: c["edit"].update(method="glue"), "method is 'glue': must be 'graft'"),
         (lambda c: c["edit"]["steps"][0].update(layers=[77]), "no modulated layer 77"),
         (lambda c: c["edit"].update(segmenter="function"), "a segmenter of its own"),
     ],

@@ -172,4 +172,4 @@ def test_a_projection_has_nothing_to_do_again(folder: Path, tmp_path: Path, caps
     command = ["blend", "--recipe", recipe, "--mask", str(half), "--reference-seed", "3", "--out", str(tmp_path)]
     assert main(command) == 0
     found = read_recipe(tmp_path / "photo_blend_half.json")
-    assert (found.source, found.settle, found.method) == (read_recipe(Path(recipe)).source, 0, "limited")
+    assert (found.source, found.settle, found.method) == (read_recipe(Path(recipe)).source, 0, "graft")

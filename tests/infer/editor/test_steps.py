@@ -279,14 +279,14 @@ def test_three_kinds_on_a_photo_and_their_recipe(catalog: Path, tmp_path: Path) 
     assert (added.change, pasted.change) == (True, False)
     at = (BOX.x, BOX.y)
     moved = composite(CAT, added.patch, added.mask, at, method="paste")  # changes of brightness are meant
-    np.testing.assert_array_equal(edit.pixels, composite(moved, pasted.patch, pasted.mask, at, method="limited"))
+    np.testing.assert_array_equal(edit.pixels, composite(moved, pasted.patch, pasted.mask, at, method="graft"))
     changed = (edit.pixels != CAT).any(axis=2)
     inside = np.zeros(CAT.shape[:2], bool)
     inside[BOX.y : BOX.y + BOX.h, BOX.x : BOX.x + BOX.w] = True
     assert not changed[~inside].any()
     assert changed[inside & (left > 0)].mean() > 0.5
     assert changed[inside & (right > 0)].mean() > 0.5
-    assert edit.method == "limited"
+    assert edit.method == "graft"
     (written,) = editor.save(tmp_path / "out")
     assert written.name == "photo_to_pug_blend_region_eyes.png"
     recipe = read_recipe(written.with_suffix(".json"))

@@ -91,8 +91,9 @@ def test_limited_blending_burns_nothing_out_and_is_poissons_otherwise() -> None:
     inside = mask > 0
     for level, shift in ((100, 10), (250, 160)):
         photo = np.full((300, 300, 3), level, np.uint8)
-        blended = {m: composite(photo, patch, mask, (50, 50), method=m)[50:250, 50:250] for m in METHODS[:2]}
-        moved = {m: blended[m][inside].astype(int) - 90 for m in METHODS[:2]}
+        methods: tuple[Method, ...] = ("limited", "poisson")
+        blended = {m: composite(photo, patch, mask, (50, 50), method=m)[50:250, 50:250] for m in methods}
+        moved = {m: blended[m][inside].astype(int) - 90 for m in methods}
         assert np.abs(moved["poisson"] - shift).max() <= 2
         if shift < 60:
             assert np.abs(moved["limited"] - moved["poisson"]).max() <= 1
@@ -247,3 +248,19 @@ def test_own_pixels_come_back_large(large: tuple[NDArray[np.uint8], NDArray[np.u
     photo = large[0]
     out = composite(photo, photo.copy(), np.ones(photo.shape[:2], np.float32), (0, 0), method=method)
     assert np.abs(out.astype(int) - photo).max() <= 2
+
+
+def test_a_graft_keeps_its_colours_and_meets_the_photos_where_they_are_joined() -> None:
+    photo, patch = np.full((300, 300, 3), 200, np.uint8), np.full((200, 200, 3), 90, np.uint8)
+    mask = np.zeros((200, 200), np.float32)
+    mask[10:190, 10:190] = 1
+    joined = np.zeros((50, 50), np.float32)
+    joined[40:] = 1  # below, where a neck would be
+    out = composite(photo, patch, mask, (50, 50), method="graft", joined=joined)[50:250, 50:250, 0].astype(int)
+    assert np.abs(out[100, 20:180] - 90).max() <= 2, "its own colours inside"
+    assert np.abs(out[11:100, 100] - 90).max() <= 2, "and up to the rim where they are not"
+    assert out[188, 100] > 180, "the photo's at the neck"
+    assert (np.diff(out[100:189, 100]) >= 0).all()
+    everywhere = composite(photo, patch, mask, (50, 50), method="graft")[50:250, 50:250, 0].astype(int)
+    assert everywhere[12, 100] > 170
+    assert abs(everywhere[100, 100] - 90) <= 2

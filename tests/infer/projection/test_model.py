@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infer.projection import model as model_projection
 from infer.projection.model import BALL, choose_classes, chosen_options
-from infer.projection.options import ProjectionOptions
+from infer.projection.options import FALLING, LEARNING_RATES, ProjectionOptions, SpaceName
 from infer.projection.presets import PRESETS
 from infer.projection.search import Projection, project
 from models.auxiliary import AuxiliaryNetworks
@@ -83,6 +83,21 @@ def test_presets_are_ever_more_work() -> None:
     assert not fast.trials
     assert fast.steps < balanced.steps < best.steps
     assert best.restarts > balanced.restarts == 0
+
+
+@pytest.mark.parametrize(("preset", "space", "schedule", "rate"), [
+    ("balanced", "z", "falling", FALLING * 0.075),
+    ("balanced", "zeta", "falling", FALLING * 0.015),
+    ("balanced", "w+", "falling", None),
+    ("best", "z", "steady", None),
+])  # fmt: skip
+def test_rates_of_presets(model: Model, preset: str, space: SpaceName, schedule: str, rate: float | None) -> None:
+    chosen = chosen_options(model, preset, ProjectionOptions(space=space))
+    assert chosen.schedule == schedule
+    assert chosen.learning_rate == (None if rate is None else pytest.approx(rate))
+    assert chosen.steps == {"balanced": 40 if space == "w+" else 30, "best": 200}[preset]
+    given = chosen_options(model, preset, ProjectionOptions(space=space, learning_rate=0.5, steps=3, schedule="steady"))
+    assert (given.learning_rate, given.steps, given.schedule) == (0.5, 3, "steady")
 
 
 @pytest.mark.parametrize("preset", ["balanced", "best"])
@@ -200,7 +215,8 @@ def test_zeta_at_the_rate_of_the_file(zeta_model: Model, pictures: Tensor, calls
     silent = dataclasses.replace(zeta_model, projection_learning_rate=None)
     project_pictures(silent, pictures, "lion", steps=1)
     used = [(c.space, c.learning_rate, c.max_norm) for c in calls]
-    assert used == [("zeta", LEARNING_RATE, None), ("zeta", 0.5, None), ("z", None, None), ("zeta", None, None)]
+    rates = [FALLING * rate for rate in (LEARNING_RATE, LEARNING_RATES["z"], LEARNING_RATES["zeta"])]
+    assert used == [("zeta", rates[0], None), ("zeta", 0.5, None), ("z", rates[1], None), ("zeta", rates[2], None)]
     assert found[0].zeta is not None
     assert plain[0].zeta is None
 
@@ -218,8 +234,9 @@ def test_codes_of_a_feature_encoder_stay_in_the_ball(feature_model: Model, zeta_
     radius = pytest.approx(BALL * LATENTS**0.5)
     assert chosen_options(bounded).max_norm == chosen_options(feature_model).max_norm == radius
     assert chosen_options(bounded, options=ProjectionOptions(max_norm=1.0)).max_norm == 1.0
-    assert chosen_options(bounded).learning_rate == 50.0
-    assert chosen_options(bounded, options=ProjectionOptions(space="z")).learning_rate == 0.3
+    steady, steady_z = ProjectionOptions(schedule="steady"), ProjectionOptions(schedule="steady", space="z")
+    assert chosen_options(bounded, options=steady).learning_rate == 50.0
+    assert chosen_options(bounded, options=steady_z).learning_rate == 0.3
     found = project_pictures(bounded, pictures, "lion", steps=3, keep="last")
     norms = torch.cat([f.latent for f in found]).norm(dim=1)
     assert norms.max() == radius

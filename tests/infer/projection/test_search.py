@@ -164,6 +164,22 @@ def test_one_start_and_one_label_for_each_picture(nets: Nets, batch_size: int) -
             search(g, d, x, y, init=torch.zeros(rows, 8), steps=0, batch_size=batch_size)
 
 
+def test_a_falling_rate(nets: Nets) -> None:
+    g, d = nets
+    x, y, start = torch.rand(1, 3, 16, 16) * 2 - 1, torch.tensor([0]), torch.randn(1, 8)
+    found = search(g, d, x, y, init=start, steps=4, schedule="falling", learning_rate=0.1, keep="last")
+    z = start.clone().requires_grad_()
+    adam = torch.optim.Adam([z], betas=(0.6, 0.95))
+    objective = Objective(prepare(g), prepare(d), x, y)
+    for rate in (0.1, 0.075, 0.05, 0.025):
+        _, z.grad = objective.gradient(z, torch.tensor([0]))
+        adam.param_groups[0]["lr"] = rate
+        adam.step()
+    torch.testing.assert_close(found.latent, z.detach(), rtol=1e-3, atol=1e-4)
+    steady = search(g, d, x, y, init=start, steps=4, learning_rate=0.1, keep="last")
+    assert (found.latent - steady.latent).abs().max() > 0.01
+
+
 def test_early_stop_is_per_picture(nets: Nets) -> None:
     g, d = nets
     y, z = torch.tensor([0, 1]), torch.randn(2, 8)

@@ -73,8 +73,10 @@ def test_several_kernels_are_kept_of_one_weight() -> None:
     keeps_kernel(keeps_kernel(conv, lambda w: w.square().sum((2, 3)), "power"), upsampling)
     keep_kernels(conv.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
     power, kernel = kept_kernel(conv, "power"), kept_kernel(conv)
-    assert power is not None and torch.equal(power, conv.weight.square().sum((2, 3)))
-    assert kernel is not None and torch.equal(kernel, upsampling(conv.weight))
+    assert power is not None
+    assert torch.equal(power, conv.weight.square().sum((2, 3)))
+    assert kernel is not None
+    assert torch.equal(kernel, upsampling(conv.weight))
 
 
 @pytest.mark.skipif(not computes_bfloat16(), reason="bfloat16 is emulated here")

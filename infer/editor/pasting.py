@@ -1,0 +1,173 @@
+"""Where the result of an edit goes into the photo, and what goes there."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial, reduce
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from infer.editor.regions import resized
+from infer.editor.session import Edit, Paste, Session
+from infer.editor.steps import Blend, ChangeClass, Transfer
+from infer.photo import masks
+from infer.photo.box import Box, crop_square, uncrop
+from infer.photo.choices import Method
+from infer.photo.compositing import composite
+from infer.photo.grafting import Graft, background, plan
+from infer.photo.masks import Mask
+from infer.photo.matte import own_colours
+from infer.projection.settling import settles
+from models.layers.resampling import resize_pixels
+from models.perception.outline import read_outline
+from models.perception.segmentation import Segmenter
+
+SHOWN = 256  # px, of areas to be looked at
+
+
+def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) -> Edit:
+    """An edit put into the photo: what transfers change is added, all else is pasted over it.
+
+    Args:
+        session: with a photo.
+        edit: of resolved steps, with the picture that the generator made.
+        areas: where its steps act, see `infer.editor.regions.areas_of`.
+        method: of compositing.
+    """
+    patch = uncrop(edit.image, session.box, session.shape)[0]
+    graft = _graft(session, edit, patch) if method == "graft" else None
+    own = [_class_mask(session, step, patch, graft) for step in edit.steps if isinstance(step, ChangeClass)]
+    shown = [_shown(area) for area in areas]
+    for i, mask in zip([i for i, step in enumerate(edit.steps) if isinstance(step, ChangeClass)], own, strict=True):
+        shown[i] = _shown(mask)
+    whole = _united(session, own)
+    blended, added = (_faded_union(session, edit, areas, kind) for kind in (Blend, Transfer))
+    pastes = [] if added is None else [Paste(changed(session, edit.image), added, change=True)]
+    over = [mask for mask in (whole, blended) if mask is not None]
+    if graft is not None:
+        pastes += _filling(session, graft)
+        patch = own_colours(patch, _sized(graft.head, len(patch)))
+    if over:
+        joined = None if graft is None else _joined(session, graft, edit, blended)
+        pastes.append(Paste(patch, reduce(np.maximum, over), joined=joined))
+    edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes))
+    return replace(edit, pixels=_composited(session, edit))
+
+
+def _composited(session: Session, edit: Edit) -> NDArray[np.uint8]:
+    photo = session.need_photo()
+    pixels, at = photo.pixels, (session.box.x, session.box.y)
+    for paste in edit.pastes:
+        alone = len(edit.pastes) == 1
+        how: Method = "paste" if paste.background or (paste.change and not alone) else edit.method
+        pixels = composite(pixels, paste.patch, paste.mask, at, method=how, joined=paste.joined)
+    return photo.toned(pixels)
+
+
+def changed(session: Session, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # [R,R,3] -> [S,S,3]
+    """The photo's square with what an edit changes in its reconstruction."""
+    difference = image.astype(np.float32) - session.reconstruction()
+    patch = crop_square(session.need_photo().pixels, session.box, session.box.square().w)
+    for own, moved in zip(np.moveaxis(patch, 2, 0), np.moveaxis(difference, 2, 0), strict=True):  # one by one: memory
+        own[:] = (own + uncrop(moved, session.box, session.shape)[0]).round().clip(0, 255)
+    return patch
+
+
+def shown_areas(areas: Sequence[Mask]) -> tuple[Mask, ...]:
+    """Areas to be looked at, `SHOWN` px at most."""
+    return tuple(map(_shown, areas))
+
+
+def faded(session: Session, area: Mask) -> Mask:  # [r,r] -> [S,S]
+    """An area of the square in the photo, fading out at those of the square's sides that lie inside it."""
+    mask = uncrop(area, session.box, session.shape)[0].clip(0, 1)
+    mask *= masks.fade_to_border(session.box, session.shape)
+    return np.asarray(mask, np.float32)
+
+
+def _shown(area: Mask) -> Mask:
+    return _sized(area, min(SHOWN, len(area)))
+
+
+def _sized(area: Mask, side: int) -> Mask:
+    return resize_pixels(area, side, side).clip(0, 1)
+
+
+def _united(session: Session, own: Sequence[Mask]) -> Mask | None:
+    """Where any class goes."""
+    if not own:
+        return None
+    whole = reduce(lambda first, second: np.maximum(first, second, out=first), own)
+    if whole.any():
+        return whole
+    session.say("no animal is found in the square: the whole square is pasted")
+    return masks.fade_to_border(session.box, session.shape)
+
+
+def _faded_union(
+    session: Session, edit: Edit, areas: Sequence[Mask], kind: type[Blend] | type[Transfer]
+) -> Mask | None:
+    """Where steps of a kind act, at the largest area's size, in the photo."""
+    found = [area for step, area in zip(edit.steps, areas, strict=True) if isinstance(step, kind)]
+    if not found:
+        return None
+    size = max(area.shape[0] for area in found)
+    return faded(session, np.maximum.reduce([resized(area, size) for area in found]))
+
+
+def _class_mask(session: Session, step: ChangeClass, patch: NDArray[np.uint8], graft: Graft | None) -> Mask:
+    """Where the patch goes into the photo for one class, [S,S]."""
+    box, shape = session.box, session.shape
+    if isinstance(step.region, np.ndarray):
+        if masks.reaches_out(step.region, box):
+            session.say(f"the mask reaches out of the edited square {box}: only the part inside is edited")
+        return masks.to_paste(step.region, box)
+    if step.region != "auto":
+        return masks.fade_to_border(box, shape)
+    if graft is not None:
+        return _sized(graft.head, len(patch))
+    return masks.automatic(session.segmented(), patch, box, shape, _square_segmenter(session))
+
+
+def _square_segmenter(session: Session) -> Segmenter:
+    """Finds the animal in the square."""
+    side = masks.working_side(session.box)
+    frame = max(1, side // 16)  # GrabCut needs some background around the animal
+    return partial(session.segment, box=Box(frame, frame, side - 2 * frame, side - 2 * frame))
+
+
+def _graft(session: Session, edit: Edit, patch: NDArray[np.uint8]) -> Graft | None:
+    """How the animal of the patch is grafted where a class changes in all of it; None where none does."""
+    regions = [step.region for step in edit.steps if isinstance(step, ChangeClass)]
+    if not any(isinstance(region, str) and region == "auto" for region in regions):
+        return None
+    side = masks.working_side(session.box)
+    small = resize_pixels(patch, side, side)
+    before = masks.seen(session.segmented(), session.box, session.shape)
+    after = _square_segmenter(session)(small)
+    network = session.networks.projected
+    if network is not None and settles(session.model):  # a segmenter that knows photos is often unsure of made ones
+        picture = torch.from_numpy(edit.image).permute(2, 0, 1)[None].float() / 127.5 - 1
+        read = read_outline(network, picture.to(session.networks.device)).numpy()
+        after = np.asarray((after + _sized(read, side)) / 2, np.float32)
+    return plan(before, after, small, session.box, session.shape)
+
+
+def _joined(session: Session, graft: Graft, edit: Edit, blended: Mask | None) -> Mask:
+    """Where photo and patch show one body: the animal of both, and wherever a region was painted."""
+    joined = graft.joined
+    for step in edit.steps:
+        if isinstance(step, ChangeClass) and isinstance(step.region, np.ndarray):
+            joined = np.maximum(joined, resize_pixels(masks.to_paste(step.region, session.box), *joined.shape))
+    return joined if blended is None else np.maximum(joined, resize_pixels(blended, *joined.shape))
+
+
+def _filling(session: Session, graft: Graft) -> list[Paste]:
+    """Background where the old head would show beside the new one; nothing where there is none to go by."""
+    if not graft.filled.any():
+        return []
+    found = background(session.need_photo().pixels, session.segmented(), session.box, graft.filled)
+    if found is None:
+        return []
+    return [Paste(found, _sized(graft.filled, len(found)), background=True)]
