@@ -118,7 +118,7 @@ def _close_up(name: str, megapixels: float, path: Path) -> None:
 def _edit(editor: Editor, photo: Path, settle: int | None) -> float:
     """Seconds of everything but projection."""
     start = time.perf_counter()
-    editor.set_photo(photo, anywhere=True)
+    editor.set_photo(photo, anywhere=True)  # a bad model draws no heads
     found = time.perf_counter()
     editor.project(_FROM, steps=0)
     projected = time.perf_counter()
