@@ -51,6 +51,7 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     enlarged = uncrop(edit.image, session.box, session.shape)[0]
     graft = _graft(session, steps, edit.image, enlarged) if method == "graft" else None
     own = {id(step): _class_mask(session, step, enlarged, graft) for step in steps if isinstance(step, ChangeClass)}
+    del enlarged  # memory
     shown = [_shown(own[id(step)]) if id(step) in own else area for step, area in zip(edit.steps, shown, strict=True)]
     whole = _united(session, list(own.values()))
     blended, added = (_faded_union(session, steps, acting, kind) for kind in (Blend, Transfer))
@@ -74,7 +75,7 @@ def _patch(
     """What is pasted: the whole edit at strength 1, towards 0 ever more the photo with what the edit changes."""
     patch = finished(edit.image, session.need_photo().pixels, session.box, finish=edit.finish, where=mask)
     if graft is not None:
-        patch = own_colours(patch, _sized(graft.head, len(patch)))
+        patch = own_colours(patch, graft.head)
     return patch if share == 1 else between(changed(session, edit.image), patch, share)
 
 
@@ -114,7 +115,8 @@ def _shown(area: Mask) -> Mask:
 
 
 def _sized(area: Mask, side: int) -> Mask:
-    return resize_pixels(area, side, side).clip(0, 1)
+    found = resize_pixels(area, side, side)
+    return np.clip(found, 0, 1, out=None if found is area else found)
 
 
 def _united(session: Session, own: Sequence[Mask]) -> Mask | None:
@@ -193,5 +195,7 @@ def _filling(session: Session, graft: Graft, share: float) -> list[Paste]:
     found = background(session.need_photo().pixels, session.segmented(), session.box, graft.filled)
     if found is None:
         return []
-    mask = _sized(graft.filled, len(found)) * np.float32(share)
-    return [Paste(found, mask, background=True)] if mask.max() > _LEAST else []
+    mask = _sized(np.float32(share) * graft.filled, len(found))
+    if mask.max() <= _LEAST:
+        return []
+    return [Paste(found, mask.astype(np.float16), background=True)]  # half precision: memory

@@ -41,14 +41,14 @@ class Paste:
 
     Attributes:
         patch: uint8 [S,S,3], at the photo's scale.
-        mask: float32 [S,S] in [0,1], where they go.
+        mask: float [S,S] in [0,1], where they go.
         change: the patch is the photo's own with what an edit changes in its reconstruction.
         background: the patch is the photo's own with background where an old head would show beside the new one.
         joined: [s,s] in [0,1], where photo and patch show one body, for grafting; None: everywhere.
     """
 
     patch: NDArray[np.uint8]
-    mask: NDArray[np.float32]
+    mask: NDArray[np.floating]
     change: bool = False
     background: bool = False
     joined: NDArray[np.float32] | None = None

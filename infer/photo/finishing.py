@@ -30,6 +30,10 @@ _GRAIN = 0.6  # sigma of grains, in photo pixels: demosaicing and scaling leave 
 _FAINTEST = 0.35  # share of the grain that is left in black and white
 _LEAST_GRAIN, _MOST_GRAIN = 0.5, 10.0  # levels of 255
 _TILE = 16  # px on a side of what noise is read in
+_CRISP = _PIXELS[0] / _GAINED
+_REACH = 4  # rows that grains reach into each other, at most
+_MEASURED = 1024  # px on a side of the middle of a square that is measured
+_STRIP, _HALO = 256, 16  # rows that are done at a time (blocks of colours are 16), and beyond them
 _BLOCKY = 1.06  # steps at the borders of blocks over steps within them, from which JPEG is seen
 _QUALITIES = (95, 90, 85, 80, 75, 70, 60, 50, 40, 30)
 
@@ -70,16 +74,50 @@ def finished(
     side, resolution = box.square().w, image.shape[0]
     if finish == "off" or side <= resolution or resolution > LARGEST or resolution % 2:
         return np.asarray(uncrop(image, box, pixels.shape)[0], np.uint8)
-    own = crop_square(pixels, box, side)
-    weights = np.ones((side, side), np.float32) if where is None or not where.any() else where
-    square = box.square()
-    around = surroundings(own, resolution, weights, at=(square.x, square.y))
-    large = _network_picture(image, finish)
-    large = matched(large, around.detail, resolution, weights)
+    square, shown = box.square(), min(side, _SCALE * resolution)
+    at = square.x, square.y
+    weights = np.ones((shown, shown), np.float32) if where is None or not where.any() else _sized(where, shown)
+    middle = _middle(side)
+    inner = Box(
+        square.x + middle.start, square.y + middle.start, middle.stop - middle.start, middle.stop - middle.start
+    )
+    own = crop_square(pixels, inner, inner.w)
+    parts = weights if inner.w == shown == side else _sized(_part(weights, middle, side), inner.w)
+    around = surroundings(own, _reduced(pixels, square, shown), side, resolution, weights, parts, at=(inner.x, inner.y))
+    large = matched(_network_picture(image, finish), around.detail, resolution, weights)
     patch = np.asarray(uncrop(large, box, pixels.shape)[0], np.uint8)
-    patch = crisp(patch, around, weights)
-    patch = with_grain(patch, around.noise)
-    return with_blocks(patch, around.blocks, at=(square.x, square.y))
+    return taken(patch, around, parts, at=at)
+
+
+def _reduced(pixels: Pixels, square: Box, shown: int) -> Pixels:  # -> [shown,shown,3]
+    """What of a square is in the photo, reduced, its edge repeated beyond; `crop_square` would copy all of it."""
+    scale = shown / square.w
+    left, top = max(-square.x, 0), max(-square.y, 0)
+    part = pixels[square.y + top : square.y + square.h, square.x + left : square.x + square.w]
+    size = max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1)
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    x, y = (min(round(start * scale), shown - length) for start, length in zip((left, top), size, strict=True))
+    beyond = y, shown - y - size[1], x, shown - x - size[0]
+    return np.asarray(cv2.copyMakeBorder(small, *beyond, cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _middle(side: int) -> slice:
+    """The middle of a square as far as it is measured: what a camera does is the same everywhere, and costs time."""
+    start = max(side - _MEASURED, 0) // 2 // 16 * 16
+    return slice(start, start + min(side, _MEASURED))
+
+
+def _part(weights: Mask, span: slice, side: int) -> Mask:
+    """Weights of all of a square, of any size, on a part of its rows and columns."""
+    first, last = (round(end * len(weights) / side) for end in (span.start, span.stop))
+    return weights[first : max(last, first + 1), first : max(last, first + 1)]
+
+
+def _sized(weights: Mask, side: int) -> Mask:
+    if len(weights) == side:
+        return weights
+    how = cv2.INTER_AREA if side < len(weights) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(weights, (side, side), interpolation=how), np.float32)
 
 
 def check_finish(finish: Finish) -> None:
@@ -92,26 +130,29 @@ def check_finish(finish: Finish) -> None:
         teacher_files()
 
 
-def surroundings(own: Pixels, resolution: int, weights: Mask, *, at: tuple[int, int]) -> Surroundings:
+def surroundings(
+    own: Pixels, small: Pixels, side: int, resolution: int, weights: Mask, parts: Mask, *, at: tuple[int, int]
+) -> Surroundings:
     """Measure a photo's square.
 
     Args:
-        own: uint8 [S,S,3].
+        own: uint8 [n,n,3], the middle of it, pixel by pixel.
+        small: uint8 [s,s,3], all of it, at most four times as large as the generator's picture.
+        side: of the square in the photo.
         resolution: R, side of the generator's picture.
-        weights: [S,S], what of it counts for the detail.
-        at: (x, y) of the square in the photo, where JPEG's blocks begin at 0.
+        weights, parts: [s,s] and [n,n], what counts for the detail of both.
+        at: (x, y) of the middle's corner in the photo, where JPEG's blocks begin at 0.
     """
     luma = _luma(own)
     noise = noise_of(luma)
-    crispness = crispness_of(luma, weights)
-    return Surroundings(detail_of(luma, resolution, weights, noise), crispness, noise, blocks_of(luma, at))
+    detail = detail_of(_luma(small), resolution, weights, noise * len(small) / side)  # grain is averaged
+    return Surroundings(detail, crispness_of(luma, parts), noise, blocks_of(luma, at))
 
 
 def detail_of(luma: NDArray[np.float32], resolution: int, weights: Mask, noise: float = 0.0) -> float:
     """See `Surroundings.detail`; of luminance [s,s], which is reduced to what a finished picture can show."""
     side = min(len(luma), _SCALE * resolution)
     if side < len(luma):
-        noise *= side / len(luma)  # of grain that is averaged
         luma = np.asarray(cv2.resize(luma, (side, side), interpolation=cv2.INTER_AREA), np.float32)
     if side != len(weights):
         weights = np.asarray(cv2.resize(weights, (side, side), interpolation=cv2.INTER_AREA), np.float32)
@@ -155,15 +196,44 @@ def matched(large: Pixels, detail: float, resolution: int, weights: Mask) -> Pix
     return change(_largest(left, detail, -_MOST_BLUR if softer else 0.0, 0.0 if softer else _MOST_GAIN))
 
 
-def crisp(patch: Pixels, around: Surroundings, weights: Mask) -> Pixels:
-    """A patch [S,S,3] whose finest detail is strengthened as `matched` does it, until it is as crisp as the photo."""
+def taken(patch: Pixels, around: Surroundings, weights: Mask, *, at: tuple[int, int]) -> Pixels:
+    """A patch [S,S,3], in its place, as the photo's camera would have taken it: as crisp, with its grain, coded so.
+
+    Measured on its middle, done in strips of its rows: a large patch takes little memory more.
+
+    Args:
+        patch: uint8 [S,S,3].
+        around: of the photo.
+        weights: [n,n] of the middle, what counts for crispness.
+        at: (x, y) of the patch in the photo.
+    """
+    middle = _middle(len(patch))
+    seen = np.ascontiguousarray(patch[middle, middle])
+    gain = crispening(seen, around, weights)
+    seen = _strengthened(seen, gain, _CRISP)
+    grains = Grains(seen, around.noise, len(patch))
+    quality = quality_of(grains.onto(seen), around.blocks, at=(at[0] + middle.start, at[1] + middle.start))
+    grains.restart()
+    above = patch[:0]  # as they were
+    for start in range(-at[1] % 16 - 16, len(patch), _STRIP):
+        rows = slice(max(start, 0), min(start + _STRIP, len(patch)))
+        around_it = np.concatenate([above, patch[rows.start : rows.stop + _HALO]])
+        strip = _strengthened(around_it, gain, _CRISP)[len(above) :][: rows.stop - rows.start]
+        above = patch[rows][-_HALO:].copy()
+        strip = grains.onto(np.ascontiguousarray(strip))
+        patch[rows] = strip if quality is None else _coded(strip, quality, (at[0], at[1] + rows.start))
+    return patch
+
+
+def crispening(patch: Pixels, around: Surroundings, weights: Mask) -> float:
+    """By how much the finest detail of a patch [n,n,3] is strengthened, as `matched` does it, until it is as crisp as
+    the photo."""
     missing = _missing_grain(patch, around.noise)
 
     def left(gain: float) -> float:
-        return crispness_of(_luma(_strengthened(patch, gain, _PIXELS[0] / _GAINED)), weights, missing)
+        return crispness_of(_luma(_strengthened(patch, gain, _CRISP)), weights, missing)
 
-    gain = _largest(left, around.crispness, 0.0, _MOST_CRISP)
-    return _strengthened(patch, gain, _PIXELS[0] / _GAINED)
+    return _largest(left, around.crispness, 0.0, _MOST_CRISP)
 
 
 def _largest(left: Callable[[float], float], limit: float, low: float, high: float) -> float:
@@ -202,18 +272,41 @@ def noise_of(luma: NDArray[np.float32]) -> float:
     return float(np.quantile(shown, 0.2) * np.sqrt(np.pi / 2) / 6) if shown.size else 0.0
 
 
-def with_grain(patch: Pixels, noise: float) -> Pixels:
-    """A patch [S,S,3] with as much grain as this; the same patch always gets the same."""
-    missing = _missing_grain(patch, noise)
-    if not missing:
-        return patch
-    seed = int.from_bytes(hashlib.sha256(patch.tobytes()).digest()[:8], "little")
-    grain = np.random.default_rng(seed).standard_normal(patch.shape[:2], dtype=np.float32)
-    grain = np.asarray(cv2.GaussianBlur(grain, (0, 0), _GRAIN), np.float32)
-    grain *= missing / max(noise_of(128 + 16 * grain) / 16, 1e-6)
-    tone = _luma(patch) / 255
-    grain *= np.sqrt(4 * tone * (1 - tone)).clip(_FAINTEST, 1)  # tone curves are flat in shadows and lights
-    return np.asarray((patch + grain[..., None]).round().clip(0, 255), np.uint8)
+class Grains:
+    """Grain that a patch lacks of its photo's; the same patch always gets the same.
+
+    Args:
+        patch: uint8 [n,n,3], all of it or its middle.
+        noise: of the photo, see `Surroundings`.
+        width: of all of it.
+    """
+
+    def __init__(self, patch: Pixels, noise: float, width: int) -> None:
+        self.missing, self.width = _missing_grain(patch, noise), width
+        self.seed = int.from_bytes(hashlib.sha256(patch.tobytes()).digest()[:8], "little")
+        self.restart()
+        sample = np.asarray(cv2.GaussianBlur(self.random.standard_normal((256, 256), np.float32), (0, 0), _GRAIN))
+        self.unit = max(noise_of(np.asarray(128 + 16 * sample, np.float32)) / 16, 1e-6)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin at the first row again."""
+        self.random = np.random.default_rng(self.seed)
+        self.last = self._rows(2 * _REACH)
+
+    def _rows(self, count: int) -> NDArray[np.float32]:
+        return self.random.standard_normal((count, self.width), np.float32)
+
+    def onto(self, strip: Pixels) -> Pixels:
+        """The next rows [h,w,3] with their grain."""
+        if not self.missing:
+            return strip
+        white = np.concatenate([self.last, self._rows(len(strip))])
+        self.last = white[-2 * _REACH :].copy()
+        grain = np.asarray(cv2.GaussianBlur(white, (0, 0), _GRAIN), np.float32)[_REACH:-_REACH, : strip.shape[1]]
+        tone = _luma(strip) / 255  # tone curves are flat in shadows and lights
+        grain = grain * (self.missing / self.unit) * np.sqrt(4 * tone * (1 - tone)).clip(_FAINTEST, 1)
+        return np.asarray((strip + grain[..., None]).round().clip(0, 255), np.uint8)
 
 
 def _missing_grain(patch: Pixels, noise: float) -> float:
@@ -232,25 +325,23 @@ def blocks_of(luma: NDArray[np.float32], at: tuple[int, int]) -> float:
     return float(np.mean(found)) if found else 1.0
 
 
-def with_blocks(patch: Pixels, blocks: float, *, at: tuple[int, int]) -> Pixels:
-    """A patch [S,S,3] coded as JPEG on the photo's grid, at the best quality that leaves blocks like this."""
+def quality_of(patch: Pixels, blocks: float, *, at: tuple[int, int]) -> int | None:
+    """The best JPEG quality that leaves blocks like this on the photo's grid; None where there are none."""
     if blocks < _BLOCKY:
-        return patch
-    coded = patch
+        return None
     for quality in _QUALITIES:
-        coded = _coded(patch, quality, at)
-        if blocks_of(_luma(coded), at) >= blocks:
+        if blocks_of(_luma(_coded(patch, quality, at)), at) >= blocks:
             break
-    return coded
+    return quality
 
 
 def _coded(patch: Pixels, quality: int, at: tuple[int, int]) -> Pixels:
-    side, left, top = len(patch), at[0] % 16, at[1] % 16  # colours come in blocks of 16
-    rest = -(side + np.array([left, top])) % 16
-    around = cv2.copyMakeBorder(patch, top, int(rest[1]), left, int(rest[0]), cv2.BORDER_REPLICATE)
+    (height, width), left, top = patch.shape[:2], at[0] % 16, at[1] % 16  # colours come in blocks of 16
+    below, beside = -(height + top) % 16, -(width + left) % 16
+    around = cv2.copyMakeBorder(patch, top, below, left, beside, cv2.BORDER_REPLICATE)
     _, data = cv2.imencode(".jpg", around[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     coded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
-    return np.ascontiguousarray(coded[top : top + side, left : left + side], np.uint8)
+    return np.ascontiguousarray(coded[top : top + height, left : left + width], np.uint8)
 
 
 def _network_picture(image: Pixels, finish: Finish) -> Pixels:  # [R,R,3] -> [4R,4R,3]

@@ -56,9 +56,9 @@ def matte(mask: Mask, picture: NDArray[np.uint8]) -> Mask:  # [s,s], [s,s,3] -> 
     return np.asarray(np.where(inside, 1, np.where(outside, 0, soft)), np.float32)
 
 
-def own_colours(picture: NDArray[np.uint8], found: Mask) -> NDArray[np.uint8]:  # [S,S,3], [S,S] -> [S,S,3]
+def own_colours(picture: NDArray[np.uint8], found: Mask) -> NDArray[np.uint8]:  # [S,S,3], [s,s] -> [S,S,3]
     """The picture with the colours of what the matte holds continued into its rim and beyond, where background shines
-    through: there the coarse colours are those of inside, the fine detail stays."""
+    through: there the coarse colours are those of inside, the fine detail stays. The matte may be of another size."""
     side = min(len(picture), _FINEST)
     small, alpha = resize_pixels(picture, side, side), resize_pixels(found, side, side)
     known = alpha > _SURE
@@ -67,5 +67,9 @@ def own_colours(picture: NDArray[np.uint8], found: Mask) -> NDArray[np.uint8]:  
     blurred = np.asarray(cv2.GaussianBlur(small, (0, 0), 0.01 * side), np.float32)
     shift = np.where(known[..., None], 0, spread(small.astype(np.float32), known) - blurred).astype(np.float32)
     shift *= ((_SURE - alpha) / _SURE).clip(0, 1)[..., None]
-    larger = cv2.resize(shift, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip(np.rint(picture + larger), 0, 255), np.uint8)
+    out = picture.copy()
+    for c in range(3):  # one colour at a time: memory
+        larger = cv2.resize(shift[..., c], picture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        larger += picture[..., c]
+        out[..., c] = np.clip(np.rint(larger, out=larger), 0, 255, out=larger)
+    return out

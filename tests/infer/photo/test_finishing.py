@@ -13,20 +13,21 @@ from skimage import data
 from infer.cli.main import main
 from infer.editor.editor import Editor
 from infer.editor.recipe_file import read_recipe
+from infer.photo import finishing
 from infer.photo.box import Box, uncrop
 from infer.photo.finishing import (
+    Grains,
     Surroundings,
     blocks_of,
     check_finish,
-    crisp,
+    crispening,
     crispness_of,
     detail_of,
     finished,
     matched,
     noise_of,
+    quality_of,
     surroundings,
-    with_blocks,
-    with_grain,
 )
 from models.errors import PhotograftError
 from tests.infer.conftest import CAT, ellipse
@@ -65,7 +66,8 @@ def test_a_sharp_photo_gets_more_detail_than_enlarging_gives() -> None:
 @pytest.mark.parametrize("sigma", [2.0, 4.0, 8.0])
 def test_never_sharper_than_the_photo(sigma: float) -> None:
     photo = soft(sigma)
-    own = surroundings(photo[40:296, 100:356], 64, WHOLE, at=(100, 40))
+    square = photo[40:296, 100:356]
+    own = surroundings(square, square, 256, 64, WHOLE, WHOLE, at=(100, 40))
     patch = finished(FACE, photo, BOX, finish="auto")
     assert detail(patch) <= 1.1 * own.detail + 0.01  # the blur is chosen before the patch is resampled and rounded
     assert detail(patch) < detail(uncrop(FACE, BOX, photo.shape)[0])
@@ -132,6 +134,33 @@ def test_noise_is_measured_and_given(sigma: float) -> None:
 def test_a_clean_photo_gives_no_grain() -> None:
     smooth = np.asarray(cv2.resize(FACE, (256, 256), interpolation=cv2.INTER_CUBIC), np.uint8)
     assert np.array_equal(with_grain(smooth, 0.2), smooth)
+
+
+def crisp(patch: np.ndarray, around: Surroundings, weights: np.ndarray) -> np.ndarray:
+    return finishing._strengthened(patch, crispening(patch, around, weights), finishing._CRISP)
+
+
+def with_grain(patch: np.ndarray, noise: float) -> np.ndarray:
+    return Grains(patch, noise, len(patch)).onto(patch)
+
+
+def with_blocks(patch: np.ndarray, blocks: float, *, at: tuple[int, int]) -> np.ndarray:
+    quality = quality_of(patch, blocks, at=at)
+    return patch if quality is None else finishing._coded(patch, quality, at)
+
+
+def test_strips_are_seamless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large patch is measured in its middle and done in strips: as if it were done at once."""
+    noisy = np.clip(ASTRONAUT + np.random.default_rng(0).normal(0, 6, ASTRONAUT.shape), 0, 255).astype(np.uint8)
+    photo = cv2.resize(jpeg(noisy, 40), (900, 900), interpolation=cv2.INTER_CUBIC)
+    box = Box(101, 45, 701, 701)
+    in_strips = finished(FACE, photo, box, finish="auto")
+    monkeypatch.setattr(finishing, "_STRIP", 1 << 20)
+    np.testing.assert_allclose(in_strips.astype(int), finished(FACE, photo, box, finish="auto"), atol=1)
+    monkeypatch.setattr(finishing, "_MEASURED", 256)
+    middle = finished(FACE, photo, box, finish="auto")
+    assert middle.shape == in_strips.shape
+    assert detail(middle) == pytest.approx(detail(in_strips), rel=0.3)
 
 
 def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
