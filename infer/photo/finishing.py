@@ -1,10 +1,9 @@
 """A generated picture as sharp as the photo that it goes into, with the photo's grain and blocks; never sharper.
 
-The finishing network (`models.finisher`) gives the detail that enlarging cannot. What the photo's own square shows of
-optics, sensor and JPEG is then measured and given to the patch in the order in which a camera does it.
+The finishing network (`models.finisher`) gives the detail that enlarging cannot. Detail that is finer still is the
+photo's own: the texture of its fur and the grain of its sensor, evened out so that no edge of the old head is in it.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,12 +25,12 @@ _MOST_BLUR = 3.0  # sigma, in the generator's pixels
 _MOST_CRISP = 1.2  # gain of the photo's finest detail: at 2 fur looks painted
 _MOST_GAIN, _GAINED = 2.0, 0.5  # of detail finer than this sigma, in the generator's pixels
 _ROUNDS = 8  # of bisection
-_GRAIN = 0.6  # sigma of grains, in photo pixels: demosaicing and scaling leave no white noise
-_FAINTEST = 0.35  # share of the grain that is left in black and white
-_LEAST_GRAIN, _MOST_GRAIN = 0.5, 10.0  # levels of 255
+_TEXTURED = 6.0  # levels of 255, by which the photo's texture is added at most
+_EVEN = 4  # sigmas within which its amplitude is made the same everywhere
+_FAINTEST = 0.35  # share of it that is left in black and white
+_FLATTEST = 0.05  # share of tiles that show grain alone, and no fur
 _TILE = 16  # px on a side of what noise is read in
 _CRISP = _PIXELS[0] / _GAINED
-_REACH = 4  # rows that grains reach into each other, at most
 _MEASURED = 1024  # px on a side of the middle of a square that is measured
 _STRIP, _HALO = 256, 16  # rows that are done at a time (blocks of colours are 16), and beyond them
 _BLOCKY = 1.06  # steps at the borders of blocks over steps within them, from which JPEG is seen
@@ -75,7 +74,6 @@ def finished(
     if finish == "off" or side <= resolution or resolution > LARGEST or resolution % 2:
         return np.asarray(uncrop(image, box, pixels.shape)[0], np.uint8)
     square, shown = box.square(), min(side, _SCALE * resolution)
-    at = square.x, square.y
     weights = np.ones((shown, shown), np.float32) if where is None or not where.any() else _sized(where, shown)
     middle = _middle(side)
     inner = Box(
@@ -86,7 +84,7 @@ def finished(
     around = surroundings(own, _reduced(pixels, square, shown), side, resolution, weights, parts, at=(inner.x, inner.y))
     large = matched(_network_picture(image, finish), around.detail, resolution, weights)
     patch = np.asarray(uncrop(large, box, pixels.shape)[0], np.uint8)
-    return taken(patch, around, parts, at=at)
+    return taken(patch, pixels, around, parts, resolution, square)
 
 
 def _reduced(pixels: Pixels, square: Box, shown: int) -> Pixels:  # -> [shown,shown,3]
@@ -159,9 +157,9 @@ def detail_of(luma: NDArray[np.float32], resolution: int, weights: Mask, noise: 
     return _quotient(luma, weights, _FINE * side / resolution, _COARSE * side / resolution, -(noise**2))
 
 
-def crispness_of(luma: NDArray[np.float32], weights: Mask, noise: float = 0.0) -> float:
-    """See `Surroundings.crispness`; as it will be once grain of this deviation is added."""
-    return _quotient(luma, weights, *_PIXELS, noise**2)
+def crispness_of(luma: NDArray[np.float32], weights: Mask) -> float:
+    """See `Surroundings.crispness`."""
+    return _quotient(luma, weights, *_PIXELS, 0.0)
 
 
 def _quotient(luma: NDArray[np.float32], weights: Mask, first: float, second: float, more: float) -> float:
@@ -196,42 +194,53 @@ def matched(large: Pixels, detail: float, resolution: int, weights: Mask) -> Pix
     return change(_largest(left, detail, -_MOST_BLUR if softer else 0.0, 0.0 if softer else _MOST_GAIN))
 
 
-def taken(patch: Pixels, around: Surroundings, weights: Mask, *, at: tuple[int, int]) -> Pixels:
-    """A patch [S,S,3], in its place, as the photo's camera would have taken it: as crisp, with its grain, coded so.
+def taken(patch: Pixels, pixels: Pixels, around: Surroundings, weights: Mask, resolution: int, square: Box) -> Pixels:
+    """A patch [S,S,3], in its place, as crisp as its photo: with the photo's own texture, and coded as it is.
 
     Measured on its middle, done in strips of its rows: a large patch takes little memory more.
 
     Args:
         patch: uint8 [S,S,3].
+        pixels: the photo, uint8 [H,W,3].
         around: of the photo.
         weights: [n,n] of the middle, what counts for crispness.
-        at: (x, y) of the patch in the photo.
+        resolution: R, side of the generator's picture.
+        square: of the patch in the photo.
     """
-    middle = _middle(len(patch))
+    middle, side, x, y = _middle(len(patch)), len(patch), square.x, square.y
     seen = np.ascontiguousarray(patch[middle, middle])
+    texture = Texture.of(_rows(pixels, square, middle, middle), weights, max(1.0, side / (_SCALE * resolution)))
+    own = texture.evened(_rows(pixels, square, middle, middle))
+    amount = _largest(
+        lambda amount: crispness_of(_luma(textured(seen, own, amount)), weights), around.crispness, 0.0, _TEXTURED
+    )
+    seen = textured(seen, own, amount)
     gain = crispening(seen, around, weights)
-    seen = _strengthened(seen, gain, _CRISP)
-    grains = Grains(seen, around.noise, len(patch))
-    quality = quality_of(grains.onto(seen), around.blocks, at=(at[0] + middle.start, at[1] + middle.start))
-    grains.restart()
+    quality = quality_of(
+        _strengthened(seen, gain, _CRISP), around.blocks, at=(x + middle.start, y + middle.start)
+    )
     above = patch[:0]  # as they were
-    for start in range(-at[1] % 16 - 16, len(patch), _STRIP):
-        rows = slice(max(start, 0), min(start + _STRIP, len(patch)))
+    for start in range(-y % 16 - 16, side, _STRIP):
+        rows = slice(max(start, 0), min(start + _STRIP, side))
         around_it = np.concatenate([above, patch[rows.start : rows.stop + _HALO]])
-        strip = _strengthened(around_it, gain, _CRISP)[len(above) :][: rows.stop - rows.start]
+        first = rows.start - len(above)
         above = patch[rows][-_HALO:].copy()
-        strip = grains.onto(np.ascontiguousarray(strip))
-        patch[rows] = strip if quality is None else _coded(strip, quality, (at[0], at[1] + rows.start))
+        if amount:
+            reach = texture.reach
+            wide = slice(first - reach, first + len(around_it) + reach)
+            own = texture.evened(_rows(pixels, square, wide, slice(0, side)))[reach : reach + len(around_it)]
+            around_it = textured(around_it, own, amount)
+        strip = _strengthened(around_it, gain, _CRISP)[rows.start - first :][: rows.stop - rows.start]
+        patch[rows] = strip if quality is None else _coded(strip, quality, (x, y + rows.start))
     return patch
 
 
 def crispening(patch: Pixels, around: Surroundings, weights: Mask) -> float:
     """By how much the finest detail of a patch [n,n,3] is strengthened, as `matched` does it, until it is as crisp as
     the photo."""
-    missing = _missing_grain(patch, around.noise)
 
     def left(gain: float) -> float:
-        return crispness_of(_luma(_strengthened(patch, gain, _CRISP)), weights, missing)
+        return crispness_of(_luma(_strengthened(patch, gain, _CRISP)), weights)
 
     return _largest(left, around.crispness, 0.0, _MOST_CRISP)
 
@@ -269,49 +278,62 @@ def noise_of(luma: NDArray[np.float32]) -> float:
         x[: height * _TILE, : width * _TILE].reshape(height, _TILE, width, _TILE).mean((1, 3)) for x in (rough, clipped)
     )
     shown = tiles[dark < 0.1]
-    return float(np.quantile(shown, 0.2) * np.sqrt(np.pi / 2) / 6) if shown.size else 0.0
+    return float(np.quantile(shown, _FLATTEST) * np.sqrt(np.pi / 2) / 6) if shown.size else 0.0
 
 
-class Grains:
-    """Grain that a patch lacks of its photo's; the same patch always gets the same.
+@dataclass(frozen=True)
+class Texture:
+    """How a photo's finest detail is taken out of it.
 
-    Args:
-        patch: uint8 [n,n,3], all of it or its middle.
-        noise: of the photo, see `Surroundings`.
-        width: of all of it.
+    Attributes:
+        sigma: of the Gaussian that it is finer than, in photo pixels.
+        level: its amplitude where the patch goes, in levels of 255.
     """
 
-    def __init__(self, patch: Pixels, noise: float, width: int) -> None:
-        self.missing, self.width = _missing_grain(patch, noise), width
-        self.seed = int.from_bytes(hashlib.sha256(patch.tobytes()).digest()[:8], "little")
-        self.restart()
-        sample = np.asarray(cv2.GaussianBlur(self.random.standard_normal((256, 256), np.float32), (0, 0), _GRAIN))
-        self.unit = max(noise_of(np.asarray(128 + 16 * sample, np.float32)) / 16, 1e-6)
-        self.restart()
+    sigma: float
+    level: float
 
-    def restart(self) -> None:
-        """Begin at the first row again."""
-        self.random = np.random.default_rng(self.seed)
-        self.last = self._rows(2 * _REACH)
+    @classmethod
+    def of(cls, own: Pixels, weights: Mask, sigma: float) -> "Texture":
+        """Measured on a part of the photo, uint8 [n,n,3], where weights [n,n] count."""
+        amplitude = cls(sigma, 1.0)._parts(own)[1]
+        counting = weights > 0.5 * weights.max(initial=0)
+        return cls(sigma, max(float(np.median(amplitude[counting])), 0.1))
 
-    def _rows(self, count: int) -> NDArray[np.float32]:
-        return self.random.standard_normal((count, self.width), np.float32)
+    @property
+    def reach(self) -> int:
+        """Rows beyond its own that a row's texture depends on."""
+        return 4 * round(2 * _EVEN * self.sigma) + 2
 
-    def onto(self, strip: Pixels) -> Pixels:
-        """The next rows [h,w,3] with their grain."""
-        if not self.missing:
-            return strip
-        white = np.concatenate([self.last, self._rows(len(strip))])
-        self.last = white[-2 * _REACH :].copy()
-        grain = np.asarray(cv2.GaussianBlur(white, (0, 0), _GRAIN), np.float32)[_REACH:-_REACH, : strip.shape[1]]
-        tone = _luma(strip) / 255  # tone curves are flat in shadows and lights
-        grain = grain * (self.missing / self.unit) * np.sqrt(4 * tone * (1 - tone)).clip(_FAINTEST, 1)
-        return np.asarray((strip + grain[..., None]).round().clip(0, 255), np.uint8)
+    def evened(self, own: Pixels) -> NDArray[np.float32]:  # [h,w,3] -> [h,w]
+        """The texture with an amplitude of about 1 in fur, less where the photo is flat, and at edges, which would
+        show the old head."""
+        fine, amplitude = self._parts(own)
+        return np.asarray(fine / (amplitude + 0.5 * self.level) * np.minimum(1, 1.5 * self.level / (amplitude + 1e-3)))
+
+    def _parts(self, own: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Detail, and its amplitude nearby, [h,w] each."""
+        luma = _luma(own)
+        fine = luma - cv2.GaussianBlur(luma, (0, 0), self.sigma)
+        amplitude = np.sqrt(cv2.GaussianBlur(np.square(fine), (0, 0), _EVEN * self.sigma))
+        return np.asarray(fine, np.float32), np.asarray(amplitude, np.float32)
 
 
-def _missing_grain(patch: Pixels, noise: float) -> float:
-    missing = float(np.sqrt(max(min(noise, _MOST_GRAIN) ** 2 - noise_of(_luma(patch)) ** 2, 0.0)))
-    return missing if missing >= _LEAST_GRAIN else 0.0
+def textured(patch: Pixels, own: NDArray[np.float32], amount: float) -> Pixels:
+    """A patch [h,w,3] with so many levels of an evened texture [h,w] in its middle tones."""
+    if not amount:
+        return patch
+    tone = _luma(patch) / 255  # tone curves are flat in shadows and lights
+    added = amount * own * np.sqrt(4 * tone * (1 - tone)).clip(_FAINTEST, 1)
+    return np.asarray((patch + added[..., None]).round().clip(0, 255), np.uint8)
+
+
+def _rows(pixels: Pixels, square: Box, rows: slice, columns: slice) -> Pixels:
+    """Rows and columns of a square in a photo, given from its corner on; beyond the photo its edge is repeated."""
+    spans = []
+    for span, first, length in ((rows, square.y, pixels.shape[0]), (columns, square.x, pixels.shape[1])):
+        spans.append(np.arange(first + span.start, first + span.stop).clip(0, length - 1))
+    return np.asarray(pixels[spans[0][0] : spans[0][-1] + 1].take(spans[0] - spans[0][0], axis=0).take(spans[1], axis=1))
 
 
 def blocks_of(luma: NDArray[np.float32], at: tuple[int, int]) -> float:
