@@ -204,7 +204,7 @@ def colour_cast(finished: Picture, made: Picture, core: Bool, *, side: int) -> t
 
 
 def leftovers(old: Bool, now: Bool, mask: Mask, made: Mask) -> float:
-    """Area of the old animal that is still there beside the new head, as a share of the new head's area.
+    """Area of the old animal that is still there beside the new head, as a share of the old animal's in the square.
 
     What counts was animal, keeps the photo's pixels (the mask is below a half), is still read as animal in the finished
     photo, and is not animal in what the generator made. An ear that is painted over by background, or filled in as part
@@ -212,12 +212,10 @@ def leftovers(old: Bool, now: Bool, mask: Mask, made: Mask) -> float:
 
     Args:
         old, now: bool [h,w], the animal in photo and finished photo.
-        mask, made: float [h,w]; where the photo was changed, and the animal that the generator made, whose area is the
-            unit (all of the square where the segmenter sees none).
+        mask, made: float [h,w]; where the photo was changed, and the animal that the generator made.
     """
     left = old & now & (mask < 0.5) & (made < 0.5)
-    area = int((made > 0.5).sum()) or made.size
-    return int(left.sum()) / area if area else nan
+    return float(left.sum() / old.sum()) if old.any() else nan
 
 
 # ---------------------------------------------------------------------- sharpness

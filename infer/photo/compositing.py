@@ -27,7 +27,7 @@ _LIMIT = 60.0  # grey levels by which "limited" moves a colour at most: more bur
 _DIRECT_LIMIT = 80_000  # unknowns up to which a direct factorisation takes about a second
 _LARGEST, _SOLVED = 1 << 20, 1 << 19  # pixels up to which a region is solved at its own size, and beyond
 _FAINT = 0.1  # of a mask: less is the rim of a graft
-_GRAFT_SIDE, _GRAFTED = 192, 0.06  # px on a side where grafts are worked out; how deep the photo's colours reach in
+_GRAFT_SIDE, _GRAFTED = 192, 0.12  # px on a side where grafts are worked out; how deep the photo's colours reach in
 _STRIP = 64  # rows that are blended at a time
 
 

@@ -21,7 +21,10 @@ _LEAST = 0.1  # share of the crop below which the segmenter found no animal in i
 _SIDE = 256  # px on a side at which it is decided what is filled
 _RIM = 0.03  # of the side: fur does not end where the segmentation does
 _BODY = 0.12  # of the side: how far the body that goes on beyond the square reaches into it
+_BAY = 0.05  # of the side: radius of gaps in a made animal that are closed
+_SQUARED, _ROUND = 3.0, 0.72  # of the superellipse that a head ends in on an animal, and where its edge begins
 _SOFT = 0.01  # of the side: edge of what is filled
+_BRIDGED = 0.15  # of the side: radius of gaps between body and new head that are neck
 _AROUND = 0.5  # of the side: how far beyond the square background is looked for
 _FINEST = 1024  # px on the longer side of the picture that is filled
 
@@ -53,9 +56,41 @@ def plan(before: Mask, after: Mask, patch: NDArray[np.uint8], box: Box, photo_sh
     if after.mean() < _LEAST:
         return None
     fade = fade_to_border(box, photo_shape, len(after))
-    head = matte(after, patch) * fade
+    after = _whole(after)
+    head = matte(after, patch) * np.minimum(fade, _rounded(before))
     left = _left_over(before, after, seen(np.ones((1, 1), np.float32), box, photo_shape), fade)
     return Graft(head, np.minimum(before, after), resize_pixels(left, *after.shape))
+
+
+def _whole(after: Mask) -> Mask:  # [s,s] -> [s,s]
+    """The largest animal without holes and bays: made fur is often read as nothing much."""
+    side = len(after)
+    small = resize_pixels(after, min(_SIDE, side), min(_SIDE, side))
+    hard = cv2.copyMakeBorder((small > 0.5).astype(np.uint8), *[len(small) // 8] * 4, cv2.BORDER_REPLICATE)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(hard)
+    if len(stats) < 2:
+        return after
+    largest = (labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
+    closed = cv2.morphologyEx(largest, cv2.MORPH_CLOSE, _disc(_BAY * len(small)))
+    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(closed, outlines, -1, 1, cv2.FILLED)
+    inner = slice(len(small) // 8, len(small) // 8 + len(small))
+    near = cv2.dilate(closed, _disc(_RIM * len(small)))[inner, inner].astype(np.float32)
+    solid = cv2.GaussianBlur(closed[inner, inner].astype(np.float32), (0, 0), max(_SOFT * len(small), 0.5))
+    both = np.maximum(small, solid) * cv2.GaussianBlur(near, (0, 0), max(_SOFT * len(small), 0.5))
+    return resize_pixels(np.asarray(both, np.float32), side, side).clip(0, 1)
+
+
+def _rounded(before: Mask) -> Mask:  # [s,s] -> [s,s]
+    """1 within a round shape, falling to 0 towards the corners of the square where the photo's animal goes on there:
+    a head has no corners."""
+    side = len(before)
+    at = np.abs((np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1) ** _SQUARED
+    radius = (at[None, :] + at[:, None]) ** (1 / _SQUARED)
+    ramp = ((1 - radius) / (1 - _ROUND)).clip(0, 1)
+    shape = ramp * ramp * (3 - 2 * ramp)
+    goes_on = cv2.GaussianBlur(before, (0, 0), max(_SOFT * side, 0.5))
+    return np.asarray(np.maximum(shape, 1 - goes_on), np.float32)
 
 
 def _left_over(before: Mask, after: Mask, inside: Mask, fade: Mask) -> Mask:  # -> [r,r]
@@ -72,10 +107,19 @@ def _left_over(before: Mask, after: Mask, inside: Mask, fade: Mask) -> Mask:  # 
         if (further == body).all():
             break
         body = further
+    body |= _between(body, new > 0.5, round(_BRIDGED * side)) & uncovered & (old > 0.5)
     well_within = cv2.erode((new > 0.5).astype(np.uint8), rim, borderValue=1) > 0
     left = cv2.morphologyEx((grown & ~body & ~well_within).astype(np.uint8), cv2.MORPH_OPEN, step)
     soft = cv2.GaussianBlur(left.astype(np.float32), (0, 0), max(_SOFT * side, 0.5))
     return np.asarray(np.where(soft < 1 / 64, 0, soft) * np.minimum(inside, fade), np.float32)
+
+
+def _between(body: NDArray[np.bool_], head: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """What lies between a body, which goes on beyond the square, and a head: there is a neck."""
+    around = cv2.copyMakeBorder(body.astype(np.uint8), *[2 * reach] * 4, cv2.BORDER_REPLICATE)
+    inner = slice(2 * reach, 2 * reach + len(body))
+    around[inner, inner] |= head
+    return np.asarray(cv2.morphologyEx(around, cv2.MORPH_CLOSE, _disc(reach))[inner, inner] > 0)
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
