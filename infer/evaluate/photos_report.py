@@ -37,7 +37,7 @@ _FOUND, _KNOWN = (255, 64, 32), (32, 200, 64)  # colours of squares and heads on
 _HOW = {
     "cast": "colour cast: distance of mean colours (CIELAB)",
     "cast_pixels": "colour cast: mean distance of pixels (CIELAB)",
-    "leftovers": "leftovers in the square / area of the new head",
+    "leftovers": "leftovers in the square / the old animal there",
     "leftovers_head": "leftovers in the head's box alone",
     "sharpness": "sharpness / that of the surroundings",
     "sharpness_before": "the same of the untouched photo",

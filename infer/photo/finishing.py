@@ -25,7 +25,7 @@ _MOST_BLUR = 3.0  # sigma, in the generator's pixels
 _MOST_CRISP = 1.2  # gain of the photo's finest detail: at 2 fur looks painted
 _MOST_GAIN, _GAINED = 2.0, 0.5  # of detail finer than this sigma, in the generator's pixels
 _ROUNDS = 8  # of bisection
-_TEXTURED = 6.0  # levels of 255, by which the photo's texture is added at most
+_TEXTURED = 10.0  # levels of 255, by which the photo's texture is added at most
 _EVEN = 4  # sigmas within which its amplitude is made the same everywhere
 _FAINTEST = 0.35  # share of it that is left in black and white
 _FLATTEST = 0.05  # share of tiles that show grain alone, and no fur
@@ -63,16 +63,17 @@ def finished(
         image: uint8 [R,R,3].
         pixels: the photo, uint8 [H,W,3].
         box: of the square.
-        finish: "auto" with the embedded network, "teacher" with the extra `sharp`, "off": resampled and no more. A
-            square that is not larger than the picture, and a picture of more than `LARGEST` px, is resampled.
+        finish: "auto" with the embedded network, "teacher" with the extra `sharp`, "off": resampled and no more, as is
+            a picture of more than `LARGEST` px. A square that is not larger than the picture needs no network.
         where: [S,S] in [0,1], what of the square counts for its sharpness; None: all.
 
     Raises:
         PhotograftError: the teacher is not installed.
     """
     side, resolution = box.square().w, image.shape[0]
-    if finish == "off" or side <= resolution or resolution > LARGEST or resolution % 2:
-        return np.asarray(uncrop(image, box, pixels.shape)[0], np.uint8)
+    plain = np.asarray(uncrop(image, box, pixels.shape)[0], np.uint8)
+    if finish == "off" or resolution > LARGEST or resolution % 2:
+        return plain
     square, shown = box.square(), min(side, _SCALE * resolution)
     weights = np.ones((shown, shown), np.float32) if where is None or not where.any() else _sized(where, shown)
     middle = _middle(side)
@@ -82,8 +83,10 @@ def finished(
     own = crop_square(pixels, inner, inner.w)
     parts = weights if inner.w == shown == side else _sized(_part(weights, middle, side), inner.w)
     around = surroundings(own, _reduced(pixels, square, shown), side, resolution, weights, parts, at=(inner.x, inner.y))
-    large = matched(_network_picture(image, finish), around.detail, resolution, weights)
-    patch = np.asarray(uncrop(large, box, pixels.shape)[0], np.uint8)
+    patch = plain
+    if side > resolution:
+        large = matched(_network_picture(image, finish), around.detail, resolution, weights)
+        patch = np.asarray(uncrop(large, box, pixels.shape)[0], np.uint8)
     return taken(patch, pixels, around, parts, resolution, square)
 
 
@@ -237,12 +240,13 @@ def taken(patch: Pixels, pixels: Pixels, around: Surroundings, weights: Mask, re
 
 def crispening(patch: Pixels, around: Surroundings, weights: Mask) -> float:
     """By how much the finest detail of a patch [n,n,3] is strengthened, as `matched` does it, until it is as crisp as
-    the photo."""
+    the photo; below 0 it is weakened, by all of it at -1."""
 
     def left(gain: float) -> float:
         return crispness_of(_luma(_strengthened(patch, gain, _CRISP)), weights)
 
-    return _largest(left, around.crispness, 0.0, _MOST_CRISP)
+    softer = left(0.0) > around.crispness
+    return _largest(left, around.crispness, -1.0 if softer else 0.0, 0.0 if softer else _MOST_CRISP)
 
 
 def _largest(left: Callable[[float], float], limit: float, low: float, high: float) -> float:
@@ -315,6 +319,7 @@ class Texture:
         """Detail, and its amplitude nearby, [h,w] each."""
         luma = _luma(own)
         fine = luma - cv2.GaussianBlur(luma, (0, 0), self.sigma)
+        fine[np.abs(fine) < 0.01] = 0  # rounding
         amplitude = np.sqrt(cv2.GaussianBlur(np.square(fine), (0, 0), _EVEN * self.sigma))
         return np.asarray(fine, np.float32), np.asarray(amplitude, np.float32)
 

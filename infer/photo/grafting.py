@@ -78,7 +78,7 @@ def _whole(after: Mask) -> Mask:  # [s,s] -> [s,s]
     near = cv2.dilate(closed, _disc(_RIM * len(small)))[inner, inner].astype(np.float32)
     solid = cv2.GaussianBlur(closed[inner, inner].astype(np.float32), (0, 0), max(_SOFT * len(small), 0.5))
     both = np.maximum(small, solid) * cv2.GaussianBlur(near, (0, 0), max(_SOFT * len(small), 0.5))
-    return resize_pixels(np.asarray(both, np.float32), side, side).clip(0, 1)
+    return resize_pixels(np.asarray(both, np.float32).round(3), side, side).clip(0, 1)
 
 
 def _rounded(before: Mask) -> Mask:  # [s,s] -> [s,s]

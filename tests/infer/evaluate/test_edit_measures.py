@@ -127,22 +127,22 @@ def test_casts_that_cancel_are_seen_by_pixels_and_detail_is_no_cast() -> None:
 
 def test_planted_leftovers_have_their_area() -> None:
     old, made, mask = (np.zeros((SIDE, SIDE), np.float32) for _ in range(3))
-    made[40:90, 40:90] = 1  # the new head: 2500 px
+    made[40:90, 40:90] = 1  # the new head
     mask[30:100, 30:100] = 1
-    old[30:100, 30:100] = 1
+    old[30:100, 30:100] = 1  # 4900 px
     old[10:30, 40:50] = 1  # an ear above the mask: 200 px
     now = (old > 0) | (made > 0)
-    assert leftovers(old > 0, now, mask, made) == pytest.approx(200 / 2500)
+    assert leftovers(old > 0, now, mask, made) == pytest.approx(200 / 5100)
     completed = mask.copy()
     completed[10:20, 40:50] = 1  # half of it is filled in
-    assert leftovers(old > 0, now, completed, made) == pytest.approx(100 / 2500)
+    assert leftovers(old > 0, now, completed, made) == pytest.approx(100 / 5100)
     gone = now.copy()
     gone[10:30, 40:50] = False  # nobody reads it as animal any more
     assert leftovers(old > 0, gone, mask, made) == 0
     eared = made.copy()
     eared[10:30, 40:50] = 1  # the new head has an ear there too
     assert leftovers(old > 0, now, mask, eared) == 0
-    assert leftovers(old > 0, now, mask, np.zeros_like(made)) == pytest.approx(200 / SIDE**2)
+    assert np.isnan(leftovers(np.zeros_like(old) > 0, now, mask, made))
 
 
 def test_the_head_is_what_was_grown_to_the_square() -> None:
