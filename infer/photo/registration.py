@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from infer.photo.masks import Mask
-from models.perception.features import FeatureNetwork, create_features
+from models.perception.features import MobileNetV2, create_features
 
 Flow = NDArray[np.float32]
 _Number = TypeVar("_Number", np.float32, np.uint8)
@@ -104,8 +104,10 @@ def _lab(picture: NDArray[np.uint8]) -> NDArray[np.floating]:
 
 
 @lru_cache(maxsize=1)
-def _network() -> FeatureNetwork:
-    return create_features("mobilenet_v2")
+def _network() -> MobileNetV2:
+    network = create_features("mobilenet_v2")
+    assert isinstance(network, MobileNetV2)
+    return network
 
 
 @torch.no_grad()
