@@ -30,7 +30,8 @@ SHOWN = 256  # px, of areas to be looked at
 
 
 def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) -> Edit:
-    """An edit put into the photo: what transfers change is added, all else is pasted over it.
+    """An edit put into the photo: what transfers change is added, and what a class of the same species changes where a
+    region was painted; all else is pasted over it.
 
     Args:
         session: with a photo.
@@ -54,11 +55,14 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     own = {id(step): _class_mask(session, step, enlarged, graft) for step in steps if isinstance(step, ChangeClass)}
     del enlarged  # memory
     shown = [_shown(own[id(step)]) if id(step) in own else area for step, area in zip(edit.steps, shown, strict=True)]
+    slight = [own.pop(id(step)) for step in steps if edit.registered and _is_slight(session, step, steps)]
     whole = _united(session, list(own.values()))
     blended, added = (_faded_union(session, steps, acting, kind) for kind in (Blend, Transfer))
-    pastes = (
-        [] if added is None else [Paste(changed(session, edit.image, registered=edit.registered), added, change=True)]
-    )
+    slight += [] if added is None else [added]
+    pastes = []
+    if slight:
+        patch = changed(session, edit.image, registered=edit.registered)
+        pastes.append(Paste(patch, reduce(np.maximum, slight), change=True))
     over = [mask for mask in (whole, blended) if mask is not None]
     share = 1.0 if edit.scale == "mix" else presence(steps)
     if graft is not None:
@@ -70,6 +74,18 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     finish = edit.finish if over else "off"
     edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes), finish=finish)
     return replace(edit, pixels=_composited(session, edit))
+
+
+def _is_slight(session: Session, step: Step, steps: Sequence[Step]) -> bool:
+    """Whether a step changes a painted region into a class of the same species, and none changes the whole head.
+
+    What it changes is added to the photo, then, which keeps its own fur and eyes. Of another species the features have
+    another shape: added, they would shine through.
+    """
+    if not isinstance(step, ChangeClass) or session.label is None or not all(map(local, steps)):
+        return False
+    groups = session.model.groups
+    return groups[session.model.class_index(step.to)] == groups[session.label]
 
 
 def _patch(
@@ -93,7 +109,8 @@ def _composited(session: Session, edit: Edit) -> NDArray[np.uint8]:
     pixels, at = photo.pixels, (session.box.x, session.box.y)
     for paste in edit.pastes:
         alone = len(edit.pastes) == 1
-        how: Method = "paste" if paste.background or (paste.change and not alone) else edit.method
+        plainly = not alone or (edit.registered and not all(isinstance(step, Transfer) for step in edit.steps))
+        how: Method = "paste" if paste.background or (paste.change and plainly) else edit.method
         pixels = composite(pixels, paste.patch, paste.mask, at, method=how, joined=paste.joined)
     return photo.toned(pixels)
 
