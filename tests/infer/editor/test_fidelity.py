@@ -1,4 +1,4 @@
-"""Painted masks and changes land where photo and reconstruction show the same; what is not explained is drawn and said."""
+"""Masks and changes land where photo and reconstruction show the same; what is not explained is drawn and said."""
 
 import json
 from pathlib import Path
