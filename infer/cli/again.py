@@ -14,6 +14,8 @@ from infer.editor.steps import ChangeClass, Step, Transfer
 from infer.photo.choices import DEFAULT_FINISH, Finish, FormatName, Method
 from models.errors import PhotograftError
 
+_OF_STEPS = ("method", "finish", "registered")
+
 
 @dataclass(frozen=True)
 class How:
@@ -26,6 +28,7 @@ class How:
     segmenter: str = "deeplab"
     settle: int | None = None
     finish: Finish = DEFAULT_FINISH
+    registered: bool = True
 
     def again(self, context: typer.Context, known: Recipe | None, excluded: Mapping[str, str]) -> "How":
         """What is not given on the command line is the recipe's.
@@ -46,7 +49,7 @@ class How:
                     f"{option} and --recipe exclude each other: the recipe's picture is used as it is"
                 )
         classes = any(isinstance(step, ChangeClass) for step in known.steps)
-        names = ["model", "segmenter", *(["settle"] if classes else []), *(["method", "finish"] if known.steps else [])]
+        names = ["model", "segmenter", *(["settle"] if classes else []), *(_OF_STEPS if known.steps else [])]
         kept = {name: getattr(known, name) for name in names if not _given(context, name)}
         if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
             raise PhotograftError(

@@ -226,8 +226,16 @@ class _Job:
     def _edit(self, editor: Editor, group: Sequence[Step]) -> None:
         from infer.editor.output import write_edit
 
-        method = self.how.method_of(group, self.known)
-        edit = editor.edit(group, method=method, settle=self.how.settle, finish=self.how.finish, scale=self.scale)
+        how = self.how
+        method = how.method_of(group, self.known)
+        edit = editor.edit(
+            group,
+            method=method,
+            settle=how.settle,
+            finish=how.finish,
+            scale=self.scale,
+            registered=how.registered,
+        )
         write_edit(editor, edit, self.results, lossless=self.how.lossless, done=lambda paths: say(str(paths[0])))
 
     def write_sheet(self) -> None:

@@ -97,7 +97,9 @@ class Job:
         every = [*kept, *map(referring, steps, (made[one] for one in references))]
         how, scale = self.how, scale_of(self.known, asked=bool(steps))
         method = how.method_of(every, self.known)
-        edit = editor.edit(every, method=method, settle=how.settle, finish=how.finish, scale=scale)
+        edit = editor.edit(
+            every, method=method, settle=how.settle, finish=how.finish, scale=scale, registered=how.registered
+        )
         results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
         write_edit(editor, edit, results, lossless=self.how.lossless, done=_say_all)
 

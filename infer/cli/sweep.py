@@ -78,7 +78,13 @@ def run_sweep(
     picture = Path()
     for strength, word in zip(strengths, strength_words(strengths), strict=True):
         method = how.method_of(steps, known)
-        edit = editor.edit(at_strength(steps, strength), method=method, settle=how.settle, finish=how.finish)
+        edit = editor.edit(
+            at_strength(steps, strength),
+            method=method,
+            settle=how.settle,
+            finish=how.finish,
+            registered=how.registered,
+        )
         picture = write_edit(
             editor, edit, results, lossless=how.lossless, words=[word], done=lambda paths: say(str(paths[0]))
         )[0]

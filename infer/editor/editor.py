@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infer.editor.fidelity import warn
 from infer.editor.opening import Opening
 from infer.editor.output import write_edits
 from infer.editor.pasting import changed, faded, pasted, shown_areas
@@ -90,6 +91,7 @@ class Editor(Opening):
         settle: Settling | None = None,
         finish: Finish = DEFAULT_FINISH,
         scale: Scale = "photo",
+        registered: bool = True,
     ) -> Edit:
         """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
@@ -104,6 +106,9 @@ class Editor(Opening):
             scale: what strengths measure: "photo", the way from the photo, which comes back as it is at 0, to the whole
                 edit, whose latent settles once for all strengths; "mix", as recipes of before: each strength settles
                 for itself, and 0 pastes the reconstruction.
+            registered: a reconstruction does not line up with its photo; what is painted on the photo is carried to
+                where the reconstruction has it, and what changes there, or is made there in place of what was painted,
+                is carried back, see `infer.photo.registration`. False: as recipes of before. Samples line up.
 
         Raises:
             PhotograftError: unknown class or part, bad mask, strength or layers, or no projection yet.
@@ -120,14 +125,17 @@ class Editor(Opening):
             step if isinstance(step, ChangeClass) else referring(step, self.refer(step.reference)) for step in steps
         )
         ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
-        sized = for_generator(self, steps, areas)
+        registered = registered and self.sample is None
+        sized = for_generator(self, steps, areas, registered=registered)
         latent, settled = settled_latent(self, steps, sized, ground, settle, scale)
         image = passed(changes(steps, sized, ground), ground, replace(samples, latent=latent)).image()
         if method is None:
             method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
         drawn = to_pixels(image)
-        edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn, scale=scale)
+        edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn, scale=scale, registered=registered)
         if self.sample is None:
+            if registered:
+                warn(self, steps, areas)
             edit = pasted(self, replace(edit, finish=finish), areas, method)
         self.edits.append(edit)
         return edit
@@ -218,8 +226,8 @@ class Editor(Opening):
             image: [1,3,R,R] in [-1,1], the edited reconstruction.
             area: where in it, [r,r] of any size in [0,1].
             change: add to the photo what the edit changes in the reconstruction, instead of pasting the picture: where
-                it changes nothing, nor does the photo. A reconstruction does not line up with the photo to the pixel,
-                so a small part of it, pasted, would be out of place beside the photo's own.
+                it changes nothing, nor does the photo. What is changed, and the area, are carried to where the photo
+                shows the same; a small part of the picture, pasted, would be out of place beside the photo's own.
             method: of compositing, see `infer.photo.compositing.composite`; Poisson takes changes of brightness out
                 again.
 
@@ -231,7 +239,11 @@ class Editor(Opening):
         """
         _check_paste(image, area, self.model.generator.resolution)
         photo, drawn = self.need_photo(), to_pixels(image)
-        patch = changed(self, drawn) if change else uncrop(drawn, self.box, self.shape)[0]
+        if change:
+            patch = changed(self, drawn, registered=True)
+            area = self.registration().to_photo(np.asarray(area, np.float32))
+        else:
+            patch = uncrop(drawn, self.box, self.shape)[0]
         mask = faded(self, area)
         return photo.toned(composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)), mask
 

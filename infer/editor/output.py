@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infer.editor.fidelity import unexplained
 from infer.editor.points import Point, Projected
 from infer.editor.recipe import Recipe
 from infer.editor.results import ResultFolder
@@ -90,6 +91,7 @@ def contact_row(session: Session) -> list[Pixels]:
 def panel(session: Session, edit: Edit) -> Pixels:
     """All that an edit went through side by side, with words over it: from the photo, or the sample, to the result.
 
+    Of photos also what the projection does not explain, bright: there an edit shows the generator's, not the photo's.
     References, and where they changed the reconstruction, are shown if there are any.
     """
     references = referred(edit.steps)
@@ -104,7 +106,8 @@ def panel(session: Session, edit: Edit) -> Pixels:
         drawn.append(("change (CIELAB)", heat_picture(error)))
     if session.photo is not None:
         photo = framed(session.photo.pixels, session.box, session.heads)
-        drawn = [("photo", photo), *drawn, ("result", edit.pixels)]
+        lost = heat_picture(torch.from_numpy(unexplained(session)), most=1.0)
+        drawn = [("photo", photo), drawn[0], ("not explained", lost), *drawn[1:], ("result", edit.pixels)]
     titles, row = zip(*drawn, strict=True)
     return sheet([list(row)], titles)
 

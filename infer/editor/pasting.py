@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from infer.editor.regions import resized
+from infer.editor.regions import in_photo, local, resized
 from infer.editor.session import Edit, Paste, Session
 from infer.editor.steps import Blend, ChangeClass, Step, Transfer
 from infer.editor.strengths import amount, between, presence
@@ -30,7 +30,8 @@ SHOWN = 256  # px, of areas to be looked at
 
 
 def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) -> Edit:
-    """An edit put into the photo: what transfers change is added, all else is pasted over it.
+    """An edit put into the photo: what transfers change is added, and what a class of the same species changes where a
+    region was painted; all else is pasted over it.
 
     Args:
         session: with a photo.
@@ -42,6 +43,7 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     comes back as it is. At strength 1 the edit is pasted, towards 0 ever more the photo with what the edit changes.
     """
     live = [edit.scale == "mix" or amount(step) > 0 for step in edit.steps]
+    areas = in_photo(session, edit.steps, areas) if edit.registered else areas
     shown = [_shown(area) for area in areas]
     if not any(live):
         pixels = session.need_photo().pixels.copy()
@@ -53,9 +55,14 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     own = {id(step): _class_mask(session, step, enlarged, graft) for step in steps if isinstance(step, ChangeClass)}
     del enlarged  # memory
     shown = [_shown(own[id(step)]) if id(step) in own else area for step, area in zip(edit.steps, shown, strict=True)]
+    slight = [own.pop(id(step)) for step in steps if edit.registered and _is_slight(session, step, steps)]
     whole = _united(session, list(own.values()))
     blended, added = (_faded_union(session, steps, acting, kind) for kind in (Blend, Transfer))
-    pastes = [] if added is None else [Paste(changed(session, edit.image), added, change=True)]
+    slight += [] if added is None else [added]
+    pastes = []
+    if slight:
+        patch = changed(session, edit.image, registered=edit.registered)
+        pastes.append(Paste(patch, reduce(np.maximum, slight), change=True))
     over = [mask for mask in (whole, blended) if mask is not None]
     share = 1.0 if edit.scale == "mix" else presence(steps)
     if graft is not None:
@@ -63,20 +70,38 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     if over:
         mask = reduce(np.maximum, over)
         joined = None if graft is None else _joined(session, graft, steps, blended)
-        pastes.append(Paste(_patch(session, edit, mask, graft, share), mask, joined=joined))
+        pastes.append(Paste(_patch(session, edit, steps, mask, graft, share), mask, joined=joined))
     finish = edit.finish if over else "off"
     edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes), finish=finish)
     return replace(edit, pixels=_composited(session, edit))
 
 
+def _is_slight(session: Session, step: Step, steps: Sequence[Step]) -> bool:
+    """Whether a step changes a painted region into a class of the same species, and none changes the whole head.
+
+    What it changes is added to the photo, then, which keeps its own fur and eyes. Of another species the features have
+    another shape: added, they would shine through.
+    """
+    if not isinstance(step, ChangeClass) or session.label is None or not all(map(local, steps)):
+        return False
+    groups = session.model.groups
+    return groups[session.model.class_index(step.to)] == groups[session.label]
+
+
 def _patch(
-    session: Session, edit: Edit, mask: Mask, graft: Graft | None, share: float
+    session: Session, edit: Edit, steps: Sequence[Step], mask: Mask, graft: Graft | None, share: float
 ) -> NDArray[np.uint8]:  # -> [S,S,3]
-    """What is pasted: the whole edit at strength 1, towards 0 ever more the photo with what the edit changes."""
-    patch = finished(edit.image, session.need_photo().pixels, session.box, finish=edit.finish, where=mask)
+    """What is pasted: the whole edit at strength 1, towards 0 ever more the photo with what the edit changes.
+
+    Registered, a painted eye or a part's comes from where the reconstruction has it; a whole head stays as it is.
+    """
+    image = edit.image
+    if edit.registered and all(map(local, steps)):
+        image = session.registration().to_photo(image)
+    patch = finished(image, session.need_photo().pixels, session.box, finish=edit.finish, where=mask)
     if graft is not None:
         patch = own_colours(patch, graft.head)
-    return patch if share == 1 else between(changed(session, edit.image), patch, share)
+    return patch if share == 1 else between(changed(session, edit.image, registered=edit.registered), patch, share)
 
 
 def _composited(session: Session, edit: Edit) -> NDArray[np.uint8]:
@@ -84,14 +109,17 @@ def _composited(session: Session, edit: Edit) -> NDArray[np.uint8]:
     pixels, at = photo.pixels, (session.box.x, session.box.y)
     for paste in edit.pastes:
         alone = len(edit.pastes) == 1
-        how: Method = "paste" if paste.background or (paste.change and not alone) else edit.method
+        plainly = not alone or (edit.registered and not all(isinstance(step, Transfer) for step in edit.steps))
+        how: Method = "paste" if paste.background or (paste.change and plainly) else edit.method
         pixels = composite(pixels, paste.patch, paste.mask, at, method=how, joined=paste.joined)
     return photo.toned(pixels)
 
 
-def changed(session: Session, image: NDArray[np.uint8]) -> NDArray[np.uint8]:  # [R,R,3] -> [S,S,3]
-    """The photo's square with what an edit changes in its reconstruction."""
+def changed(session: Session, image: NDArray[np.uint8], *, registered: bool) -> NDArray[np.uint8]:  # [R,R,3], [S,S,3]
+    """The photo's square with what an edit changes in its reconstruction; registered, where the photo shows it."""
     difference = image.astype(np.float32) - session.reconstruction()
+    if registered:
+        difference = session.registration().to_photo(difference)
     patch = crop_square(session.need_photo().pixels, session.box, session.box.square().w)
     for own, moved in zip(np.moveaxis(patch, 2, 0), np.moveaxis(difference, 2, 0), strict=True):  # one by one: memory
         own[:] = (own + uncrop(moved, session.box, session.shape)[0]).round().clip(0, 255)

@@ -41,6 +41,7 @@ class Recipe:
         catalog: if steps name parts.
         scale: what strengths measure, see `infer.editor.editor.Editor.edit`; recipes that do not say it are from before
             there were two.
+        registered: of the edit, see there; recipes from before it was there are not.
         sweep: strengths at which the steps were done one after another, each relative to the steps' own; empty for an
             edit by itself.
         method, segmenter, lossless: of the edit. A segmenter of the caller's own is named by its type.
@@ -60,6 +61,7 @@ class Recipe:
     settle: int | None = None
     finish: Finish = "off"
     scale: Scale = "mix"
+    registered: bool = False
     sweep: tuple[float, ...] = ()
     segmenter: str = "deeplab"
     lossless: bool = False
@@ -76,7 +78,7 @@ class Recipe:
                 files of deltas are the caller's to write.
         """
         if edit is not None:
-            told = {"method": edit.method, "settle": edit.settle, "finish": edit.finish, "scale": edit.scale}
+            told = {name: getattr(edit, name) for name in ("method", "settle", "finish", "scale", "registered")}
             rest = told | {"catalog": _catalog(session, edit)} | rest
         return cls(
             model=session.model.name,
@@ -101,6 +103,7 @@ class Recipe:
             "settle": self.settle,
             "finish": self.finish,
             "scale": self.scale,
+            "registered": self.registered,
             **({"sweep": list(self.sweep)} if self.sweep else {}),
             "segmenter": self.segmenter,
             "lossless": self.lossless,

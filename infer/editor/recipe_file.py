@@ -42,6 +42,7 @@ class _Edit(Schema):
     settle: Settling
     finish: Finish = "off"  # before there was one
     scale: Scale = "mix"
+    registered: bool = False
     sweep: Annotated[tuple[Share, ...], Field(max_length=64)] = ()
     segmenter: Text
     lossless: bool

@@ -134,11 +134,39 @@ def _area(session: Session, step: Step) -> Mask:
     return np.ones((side, side), np.float32)
 
 
-def for_generator(session: Session, steps: Sequence[Step], areas: Sequence[Mask]) -> list[Tensor]:
-    """Areas as the steps take them: those of blends at the generator's size, [R,R]."""
+def for_generator(
+    session: Session, steps: Sequence[Step], areas: Sequence[Mask], *, registered: bool = False
+) -> list[Tensor]:
+    """Areas as the steps take them: those of blends at the generator's size, [R,R].
+
+    Registered, what was painted on the photo is where the reconstruction shows it: an eye on its eye.
+    """
     size = session.model.generator.resolution
     sized = [resized(area, size) if isinstance(step, Blend) else area for step, area in zip(steps, areas, strict=True)]
+    if registered and session.sample is None:
+        move = session.registration().to_generator
+        sized = [move(area) if painted(step) else area for step, area in zip(steps, sized, strict=True)]
     return [torch.from_numpy(area) for area in sized]
+
+
+def in_photo(session: Session, steps: Sequence[Step], areas: Sequence[Mask]) -> list[Mask]:
+    """Areas where the photo shows what they are of: parts were found in the reconstruction."""
+    move = session.registration().to_photo
+    return [move(area) if _of_a_part(step) else area for step, area in zip(steps, areas, strict=True)]
+
+
+def painted(step: Step) -> bool:
+    """Whether a resolved step's region was painted on the picture."""
+    return isinstance(step, ChangeClass | Blend) and isinstance(step.region, np.ndarray)
+
+
+def local(step: Step) -> bool:
+    """Whether a resolved step changes a painted region or a part, and not all of the animal or of the square."""
+    return painted(step) or _of_a_part(step)
+
+
+def _of_a_part(step: Step) -> bool:
+    return isinstance(step, Transfer) or (isinstance(step, Blend) and step.part is not None)
 
 
 def resized(area: Mask, size: int) -> Mask:  # -> [size,size]

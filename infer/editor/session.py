@@ -19,6 +19,7 @@ from infer.photo.box import Box, crop_square
 from infer.photo.choices import Finish, Method
 from infer.photo.location import FoundHead
 from infer.photo.photo import Photo
+from infer.photo.registration import Registration, register
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta
 from infer.projection.mixture import said_source, source_title
@@ -68,6 +69,7 @@ class Edit:
         pastes: what goes into the photo, one over the other; none for a sample.
         pixels: uint8 [H,W,3], the edited photo, or the sample.
         scale: what the steps' strengths measure, see `infer.editor.editor.Editor.edit`.
+        registered: whether painted regions and changes were carried between photo and reconstruction.
     """
 
     steps: tuple[Step, ...]
@@ -79,6 +81,7 @@ class Edit:
     pixels: NDArray[np.uint8]
     finish: Finish = "off"
     scale: Scale = "photo"
+    registered: bool = False
 
     @property
     def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]
@@ -157,6 +160,7 @@ class Session:
         self._photo_mask: NDArray[np.float32] | None = None
         self._told: set[str] = set()
         self._settled: tuple[Projection, dict[Any, Tensor]] | None = None
+        self._registration: tuple[Projection, Registration] | None = None
         self._own: tuple[Delta, Generator] | None = None
         self._own_fast: tuple[Delta, Generator] | None = None
 
@@ -284,6 +288,14 @@ class Session:
         """What the generator makes of the crop before any edit."""
         projection = self._need_projection()
         return to_pixels(self.generator(projection.latent, projection.label))
+
+    def registration(self) -> Registration:
+        """How the reconstruction lies under the photo's crop; found once for a projection."""
+        projection = self._need_projection()
+        if self._registration is None or self._registration[0] is not projection:
+            crop = crop_square(self.need_photo().pixels, self.box, self.model.generator.resolution)
+            self._registration = (projection, register(crop, self.reconstruction()))
+        return self._registration[1]
 
     def samples(self) -> Samples:
         """Latent and class of the crop, for edits of the caller's own with `generator`; give what they make to

@@ -196,7 +196,7 @@ def test_an_inverted_mask_is_replayed(
     edit: Callable[..., int], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mask, out = written(tmp_path, "mask.png", grey(np.where(AREA, 8, 0))), tmp_path / "out"
-    how = ["--to", "lion", "--method", "paste"]
+    how = ["--to", "lion", "--from", "black cat", "--method", "paste"]
     assert edit("edit", photo, *how, "--mask", mask, "--mask-invert", "--steps", 1, "--out", out) == 0
     err = capsys.readouterr().err
     assert err.count("labels") == 1

@@ -123,7 +123,7 @@ def test_painted_mask_bounds_the_change(edit: Edit, cat: Path, tmp_path: Path) -
     mask = np.zeros(CAT.shape[:2], np.uint8)
     mask[60:130, 150:230] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    assert edit(cat, "--to", "lion", mask=str(tmp_path / "mask.png")) == 0
+    assert edit(cat, "--to", "lion", "--from", "black cat", mask=str(tmp_path / "mask.png")) == 0
     changed = (np.asarray(Image.open(written(tmp_path, "cat_to_lion"))) != CAT).any(axis=2)
     assert changed.any()
     assert not changed[mask == 0].any()
