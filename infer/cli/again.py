@@ -14,7 +14,7 @@ from infer.editor.steps import ChangeClass, Step, Transfer
 from infer.photo.choices import DEFAULT_FINISH, Finish, FormatName, Method
 from models.errors import PhotograftError
 
-_OF_STEPS = ("method", "finish", "registered")
+_OF_STEPS = ("method", "finish", "registered", "recolour_body")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class How:
     settle: int | None = None
     finish: Finish = DEFAULT_FINISH
     registered: bool = True
+    recolour_body: bool = False
 
     def again(self, context: typer.Context, known: Recipe | None, excluded: Mapping[str, str]) -> "How":
         """What is not given on the command line is the recipe's.

@@ -26,6 +26,7 @@ from infer.cli.options import (
     PhotosArgument,
     PresetOption,
     RecipeOption,
+    RecolourOption,
     SegmenterOption,
     SettleOption,
     SkipUnfoundOption,
@@ -99,6 +100,7 @@ def edit(
     recipe: RecipeOption = None,
     method: MethodOption = None,
     finish: FinishOption = "auto",
+    recolour_body: RecolourOption = False,
     lossless: LosslessOption = False,
     file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
@@ -124,6 +126,7 @@ def edit(
 
     known = None if recipe is None else read_recipe(recipe)
     how = How(model, method, lossless, chosen_format(file_format, lossless), segmenter, settle, finish)
+    how = replace(how, recolour_body=recolour_body)
     how = how.again(context, known, _OF_THE_RECIPE)
     check_finish(how.finish)
     if known is None:
@@ -235,6 +238,7 @@ class _Job:
             finish=how.finish,
             scale=self.scale,
             registered=how.registered,
+            recolour_body=how.recolour_body,
         )
         write_edit(editor, edit, self.results, lossless=self.how.lossless, done=lambda paths: say(str(paths[0])))
 

@@ -214,6 +214,14 @@ FinishOption = Annotated[
         rich_help_panel=_RESULT,
     ),
 ]
+RecolourOption = Annotated[
+    bool,
+    typer.Option(
+        "--recolour-body",
+        help="The coat of the rest of the animal takes the colours of its new head, fading with the distance.",
+        rich_help_panel=_RESULT,
+    ),
+]
 RecipeOption = Annotated[
     Path | None,
     typer.Option(

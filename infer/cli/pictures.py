@@ -98,7 +98,13 @@ class Job:
         how, scale = self.how, scale_of(self.known, asked=bool(steps))
         method = how.method_of(every, self.known)
         edit = editor.edit(
-            every, method=method, settle=how.settle, finish=how.finish, scale=scale, registered=how.registered
+            every,
+            method=method,
+            settle=how.settle,
+            finish=how.finish,
+            scale=scale,
+            registered=how.registered,
+            recolour_body=how.recolour_body,
         )
         results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
         write_edit(editor, edit, results, lossless=self.how.lossless, done=_say_all)

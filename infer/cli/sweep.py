@@ -84,6 +84,7 @@ def run_sweep(
             settle=how.settle,
             finish=how.finish,
             registered=how.registered,
+            recolour_body=how.recolour_body,
         )
         picture = write_edit(
             editor, edit, results, lossless=how.lossless, words=[word], done=lambda paths: say(str(paths[0]))

@@ -92,6 +92,7 @@ class Editor(Opening):
         finish: Finish = DEFAULT_FINISH,
         scale: Scale = "photo",
         registered: bool = True,
+        recolour_body: bool = False,
     ) -> Edit:
         """Do steps in one pass of the generator, and blend the result into the photo; a sample is the result itself.
 
@@ -110,8 +111,12 @@ class Editor(Opening):
                 where the reconstruction has it, and what changes there, or is made there in place of what was painted,
                 is carried back, see `infer.photo.registration`. False: as recipes of before. Samples line up.
 
+            recolour_body: with "graft", the rest of the animal takes the colours of its new head, see
+                `infer.photo.recolouring`; also beyond the square, see `infer.editor.session.Edit.body`.
+
         Raises:
-            PhotograftError: unknown class or part, bad mask, strength or layers, or no projection yet.
+            PhotograftError: unknown class or part, bad mask, strength or layers, no projection yet, or a body to be
+                recoloured by another method.
             UnsupportedEdit: steps that the model cannot take, or one that cannot be settled if that was asked for.
         """
         check_finish(finish)
@@ -131,8 +136,11 @@ class Editor(Opening):
         image = passed(changes(steps, sized, ground), ground, replace(samples, latent=latent)).image()
         if method is None:
             method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
+        if recolour_body and method != "graft":
+            raise PhotograftError(f"bodies are recoloured by method graft, not {method}: leave one of the two out")
         drawn = to_pixels(image)
         edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn, scale=scale, registered=registered)
+        edit = replace(edit, recolour_body=recolour_body and self.sample is None)
         if self.sample is None:
             if registered:
                 warn(self, steps, areas)

@@ -20,6 +20,7 @@ from infer.photo.finishing import finished
 from infer.photo.grafting import Graft, background, plan
 from infer.photo.masks import Mask
 from infer.photo.matte import own_colours
+from infer.photo.recolouring import recoloured
 from infer.projection.settling import settles
 from models.layers.resampling import resize_pixels
 from models.perception.outline import read_outline
@@ -71,6 +72,8 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
         mask = reduce(np.maximum, over)
         joined = None if graft is None else _joined(session, graft, steps, blended)
         pastes.append(Paste(_patch(session, edit, steps, mask, graft, share), mask, joined=joined))
+        if edit.recolour_body:
+            pastes[:0] = _body(session, pastes[-1], graft, share)
     finish = edit.finish if over else "off"
     edit = replace(edit, method=method, areas=tuple(shown), pastes=tuple(pastes), finish=finish)
     return replace(edit, pixels=_composited(session, edit))
@@ -110,8 +113,9 @@ def _composited(session: Session, edit: Edit) -> NDArray[np.uint8]:
     for paste in edit.pastes:
         alone = len(edit.pastes) == 1
         plainly = not alone or (edit.registered and not all(isinstance(step, Transfer) for step in edit.steps))
-        how: Method = "paste" if paste.background or (paste.change and plainly) else edit.method
-        pixels = composite(pixels, paste.patch, paste.mask, at, method=how, joined=paste.joined)
+        aside = paste.background or paste.at is not None
+        how: Method = "paste" if aside or (paste.change and plainly) else edit.method
+        pixels = composite(pixels, paste.patch, paste.mask, paste.at or at, method=how, joined=paste.joined)
     return photo.toned(pixels)
 
 
@@ -227,3 +231,15 @@ def _filling(session: Session, graft: Graft, share: float) -> list[Paste]:
     if mask.max() <= _LEAST:
         return []
     return [Paste(found, mask.astype(np.float16), background=True)]  # half precision: memory
+
+
+def _body(session: Session, head: Paste, graft: Graft | None, share: float) -> list[Paste]:
+    """So much of the new head's colours on the rest of the animal; nothing where a head alone is seen."""
+    found = None
+    if graft is not None:
+        found = recoloured(session.need_photo().pixels, session.segmented(), session.box, head.patch, graft.head)
+    if found is None:
+        session.say("no body is seen beside the head: nothing is recoloured")
+        return []
+    patch, mask, at = found
+    return [Paste(patch, np.float32(share) * mask, at=at)]

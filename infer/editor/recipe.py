@@ -18,6 +18,7 @@ from infer.photo.choices import DEFAULT_BEFORE, Finish, Method
 from models.writing import path_text
 
 RECIPE_VERSION = 2
+_OF_EDIT = ("method", "settle", "finish", "scale", "registered", "recolour_body")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Recipe:
         catalog: if steps name parts.
         scale: what strengths measure, see `infer.editor.editor.Editor.edit`; recipes that do not say it are from before
             there were two.
-        registered: of the edit, see there; recipes from before it was there are not.
+        registered, recolour_body: of the edit, see there; recipes from before they were there are not.
         sweep: strengths at which the steps were done one after another, each relative to the steps' own; empty for an
             edit by itself.
         method, segmenter, lossless: of the edit. A segmenter of the caller's own is named by its type.
@@ -62,6 +63,7 @@ class Recipe:
     finish: Finish = "off"
     scale: Scale = "mix"
     registered: bool = False
+    recolour_body: bool = False
     sweep: tuple[float, ...] = ()
     segmenter: str = "deeplab"
     lossless: bool = False
@@ -78,7 +80,7 @@ class Recipe:
                 files of deltas are the caller's to write.
         """
         if edit is not None:
-            told = {name: getattr(edit, name) for name in ("method", "settle", "finish", "scale", "registered")}
+            told = {name: getattr(edit, name) for name in _OF_EDIT}
             rest = told | {"catalog": _catalog(session, edit)} | rest
         return cls(
             model=session.model.name,
@@ -104,6 +106,7 @@ class Recipe:
             "finish": self.finish,
             "scale": self.scale,
             "registered": self.registered,
+            **({"recolour_body": True} if self.recolour_body else {}),
             **({"sweep": list(self.sweep)} if self.sweep else {}),
             "segmenter": self.segmenter,
             "lossless": self.lossless,

@@ -43,6 +43,7 @@ class _Edit(Schema):
     finish: Finish = "off"  # before there was one
     scale: Scale = "mix"
     registered: bool = False
+    recolour_body: bool = False
     sweep: Annotated[tuple[Share, ...], Field(max_length=64)] = ()
     segmenter: Text
     lossless: bool

@@ -46,6 +46,8 @@ class Paste:
         change: the patch is the photo's own with what an edit changes in its reconstruction.
         background: the patch is the photo's own with background where an old head would show beside the new one.
         joined: [s,s] in [0,1], where photo and patch show one body, for grafting; None: everywhere.
+        at: (x, y) of the corner of pixels that are not for the square but for the body around it; patch and mask are of
+            another size then.
     """
 
     patch: NDArray[np.uint8]
@@ -53,6 +55,7 @@ class Paste:
     change: bool = False
     background: bool = False
     joined: NDArray[np.float32] | None = None
+    at: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Edit:
         pixels: uint8 [H,W,3], the edited photo, or the sample.
         scale: what the steps' strengths measure, see `infer.editor.editor.Editor.edit`.
         registered: whether painted regions and changes were carried between photo and reconstruction.
+        recolour_body: whether the rest of the animal takes the colours of its new head.
     """
 
     steps: tuple[Step, ...]
@@ -82,6 +86,12 @@ class Edit:
     finish: Finish = "off"
     scale: Scale = "photo"
     registered: bool = False
+    recolour_body: bool = False
+
+    @property
+    def body(self) -> Paste | None:
+        """What was recoloured beside the new head; all else that was pasted lies in the square."""
+        return next((paste for paste in self.pastes if paste.at is not None), None)
 
     @property
     def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]
@@ -90,9 +100,10 @@ class Edit:
 
     @property
     def mask(self) -> NDArray[np.float32]:  # -> [S,S]
-        """Where anything was pasted."""
+        """Where anything was pasted into the square; `body` goes beyond."""
         whole = np.ones(self.image.shape[:2], np.float32)
-        return reduce(np.maximum, [paste.mask for paste in self.pastes]) if self.pastes else whole
+        found = [paste.mask for paste in self.pastes if paste.at is None]
+        return reduce(np.maximum, found) if found else whole
 
 
 @dataclass(frozen=True)

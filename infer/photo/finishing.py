@@ -219,9 +219,7 @@ def taken(patch: Pixels, pixels: Pixels, around: Surroundings, weights: Mask, re
     )
     seen = textured(seen, own, amount)
     gain = crispening(seen, around, weights)
-    quality = quality_of(
-        _strengthened(seen, gain, _CRISP), around.blocks, at=(x + middle.start, y + middle.start)
-    )
+    quality = quality_of(_strengthened(seen, gain, _CRISP), around.blocks, at=(x + middle.start, y + middle.start))
     above = patch[:0]  # as they were
     for start in range(-y % 16 - 16, side, _STRIP):
         rows = slice(max(start, 0), min(start + _STRIP, side))
@@ -338,7 +336,9 @@ def _rows(pixels: Pixels, square: Box, rows: slice, columns: slice) -> Pixels:
     spans = []
     for span, first, length in ((rows, square.y, pixels.shape[0]), (columns, square.x, pixels.shape[1])):
         spans.append(np.arange(first + span.start, first + span.stop).clip(0, length - 1))
-    return np.asarray(pixels[spans[0][0] : spans[0][-1] + 1].take(spans[0] - spans[0][0], axis=0).take(spans[1], axis=1))
+    return np.asarray(
+        pixels[spans[0][0] : spans[0][-1] + 1].take(spans[0] - spans[0][0], axis=0).take(spans[1], axis=1)
+    )
 
 
 def blocks_of(luma: NDArray[np.float32], at: tuple[int, int]) -> float:

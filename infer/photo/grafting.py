@@ -66,7 +66,7 @@ def _whole(after: Mask) -> Mask:  # [s,s] -> [s,s]
     """The largest animal without holes and bays: made fur is often read as nothing much."""
     side = len(after)
     small = resize_pixels(after, min(_SIDE, side), min(_SIDE, side))
-    hard = cv2.copyMakeBorder((small > 0.5).astype(np.uint8), *[len(small) // 8] * 4, cv2.BORDER_REPLICATE)
+    hard = _bordered(small > 0.5, len(small) // 8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(hard)
     if len(stats) < 2:
         return after
@@ -116,10 +116,15 @@ def _left_over(before: Mask, after: Mask, inside: Mask, fade: Mask) -> Mask:  # 
 
 def _between(body: NDArray[np.bool_], head: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """What lies between a body, which goes on beyond the square, and a head: there is a neck."""
-    around = cv2.copyMakeBorder(body.astype(np.uint8), *[2 * reach] * 4, cv2.BORDER_REPLICATE)
+    around = _bordered(body, 2 * reach)
     inner = slice(2 * reach, 2 * reach + len(body))
     around[inner, inner] |= head
     return np.asarray(cv2.morphologyEx(around, cv2.MORPH_CLOSE, _disc(reach))[inner, inner] > 0)
+
+
+def _bordered(part: NDArray[np.bool_], by: int) -> NDArray[np.uint8]:
+    """An area that goes on beyond its border."""
+    return np.asarray(cv2.copyMakeBorder(part.astype(np.uint8), by, by, by, by, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
