@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infer.editor.facing import say_turned
 from infer.editor.opening import Opening
 from infer.editor.output import write_edits
 from infer.editor.pasting import changed, faded, pasted, shown_areas
@@ -128,6 +129,7 @@ class Editor(Opening):
         drawn = to_pixels(image)
         edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn, scale=scale)
         if self.sample is None:
+            say_turned(self, steps, drawn)
             edit = pasted(self, replace(edit, finish=finish), areas, method)
         self.edits.append(edit)
         return edit
@@ -224,7 +226,7 @@ class Editor(Opening):
                 again.
 
         Returns:
-            The photo, uint8 [H,W,3], and the mask on the square, float32 [S,S].
+            The photo, uint8 [H,W,3], and the mask on the (upright) square, float32 [S,S].
 
         Raises:
             PhotograftError: a picture of another size or an area of another kind, or numbers that are not finite.
@@ -233,7 +235,8 @@ class Editor(Opening):
         photo, drawn = self.need_photo(), to_pixels(image)
         patch = changed(self, drawn) if change else uncrop(drawn, self.box, self.shape)[0]
         mask = faded(self, area)
-        return photo.toned(composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)), mask
+        pixels = composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)
+        return self.put_back(photo.toned(pixels), mask), mask
 
     @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:
