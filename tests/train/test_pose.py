@@ -47,9 +47,13 @@ def test_mirrored_views_keep_their_roll() -> None:
 
 def test_the_config_runs_and_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    heads = write_shards(tmp_path / "heads", {"train": 6, "val": 3})
+    heads = write_shards(tmp_path / "heads", 1)
     small = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=1"]
-    small += [f"--data.root={heads}", "--data.scenes=null", "--data.init_args.half_precision=false"]
+    small += [
+        f"--data.root={heads}",
+        f"--data.scenes={write_scenes(tmp_path / 'scenes')}",
+        "--data.init_args.half_precision=false",
+    ]
     small += ["--data.init_args.views=1", "--data.init_args.batch_size=4", "--model.init_args.width=8"]
     run(["fit", "-c", str(CONFIG), *small])
     (path,) = export(tmp_path / "runs" / "pose" / "last.ckpt", tmp_path / "out")
@@ -72,7 +76,7 @@ def test_losses_fall_and_the_same_seed_repeats() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
         return losses
 
     losses = train(30)
@@ -80,9 +84,8 @@ def test_losses_fall_and_the_same_seed_repeats() -> None:
     assert train(3) == losses[:3]
 
 
-def test_scenes_without_room_are_refused(tmp_path: Path) -> None:
+def test_scenes_show_what_is_around_heads(tmp_path: Path) -> None:
     scenes = write_scenes(tmp_path / "scenes")
-    with pytest.raises(PhotograftError, match="enough around"):
-        read_around(scenes, "train", 0)
+    assert read_around(scenes, "train", 0).shape == (3, 128, 128, 3)
     with pytest.raises(PhotograftError, match="no pictures in shards"):
-        TurnedHeads(tmp_path / "scenes" / "nothing").setup()
+        TurnedHeads(tmp_path / "nothing").setup()
