@@ -36,7 +36,7 @@ def rolls(name: str, heads: NDArray[np.uint8]) -> None:
         sure = confidence >= LEAST_CONFIDENCE
         print(f"{name}, {kind}: {len(heads)}, median error {np.median(off):.1f}, within 15: {np.mean(off <= 15):.3f}")
         print(f"  sure: {sure.mean():.3f}, of these within 15: {np.mean(off[sure] <= 15):.3f}")
-        for least in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9):
+        for least in (0.5, 0.65, 0.8):
             moved = (confidence >= least) & (np.abs(degrees_found) >= LEAST_ROLL)
             wrong = (confidence >= least) & (off > LEAST_ROLL)
             print(f"  from {least}: rolled {moved.mean():.3f}, off by more than {LEAST_ROLL:g}: {wrong.mean():.4f}")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,9 @@ from infer.editor.recipe_file import read_recipe
 from infer.editor.steps import ChangeClass
 from infer.photo import turning
 from infer.photo.box import Box
+from infer.photo.location import locate
 from infer.photo.place import Place
-from infer.photo.turning import Upright
+from infer.photo.turning import Upright, located
 from models.errors import PhotograftError
 from models.perception.pose import Roll
 from models.zoo import Model, load_model
@@ -65,8 +67,6 @@ def test_bytes_outside_the_square_are_the_photos(model: Model, roll: float) -> N
     inside = np.zeros(CAT.shape[:2], np.float32)
     upright = editor.upright
     assert upright is not None
-    import cv2
-
     cv2.fillPoly(inside, [upright.corners().round().astype(np.int32)], 1)
     far = cv2.dilate(inside, np.ones((5, 5), np.uint8)) == 0
     np.testing.assert_array_equal(result.pixels[far], CAT[far])
@@ -116,7 +116,9 @@ def test_a_recipe_without_a_roll_stays_without(model: Model, tmp_path: Path, mon
 
 
 def test_roll_is_automatic_said_and_can_be_turned_off(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    sure = {0.0: 0.5, 90.0: 0.8, -47.0: 0.6}
     monkeypatch.setattr(turning, "seen_roll", lambda pixels, box: Roll(87.0, 0.95))
+    monkeypatch.setattr(turning, "located", lambda pixels, square, roll: sure[roll])
     said: list[str] = []
     editor = Editor(model, ellipse, said.append).set_photo(CAT, BOX)
     assert editor.upright == Upright(BOX, 90.0, CAT.shape[:2])
@@ -129,6 +131,17 @@ def test_roll_is_automatic_said_and_can_be_turned_off(model: Model, monkeypatch:
         assert editor.set_photo(CAT, BOX).upright is None
     monkeypatch.setattr(turning, "seen_roll", lambda pixels, box: Roll(-47.4, 0.95))
     assert editor.set_photo(CAT, BOX).upright == Upright(BOX, -47.0, CAT.shape[:2])
+    sure[-47.0] = 0.5  # the locator is no surer then
+    assert editor.set_photo(CAT, BOX).upright is None
+
+
+def test_the_locator_is_surer_of_an_upright_head() -> None:
+    side = np.ascontiguousarray(np.rot90(CAT, -1))
+    head = locate(CAT).box
+    turned = Box(CAT.shape[0] - head.y - head.h, head.x, head.w, head.h)
+    assert located(CAT, head, 0.0) > 0.4
+    assert located(CAT, head, 0.0) == located(side, turned, 90.0)
+    assert located(CAT, Box(0, 200, 60, 60), 0.0) == 0
 
 
 def test_masks_outside_of_the_turned_square_are_refused(model: Model) -> None:
