@@ -92,6 +92,7 @@ encoders: Registry[Configurable] = Registry("encoder", "models.encoder")
 auxiliaries: Registry[Configurable] = Registry("auxiliary network", "models.auxiliary")
 locators: Registry[Configurable] = Registry("locator", "models.perception.locator")
 finishers: Registry[Configurable] = Registry("finisher", "models.finisher")
+poses: Registry[Configurable] = Registry("pose network", "models.perception.pose")
 
 KINDS: dict[str, Registry[Any]] = {
     "generator": generators,
@@ -100,6 +101,7 @@ KINDS: dict[str, Registry[Any]] = {
     "auxiliary": auxiliaries,
     "locator": locators,
     "finisher": finishers,
+    "pose": poses,
 }
 
 register_generator = generators.register

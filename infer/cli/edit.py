@@ -27,6 +27,7 @@ from infer.cli.options import (
     PresetOption,
     RecipeOption,
     RecolourOption,
+    RollOption,
     SegmenterOption,
     SettleOption,
     SkipUnfoundOption,
@@ -62,6 +63,7 @@ _OF_THE_RECIPE = {
         ("box", "box"),
         ("which", "which"),
         ("anywhere", "anywhere"),
+        ("roll", "roll"),
         ("skip_unfound", "skip-unfound"),
         ("source", "from"),
         ("preset", "preset"),
@@ -88,6 +90,7 @@ def edit(
     box: BoxOption = None,
     which: WhichOption = None,
     anywhere: AnywhereOption = False,
+    roll: RollOption = "auto",
     skip_unfound: SkipUnfoundOption = False,
     segmenter: SegmenterOption = "deeplab",
     source: FromOption = None,
@@ -139,7 +142,7 @@ def edit(
     scale = scale_of(known, asked=bool(to or strength or sweep))
     if known is not None and not (to or strength or sweep):
         swept = known.sweep
-    place = Place.parse(box, which, anywhere)
+    place = Place.parse(box, which, anywhere, roll)
     networks = prepared(how.model, device)
     loaded = networks.model
     if layers is not None:

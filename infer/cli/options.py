@@ -60,6 +60,14 @@ AnywhereOption = Annotated[
         rich_help_panel=_EDIT,
     ),
 ]
+RollOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|DEGREES",
+        help="How far the head is turned clockwise: it is edited upright and turned back. auto: where that is sure.",
+        rich_help_panel=_EDIT,
+    ),
+]
 SkipUnfoundOption = Annotated[
     bool,
     typer.Option(

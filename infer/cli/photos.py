@@ -54,7 +54,7 @@ def projected(
         with failures.of(photo):
             editor = new_editor(model, segmenter, photo)
             try:
-                editor.set_photo(photo, place.box, which=place.which, anywhere=place.anywhere)
+                editor.set_photo(photo, place.box, which=place.which, anywhere=place.anywhere, roll=place.roll)
             except NothingFound as nothing:
                 if not skip:
                     raise

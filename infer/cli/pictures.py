@@ -29,6 +29,7 @@ OF_THE_RECIPE = {  # what a recipe has said already: its picture, and the catalo
     "box": "--box",
     "which": "--which",
     "anywhere": "--anywhere",
+    "roll": "--roll",
     "catalog": "--catalog",
 }
 
@@ -139,7 +140,7 @@ class Job:
         if asked.photo is None:
             return editor.set_sample(Sample(asked.seed, asked.class_name, self.truncation))
         check_projects(self.networks.model)
-        editor.set_photo(asked.photo, place.box, which=place.which, anywhere=place.anywhere)
+        editor.set_photo(asked.photo, place.box, which=place.which, anywhere=place.anywhere, roll=place.roll)
         if steps:
             editor.write_as(self.how.format)
             editor.resolve(steps)

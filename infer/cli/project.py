@@ -16,6 +16,7 @@ from infer.cli.options import (
     PhotosArgument,
     PresetOption,
     RestartsOption,
+    RollOption,
     SegmenterOption,
     SkipUnfoundOption,
     SpaceOption,
@@ -35,6 +36,7 @@ def project(
     box: BoxOption = None,
     which: WhichOption = None,
     anywhere: AnywhereOption = False,
+    roll: RollOption = "auto",
     skip_unfound: SkipUnfoundOption = False,
     preset: PresetOption = "balanced",
     steps: StepsOption = None,
@@ -61,7 +63,7 @@ def project(
     from infer.projection.model import check_projects
 
     photos = need_photos(photos)
-    place = Place.parse(box, which, anywhere)
+    place = Place.parse(box, which, anywhere, roll)
     networks = prepared(model, device)
     check_projects(networks.model)
     said = None if source is None else parse_source(networks.model, source)

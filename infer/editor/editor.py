@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infer.editor.facing import say_turned
 from infer.editor.fidelity import warn
 from infer.editor.opening import Opening
 from infer.editor.output import write_edits
@@ -144,6 +145,7 @@ class Editor(Opening):
         if self.sample is None:
             if registered:
                 warn(self, steps, areas)
+            say_turned(self, steps, drawn)
             edit = pasted(self, replace(edit, finish=finish), areas, method)
         self.edits.append(edit)
         return edit
@@ -240,7 +242,7 @@ class Editor(Opening):
                 again.
 
         Returns:
-            The photo, uint8 [H,W,3], and the mask on the square, float32 [S,S].
+            The photo, uint8 [H,W,3], and the mask on the (upright) square, float32 [S,S].
 
         Raises:
             PhotograftError: a picture of another size or an area of another kind, or numbers that are not finite.
@@ -253,7 +255,8 @@ class Editor(Opening):
         else:
             patch = uncrop(drawn, self.box, self.shape)[0]
         mask = faded(self, area)
-        return photo.toned(composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)), mask
+        pixels = composite(photo.pixels, patch, mask, (self.box.x, self.box.y), method=method)
+        return self.put_back(photo.toned(pixels), mask), mask
 
     @bounded
     def composite(self, method: Method = DEFAULT_METHOD) -> NDArray[np.uint8]:

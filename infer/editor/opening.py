@@ -17,8 +17,9 @@ from infer.photo import masks
 from infer.photo.box import MIN_SIDE, Box
 from infer.photo.location import Location, locate
 from infer.photo.photo import Photo
-from infer.photo.place import NothingFound, Place, Which, chosen_head, listed
+from infer.photo.place import NothingFound, Place, RollSaid, Which, chosen_head, listed
 from infer.photo.read import read_photo
+from infer.photo.turning import Upright, automatic_roll, normal
 from infer.photo.write import unkept, written_as
 from infer.projection.delta import Delta, load_delta
 from infer.projection.mixture import classes_of, heaviest, source_label
@@ -52,6 +53,7 @@ class Opening(Session):
         *,
         which: Which = None,
         anywhere: bool = False,
+        roll: RollSaid = "auto",
     ) -> Self:
         """Take a photo (a file, or uint8 RGB [H,W,3]) and find the heads in it, unless a box says where to edit.
 
@@ -60,13 +62,15 @@ class Opening(Session):
             box: the square to edit.
             which: of several heads: its number in `heads`, from 1 on, or "largest"; None: the best.
             anywhere: take a guess where no head is found: the upper end of an animal, else the photo's centre.
+            roll: degrees by which the head is turned clockwise: it is edited upright, and turned back; "auto": where it
+                surely is; "off": not at all.
 
         Raises:
             NothingFound: no head is found, and there is neither a box nor `anywhere`.
             PhotograftError: an unreadable photo, a box that does not fit it, or a head that there is not. The editor
                 then keeps what it had.
         """
-        place = Place(box, which, anywhere)
+        place = Place(box, which, anywhere, roll)
         if isinstance(photo, np.ndarray):
             photo = _photo_of(photo)
         elif isinstance(photo, (str, Path)):
@@ -75,6 +79,9 @@ class Opening(Session):
             raise PhotograftError(f"a photo is a path, an array or a Photo, not {short(photo)}")
         if box is not None:
             self._begin(photo, None, box.validate(*photo.pixels.shape[:2]).square(), "box")
+            turned = self._turn(roll)
+            if turned and roll == "auto":
+                self.say(f"the head in the box is{turned}")
         else:
             self._begin_found(photo, place)
         for remark in photo.remarks:
@@ -90,16 +97,30 @@ class Opening(Session):
         if found.heads:
             chosen = chosen_head(found.heads, place.which)
             head = found.heads[chosen]
-            self.say(_found(found, chosen))
             self._begin(photo, None, head.box.square(), found.how)
             self.confidence, self.heads = head.confidence, found.heads
+            self._photo_mask = mask
+            self.say(_found(found, chosen, self._turn(place.roll)))
         else:
             square = found.box.square()
             if not place.anywhere:
                 raise NothingFound(_UNFOUND[found.how].format(square))
             self.say(_GUESSED[found.how].format(square))
             self._begin(photo, None, square, found.how)
-        self._photo_mask = mask
+            self._photo_mask = mask
+            self._turn(0.0 if place.roll == "auto" else place.roll)  # of what is no head nothing is known
+
+    def _turn(self, roll: RollSaid) -> str:
+        """Edit the head upright if it is rolled; says in words by how much."""
+        assert self.photo is not None
+        if roll == "auto":
+            roll = automatic_roll(self.photo.pixels, self.placed)
+        degrees = 0.0 if roll == "off" else normal(roll)
+        if not degrees:
+            return ""
+        height, width = self.photo.pixels.shape[:2]
+        self.upright, self._window, self._photo_mask = Upright(self.placed, degrees, (height, width)), None, None
+        return f" turned by {degrees:g} degrees"
 
     def set_sample(self, sample: Sample) -> Self:
         """Take a sample of the generator's instead of a photo; it needs no projection.
@@ -116,7 +137,8 @@ class Opening(Session):
 
     def _begin(self, photo: Photo | None, sample: Sample | None, box: Box, how: str) -> None:
         """Another picture: what was known of the one before is forgotten."""
-        self.photo, self.sample, self.box, self.located, self._told = photo, sample, box, how, set()
+        self.photo, self.sample, self.placed, self.located, self._told = photo, sample, box, how, set()
+        self.upright, self._window = None, None
         self.confidence, self.heads = None, ()
         self.label, self.projection, self.settings, self.edits, self._photo_mask = None, None, {}, [], None
         self.references, self._known, self._preset, self._options = (), {}, DEFAULT_PRESET, UNSET
@@ -139,7 +161,9 @@ class Opening(Session):
         Raises:
             PhotograftError: a format that cannot hold the photo, or that is not installed.
         """
-        self.photo = written_as(self.need_photo(), name)
+        self.need_photo()
+        assert self.photo is not None
+        self.photo = written_as(self.photo, name)
         for remark in unkept(self.photo, self.photo.suffix):
             self.say_once(remark)
         return self
@@ -263,7 +287,7 @@ class Opening(Session):
         if pixels_hash(photo.pixels) != known.pixels:
             name = "this" if photo.path is None else photo.path
             raise PhotograftError(f"{name} is not the photo of the recipe: edit it without --recipe")
-        self.set_photo(photo, known.box)
+        self.set_photo(photo, known.box, roll=known.roll)
         self.set_projection(
             torch.tensor([known.latent]),
             _label_of(self.model, known),
@@ -276,13 +300,14 @@ class Opening(Session):
         self.settings = dict(known.settings)
 
 
-def _found(found: Location, chosen: int) -> str:
+def _found(found: Location, chosen: int, turned: str) -> str:
     """What was found, in words; several heads with their numbers."""
+    turned = turned and f",{turned}"
     if len(found.heads) == 1:
         what = "a head" if found.how == "head" else "a cat's face"
-        return f"{what} is found at {found.heads[0]}"
+        return f"{what} is found at {found.heads[0]}{turned}"
     several = f"{len(found.heads)} heads are found: {listed(found.heads)}"
-    return f"{several}; number {chosen + 1} is edited, --which chooses another"
+    return f"{several}; number {chosen + 1}{turned}{turned and ','} is edited, --which chooses another"
 
 
 def _label_of(model: Model, known: Projected) -> int | Tensor | None:

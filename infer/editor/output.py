@@ -22,6 +22,7 @@ from infer.editor.steps import Blend, ChangeClass, Step, Transfer
 from infer.photo.box import Box, crop_square
 from infer.photo.location import FoundHead
 from infer.photo.photo import Pixels
+from infer.photo.turning import Upright
 from infer.photo.write import photo_writer
 from infer.pictures.convert import png, to_pixels
 from infer.pictures.heatmap import heat_picture, squared_error
@@ -40,10 +41,11 @@ _EDITED, _OTHERS = (255, 64, 32), (255, 210, 32)  # frames of the square that is
 # ---------------------------------------------------------------------- pictures
 
 
-def framed(pixels: Pixels, box: Box, heads: Sequence[FoundHead] = ()) -> Pixels:
+def framed(pixels: Pixels, box: Box, heads: Sequence[FoundHead] = (), upright: Upright | None = None) -> Pixels:
     """The photo, `_FRAMED` px at most, with the edited square on it, along its border where it reaches over that.
 
-    Of several heads each has its number, and the others a thin frame.
+    Of several heads each has its number, and the others a thin frame. The square of a rolled head is turned as it is,
+    with a second line where its top is.
     """
     scale = min(1.0, _FRAMED / max(pixels.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
@@ -52,7 +54,13 @@ def framed(pixels: Pixels, box: Box, heads: Sequence[FoundHead] = ()) -> Pixels:
     others = [head.box.square() for head in heads if head.box.square() != box.square()]
     for square in others:
         cv2.rectangle(small, *_corners(square, scale, height, width), color=_OTHERS, thickness=max(1, thickness // 2))
-    cv2.rectangle(small, *_corners(box.square(), scale, height, width), color=_EDITED, thickness=thickness)
+    if upright is None:
+        cv2.rectangle(small, *_corners(box.square(), scale, height, width), color=_EDITED, thickness=thickness)
+    else:
+        corners = (upright.corners() * scale).round().astype(np.int32)
+        cv2.polylines(small, [corners], isClosed=True, color=_EDITED, thickness=thickness, lineType=cv2.LINE_AA)
+        top = (corners[:2] + (corners[3:1:-1] - corners[:2]) * 0.04).round().astype(np.int32)
+        cv2.polylines(small, [top], isClosed=False, color=_EDITED, thickness=thickness, lineType=cv2.LINE_AA)
     for i, head in enumerate(heads if len(heads) > 1 else (), 1):
         square = head.box.square()
         (x, y), (_, bottom) = _corners(square, scale, height, width)
@@ -74,7 +82,7 @@ def _corners(square: Box, scale: float, height: int, width: int) -> tuple[tuple[
 def panel_row(session: Session, edit: Edit) -> list[NDArray[Any]]:
     """The pictures of one edit of a photo in the order of `PANEL_TITLES`."""
     assert session.photo is not None
-    photo = framed(session.photo.pixels, session.box, session.heads)
+    photo = framed(session.photo.pixels, session.placed, session.heads, session.upright)
     return [photo, session.reconstruction(), edit.patch, _regions(session, edit), edit.pixels]
 
 
@@ -82,7 +90,7 @@ def contact_row(session: Session) -> list[Pixels]:
     """Photo with its square, projection, and the photo after each edit."""
     assert session.photo is not None
     return [
-        framed(session.photo.pixels, session.box, session.heads),
+        framed(session.photo.pixels, session.placed, session.heads, session.upright),
         session.reconstruction(),
         *(edit.pixels for edit in session.edits),
     ]
@@ -105,7 +113,7 @@ def panel(session: Session, edit: Edit) -> Pixels:
         error = squared_error(*(_as_image(pixels) for pixels in (session.reconstruction(), edit.image)))[0]
         drawn.append(("change (CIELAB)", heat_picture(error)))
     if session.photo is not None:
-        photo = framed(session.photo.pixels, session.box, session.heads)
+        photo = framed(session.photo.pixels, session.placed, session.heads, session.upright)
         lost = heat_picture(torch.from_numpy(unexplained(session)), most=1.0)
         drawn = [("photo", photo), drawn[0], ("not explained", lost), *drawn[1:], ("result", edit.pixels)]
     titles, row = zip(*drawn, strict=True)
@@ -133,7 +141,7 @@ def _regions(session: Session, edit: Edit) -> Pixels:
     names = [f"{step.name} ({amount})" for step, amount in zip(edit.steps, amounts, strict=True)]
     crop = session.reconstruction()
     if session.photo is not None:
-        crop = crop_square(session.photo.pixels, session.box, TILE)
+        crop = crop_square(session.need_photo().pixels, session.box, TILE)
     return regions_tile(crop, edit.areas, names)
 
 

@@ -47,7 +47,8 @@ def pasted(session: Session, edit: Edit, areas: Sequence[Mask], method: Method) 
     areas = in_photo(session, edit.steps, areas) if edit.registered else areas
     shown = [_shown(area) for area in areas]
     if not any(live):
-        pixels = session.need_photo().pixels.copy()
+        assert session.photo is not None
+        pixels = session.photo.pixels.copy()
         return replace(edit, method=method, areas=tuple(shown), pastes=(), pixels=pixels, finish="off")
     steps = [step for step, is_live in zip(edit.steps, live, strict=True) if is_live]
     acting = [area for area, is_live in zip(areas, live, strict=True) if is_live]
@@ -116,7 +117,21 @@ def _composited(session: Session, edit: Edit) -> NDArray[np.uint8]:
         aside = paste.background or paste.at is not None
         how: Method = "paste" if aside or (paste.change and plainly) else edit.method
         pixels = composite(pixels, paste.patch, paste.mask, paste.at or at, method=how, joined=paste.joined)
-    return photo.toned(pixels)
+    return session.put_back(photo.toned(pixels), _everywhere(session, edit))
+
+
+def _everywhere(session: Session, edit: Edit) -> NDArray[np.floating]:
+    """The mask of the square; of the whole picture where the body beside it changed too."""
+    if edit.body is None or session.upright is None:
+        return edit.mask
+    whole = np.zeros(session.shape, np.float32)
+    for paste in edit.pastes:
+        x, y = paste.at or (session.box.x, session.box.y)
+        rows, columns = slice(max(y, 0), y + len(paste.mask)), slice(max(x, 0), x + paste.mask.shape[1])
+        there = whole[rows, columns]
+        part = paste.mask[rows.start - y :, columns.start - x :][: there.shape[0], : there.shape[1]]
+        np.maximum(there, part, out=there)
+    return whole
 
 
 def changed(session: Session, image: NDArray[np.uint8], *, registered: bool) -> NDArray[np.uint8]:  # [R,R,3], [S,S,3]
@@ -177,9 +192,10 @@ def _class_mask(session: Session, step: ChangeClass, patch: NDArray[np.uint8], g
     """Where the patch goes into the photo for one class, [S,S]."""
     box, shape = session.box, session.shape
     if isinstance(step.region, np.ndarray):
-        if masks.reaches_out(step.region, box):
-            session.say(f"the mask reaches out of the edited square {box}: only the part inside is edited")
-        return masks.to_paste(step.region, box)
+        region = session.carried(step.region)
+        if masks.reaches_out(region, box):
+            session.say(f"the mask reaches out of the edited square {session.placed}: only the part inside is edited")
+        return masks.to_paste(region, box)
     if step.region != "auto":
         return masks.fade_to_border(box, shape)
     if graft is not None:
@@ -216,7 +232,8 @@ def _joined(session: Session, graft: Graft, steps: Sequence[Step], blended: Mask
     joined = graft.joined
     for step in steps:
         if isinstance(step, ChangeClass) and isinstance(step.region, np.ndarray):
-            joined = np.maximum(joined, resize_pixels(masks.to_paste(step.region, session.box), *joined.shape))
+            region = masks.to_paste(session.carried(step.region), session.box)
+            joined = np.maximum(joined, resize_pixels(region, *joined.shape))
     return joined if blended is None else np.maximum(joined, resize_pixels(blended, *joined.shape))
 
 

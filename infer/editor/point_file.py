@@ -66,6 +66,7 @@ class PictureSaid(Schema):
 
     photo: PhotoSaid | None = None
     box: Text | None = None
+    roll: Annotated[float, Field(gt=-180, le=180)] = 0.0
     located_by: Text | None = None
     confidence: Share | None = None
     heads: Annotated[tuple[HeadSaid, ...], Field(max_length=300)] = ()
@@ -98,6 +99,7 @@ def read_picture(said: PictureSaid, where: str, delta: Path | None) -> Projected
         pixels=photo.pixels_sha256,
         size=photo.size,
         box=Box.parse(said.box),
+        roll=said.roll,
         located=said.located_by,
         confidence=said.confidence,
         heads=tuple(FoundHead(Box.parse(head.box), head.confidence) for head in said.heads),

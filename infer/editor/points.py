@@ -54,6 +54,7 @@ class Projected:
     Attributes:
         photo, pixels, size: path (None: an array), sha256 of the upright RGB pixels, (width, height).
         box, located: the square that was projected, and how it was found.
+        roll: degrees by which its head is turned clockwise, and was turned back; 0: it was not turned.
         confidence: of the head that was found; None where there was none, or a recipe is from before it was written.
         heads: all that were found, if there are several.
         class_name: of the crop, or the weights of a mixture by its names; None if the model is unconditional.
@@ -76,6 +77,7 @@ class Projected:
     delta: Path | None = None
     confidence: float | None = None
     heads: tuple[FoundHead, ...] = ()
+    roll: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

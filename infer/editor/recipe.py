@@ -161,6 +161,7 @@ def _said(picture: Projected | Sample) -> dict[str, Any]:
             "size": list(picture.size),
         },
         "box": str(picture.box),
+        **({"roll": picture.roll} if picture.roll else {}),
         "located_by": picture.located,
         **_certainty(picture),
         "projection": {

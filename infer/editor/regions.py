@@ -16,7 +16,6 @@ from infer.editor.steps import Blend, ChangeClass, RegionMask, Step, Transfer
 from infer.edits.choices import WHOLE_MASKS
 from infer.edits.query_transfer import check_transfers
 from infer.photo import masks
-from infer.photo.box import Box
 from infer.photo.masks import Mask
 from infer.photo.painted_mask import read_mask
 from models.errors import PhotograftError, UnsupportedEdit
@@ -68,7 +67,12 @@ def _resolved(session: Session, step: Step) -> Step:
         return step
     if isinstance(region, str | Path):
         session.inputs.append(Path(region))
-    mask = given_mask(region, session.shape, session.box, invert=step.invert, say=session.say_once)
+    photo = session.photo
+    shape = session.shape if photo is None else photo.pixels.shape
+    mask = given_mask(region, shape, invert=step.invert, say=session.say_once)
+    if not masks.cut(session.carried(mask), session.box).any():
+        what = "the mask" if isinstance(region, np.ndarray) else f"mask {region}"
+        raise PhotograftError(f"{what} lies outside the edited square {session.placed}: choose that with --box x,y,w,h")
     return replace(step, region=mask, invert=False)
 
 
@@ -86,22 +90,17 @@ def _need_catalog(session: Session) -> CatalogFile:
 
 
 def given_mask(
-    mask: RegionMask, shape: tuple[int, ...], box: Box, *, invert: bool = False, say: Say | None = None
+    mask: RegionMask, shape: tuple[int, ...], *, invert: bool = False, say: Say | None = None
 ) -> Mask:  # -> [H,W]
     """A painted mask of a picture of this shape, a file or an array, checked; what it leaves out, if it is inverted.
 
     Raises:
-        PhotograftError: a mask that is unreadable, empty, of another size, or outside of the box.
+        PhotograftError: a mask that is unreadable, empty, or of another size.
     """
     if isinstance(mask, np.ndarray):
         whole = masks.painted(mask, shape)
-        whole = 1 - whole if invert else whole
-    else:
-        whole = masks.painted(read_mask(mask, (shape[0], shape[1]), invert=invert, say=say), shape)
-    if not masks.cut(whole, box).any():
-        what = "the mask" if isinstance(mask, np.ndarray) else f"mask {mask}"
-        raise PhotograftError(f"{what} lies outside the edited square {box}: choose that with --box x,y,w,h")
-    return whole
+        return 1 - whole if invert else whole
+    return masks.painted(read_mask(mask, (shape[0], shape[1]), invert=invert, say=say), shape)
 
 
 # ---------------------------------------------------------------------- in the generator's picture
@@ -127,7 +126,7 @@ def _area(session: Session, step: Step) -> Mask:
         return area
     side = masks.working_side(session.box)
     if isinstance(step.region, np.ndarray):
-        area = masks.cut(step.region, session.box)
+        area = masks.cut(session.carried(step.region), session.box)
         return resize_pixels(area, side, side).clip(0, 1) if isinstance(step, ChangeClass) else area
     if step.region == "auto":
         return masks.to_change(masks.seen(session.segmented(), session.box, session.shape))

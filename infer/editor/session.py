@@ -20,6 +20,7 @@ from infer.photo.choices import Finish, Method
 from infer.photo.location import FoundHead
 from infer.photo.photo import Photo
 from infer.photo.registration import Registration, register
+from infer.photo.turning import Upright
 from infer.pictures.convert import to_pixels
 from infer.projection.delta import Delta
 from infer.projection.mixture import said_source, source_title
@@ -128,7 +129,9 @@ class Session:
 
     Attributes:
         networks, model: what was given.
-        photo, box, located: the photo, the square that is edited, and how it was found; after `set_photo`.
+        photo, placed, located: the photo, the square that is edited, and how it was found; after `set_photo`.
+        upright: the window in which a rolled head is edited, see `infer.photo.turning`; None: the photo itself.
+        box: the square in the window, or in the photo.
         confidence, heads: of the head that is edited, where the locator found it; all heads of the photo, the best
             first, where they were sought.
         sample: what is edited instead of a photo; its box is all of it.
@@ -140,7 +143,7 @@ class Session:
         inputs: files that were read, which no result may replace.
     """
 
-    box: Box
+    placed: Box
     located: str
     confidence: float | None
     heads: tuple[FoundHead, ...] = ()
@@ -158,6 +161,7 @@ class Session:
         self.segmenter = segmenter
         self.say: Say = say or (lambda text: None)
         self.photo: Photo | None = None
+        self.upright: Upright | None = None
         self.sample: Sample | None = None
         self.label: int | None = None
         self.projection: Projection | None = None
@@ -168,6 +172,7 @@ class Session:
         self.inputs: list[Path] = []
         self._known: dict[Any, tuple[Any, Point]] = {}  # references that were looked for, with what was asked
         self._preset, self._options = DEFAULT_PRESET, UNSET  # of the last projection
+        self._window: Photo | None = None
         self._photo_mask: NDArray[np.float32] | None = None
         self._told: set[str] = set()
         self._settled: tuple[Projection, dict[Any, Tensor]] | None = None
@@ -187,25 +192,41 @@ class Session:
         """An editor with a model of the zoo, or of files (see `models.zoo.load_model`); the rest as of the class."""
         return cls(load_model(name), segmenter, say, device=device)
 
-    def say_once(self, text: str) -> None:
-        """Say something that does not change while the picture is the same."""
-        if text not in self._told:
-            self._told.add(text)
+    def say_once(self, text: str, about: str | None = None) -> None:
+        """Say something that does not change while the picture is the same; one text of all about the same."""
+        about = text if about is None else about
+        if about not in self._told:
+            self._told.add(about)
             self.say(text)
 
     @property
+    def box(self) -> Box:
+        """See the class."""
+        return self.placed if self.upright is None else self.upright.box
+
+    @property
     def pixels(self) -> NDArray[np.uint8]:  # -> [H,W,3]
-        """The photo's, or the sample's."""
+        """The photo's, its window's, or the sample's."""
         return self.reconstruction() if self.sample is not None else self.need_photo().pixels
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of the picture."""
+        """Height and width of the picture that is edited: the photo, its window, or the sample."""
         side = self.model.generator.resolution
         if self.sample is not None:
             return side, side
         height, width = self.need_photo().pixels.shape[:2]
         return height, width
+
+    def carried(self, values: NDArray[Any]) -> NDArray[Any]:  # [H,W,...] -> [h,w,...]
+        """A mask of the photo, or its pixels, in the picture that is edited."""
+        return values if self.upright is None else self.upright.carried(values)
+
+    def put_back(self, pixels: NDArray[np.uint8], mask: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """The photo [H,W,3] with what was edited in the picture [h,w,3], under a mask of the square [S,S]."""
+        if self.upright is None or self.photo is None:
+            return pixels
+        return self.upright.put_back(self.photo.pixels, pixels, mask)
 
     def photo_mask(self) -> NDArray[np.float32]:
         """The segmenter's mask of the whole picture, float32 [H,W] in [0,1]."""
@@ -229,10 +250,14 @@ class Session:
         return _network(self.segmenter, self.networks.device)(pixels)
 
     def need_photo(self) -> Photo:
-        """The photo. Raises PhotograftError before `set_photo`."""
+        """The photo, or its window where a rolled head is upright. Raises PhotograftError before `set_photo`."""
         if self.photo is None:
             raise PhotograftError("no photo yet: call set_photo first")
-        return self.photo
+        if self.upright is None:
+            return self.photo
+        if self._window is None:
+            self._window = Photo(None, self.upright.carried(self.photo.pixels), "PNG", grey=self.photo.grey)
+        return self._window
 
     def target(self) -> Tensor:  # -> [1,3,R,R]
         """The crop as the generator would make it, float32 in [-1,1]."""
@@ -327,13 +352,15 @@ class Session:
         """The picture as a recipe says it."""
         if self.sample is not None:
             return self.sample
-        photo, found = self.need_photo(), self._need_projection()
+        found, photo = self._need_projection(), self.photo
+        assert photo is not None
         loss = float(found.loss)
         return Projected(
             photo=None if photo.path is None else photo.path.absolute(),
             pixels=pixels_hash(photo.pixels),
             size=(photo.pixels.shape[1], photo.pixels.shape[0]),
-            box=self.box,
+            box=self.placed,
+            roll=0.0 if self.upright is None else self.upright.roll,
             located=self.located,
             confidence=self.confidence,
             heads=self.heads if len(self.heads) > 1 else (),

@@ -48,7 +48,7 @@ class Shown:
 
 def shown(session: Session, edit: Edit) -> Shown:
     """An edit as a sweep shows it."""
-    pixels, box = edit.pixels, session.box.square()
+    pixels, box = edit.pixels, session.placed.square()
     margin = box.w // 4
     rows, columns = (
         slice(max(start - margin, 0), min(start + box.w + margin, side))

@@ -251,11 +251,12 @@ class _Worker:
             if box is not None:
                 raise
             return _result(known, photo, None, UNFOUND)  # a photo that could be read
-        result = _result(known, photo, editor.box, editor.located)
-        old = self.segmenter(photo.pixels)
+        result = _result(known, photo, editor.placed, editor.located)
+        seen = editor.need_photo()  # where its head is upright: that is what is measured
+        old = self.segmenter(seen.pixels)
         for target in targets:
             made = self._made(editor, photo, target)
-            result.edits.append(self._measured(photo, editor.box, made, target, old))
+            result.edits.append(self._measured(seen, editor.box, made, target, old))
         return result
 
     def _made(self, editor: Editor, photo: Photo, target: int) -> MadeEdit:
@@ -266,13 +267,15 @@ class _Worker:
             if editor.projection is None:
                 self._project(editor)
             edit = editor.edit(name, method=self.wanted.method)
-            in_photo, _ = windows(editor.box, photo.pixels.shape)
-            finished = np.ascontiguousarray(edit.pixels[in_photo])
+            in_photo, _ = windows(editor.box, editor.shape)
+            finished = np.ascontiguousarray(editor.carried(edit.pixels)[in_photo])
             arrays = {"image": edit.image, "patch": edit.patch, "mask": edit.mask, "finished": finished}
             source = torch.tensor(-1 if editor.label is None else editor.label)
             return {key: torch.from_numpy(array) for key, array in arrays.items()} | {"source": source}
 
-        settings = {"photo": pixels_hash(photo.pixels), "box": str(editor.box), "how": editor.located, "to": name}
+        settings = {"photo": pixels_hash(photo.pixels), "box": str(editor.placed), "how": editor.located, "to": name}
+        if editor.upright is not None:
+            settings["roll"] = f"{editor.upright.roll:g}"
         found = self.kept(compute, **settings)
         image, patch, mask, finished = (found[key].numpy() for key in ("image", "patch", "mask", "finished"))
         return MadeEdit(image, patch, mask, finished, int(found["source"]))

@@ -7,11 +7,16 @@ from typing import Literal
 
 from infer.photo.box import Box
 from infer.photo.location import FoundHead
+from infer.photo.turning import normal
 from models.errors import PhotograftError
 from models.schema import short
 
 Which = int | Literal["largest"] | None
 """A head by its number, the best being 1; the largest; None: the best by confidence, size and the animal's mask."""
+
+
+RollSaid = float | Literal["auto", "off"]
+"""How a head is turned."""
 
 
 class NothingFound(PhotograftError):
@@ -26,11 +31,13 @@ class Place:
         box: the square; None: the head is found.
         which: of several heads.
         anywhere: where none is found, edit a guess instead of refusing.
+        roll: degrees by which the head is turned clockwise; "auto": as far as it is seen to be; "off": not at all.
     """
 
     box: Box | None = None
     which: Which = None
     anywhere: bool = False
+    roll: RollSaid = "auto"
 
     def __post_init__(self) -> None:
         if self.box is not None and not isinstance(self.box, Box):
@@ -38,20 +45,34 @@ class Place:
         number = isinstance(self.which, int) and not isinstance(self.which, bool) and self.which >= 1
         if not (number or self.which in (None, "largest")):
             raise PhotograftError(f"which head is a number from 1 on, or largest, not {short(self.which)}")
+        if self.roll != "auto" and self.roll != "off":
+            normal(self.roll)
         if self.box is not None and self.which is not None:
             raise PhotograftError("--which chooses among the heads that are found: give it or --box, not both")
 
     @classmethod
-    def parse(cls, box: str | None, which: str | None, anywhere: bool) -> "Place":
-        """From the command line: X,Y,W,H or auto, and N or largest. Raises PhotograftError for another form."""
+    def parse(cls, box: str | None, which: str | None, anywhere: bool, roll: str = "auto") -> "Place":
+        """From the command line: X,Y,W,H or auto, N or largest, and degrees, auto or off.
+
+        Raises PhotograftError for another form.
+        """
         square = None if box is None or box.strip() == "auto" else Box.parse(box)
+        turned = _roll(roll)
         if which is None or which == "largest":
-            return cls(square, which, anywhere)  # type: ignore[arg-type]
+            return cls(square, which, anywhere, turned)  # type: ignore[arg-type]
         if which == "all":
             raise PhotograftError("--which all is not offered: give each head its number in a run of its own")
         if not re.fullmatch(r"[1-9]\d{0,2}", which):
             raise PhotograftError(f"--which takes the number of a head, from 1 on, or largest, not {which!r}")
-        return cls(square, int(which), anywhere)
+        return cls(square, int(which), anywhere, turned)
+
+
+def _roll(text: str) -> RollSaid:
+    if text in ("auto", "off"):
+        return text  # type: ignore[return-value]
+    if not re.fullmatch(r"[-+]?\d{1,3}(\.\d{1,3})?", text):
+        raise PhotograftError(f"--roll takes degrees clockwise, auto or off, not {short(text)}")
+    return float(text)
 
 
 def chosen_head(heads: Sequence[FoundHead], which: Which) -> int:

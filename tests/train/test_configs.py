@@ -18,7 +18,7 @@ from train.projection.base import ProjectionTraining
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
 SNIPPETS = {"ddp.yaml", "logger_wandb.yaml"}  # to be added to another config
 LOCATORS = ("locator.yaml", "locator_more.yaml")  # another module on data of its own
-OTHERS = {*LOCATORS, "finisher.yaml"}  # the latter has tests of its own, test_finisher.py
+OTHERS = {*LOCATORS, "finisher.yaml", "pose.yaml"}  # the last two have tests of their own
 CONFIGS = sorted(path.name for path in FOLDER.glob("*.yaml"))
 
 pytestmark = [
