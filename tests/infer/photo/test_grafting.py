@@ -59,6 +59,43 @@ def test_the_same_outline_leaves_only_a_rim() -> None:
     assert (graft.filled > 0.5).mean() < 0.25
 
 
+def test_a_head_ends_roundly_where_the_animal_goes_on() -> None:
+    """In the corners of the square, and only there: over background an ear may reach into them."""
+    everywhere, nowhere = np.ones((S, S), np.float32), np.zeros((S, S), np.float32)
+    on_fur, on_grass = (plan(before, everywhere, PATCH, BOX, PHOTO) for before in (everywhere, nowhere))
+    assert on_fur is not None
+    assert on_grass is not None
+    corner = slice(31, 35), slice(31, 35)  # beyond the fade at the border
+    assert on_fur.head[corner].max() < 0.3
+    assert on_grass.head[corner].min() > 0.9
+    assert on_fur.head[128, 40:216].min() == 1
+    assert on_fur.head[40:216, 128].min() == 1
+
+
+def test_holes_and_bays_of_made_fur_are_closed_and_bits_left_out() -> None:
+    made = NEW.copy()
+    made[disc(110, 120, 12) > 0] = 0.2  # fur that is read as nothing much
+    made[disc(128, 59, 8) > 0] = 0.1
+    made[disc(30, 40, 12) > 0] = 1  # something beside the animal
+    graft = plan(OLD, made, PATCH, BOX, PHOTO)
+    assert graft is not None
+    assert graft.head[disc(110, 120, 12) > 0].min() == 1
+    assert graft.head[disc(128, 64, 3) > 0].min() > 0.5
+    assert graft.head[disc(30, 40, 12) > 0].max() == 0
+
+
+def test_a_neck_between_body_and_head_stays() -> None:
+    """The body goes on to the right; the new head is smaller than the old one, of which the neck is a part."""
+    rows, columns = np.mgrid[:S, :S]
+    trunk = ((columns > 128) & (abs(rows - 150) < 50)).astype(np.float32)
+    old, new = np.maximum(disc(100, 128, 70), trunk), disc(100, 128, 60)
+    graft = plan(old, new, PATCH, BOX, PHOTO)
+    assert graft is not None
+    neck = (abs(rows - 145) < 15) & (columns > 168) & (columns < 190)
+    assert graft.filled[neck].max() < 0.1
+    assert graft.filled[(disc(100, 128, 68) > 0) & (disc(100, 128, 63) == 0) & (columns < 90)].min() > 0.3
+
+
 def test_no_animal_in_the_patch() -> None:
     assert plan(OLD, np.zeros_like(OLD), PATCH, BOX, PHOTO) is None
 

@@ -106,6 +106,18 @@ def test_an_edit_says_where_it_goes(tiny: Path, cat: Path) -> None:
         editor.edit("lion", method="limited", recolour_body=True)
 
 
+@pytest.mark.parametrize("roll", [30.0, 90.0])
+def test_bodies_of_rolled_heads(tiny: Path, cat: Path, roll: float) -> None:
+    """They are put back too; what differs lies in the window's masks."""
+    editor = Editor.from_pretrained(str(tiny), ellipse).set_photo(cat, Box(150, 40, 100, 100), roll=roll)
+    plain, edit = (editor.project(steps=1).edit("lion", recolour_body=on) for on in (False, True))
+    assert edit.body is not None
+    square = np.zeros(CAT.shape[:2], bool)
+    square[20:160, 130:270] = True  # the turned square lies in it
+    assert np.array_equal(plain.pixels[~square], CAT[~square])
+    assert (edit.pixels[~square] != CAT[~square]).any()
+
+
 def test_recipes_keep_it(edit: Callable[..., int], cat: Path, tmp_path: Path) -> None:
     assert edit(cat, "--to", "lion", "--recolour-body") == 0
     recipe, result = tmp_path / "out" / "cat_to_lion.json", tmp_path / "out" / "cat_to_lion.png"
