@@ -21,7 +21,8 @@ from models.perception.locator import load_locator
 from models.perception.pose import SIDE, WINDOW, Roll, load_pose
 from models.schema import short
 
-_REACH, _LEAST_REACH = 3.0, 1.2  # of a window, in squares: wide, but no larger than the photo, and this at least
+_REACH, _LEAST_REACH = 3.0, 1.2  # of a window, in squares: wide, and this at least where it would be large
+_LARGE = 4_000_000  # pixels of a window that is no more than half of its photo: memory
 _CROP = 1.2  # side of a training crop, in roots of the areas of heads
 _STRIP = 256  # rows that are put back at a time
 _LEAST = 1 / 510  # of a mask: less changes nothing
@@ -101,7 +102,7 @@ class Upright:
         """Pixels beyond the square's left, top, right and bottom side: no farther than the photo, negative inside."""
         height, width = self.photo_shape
         side, half = self.placed.w, self.placed.w / 2
-        reach = max(_LEAST_REACH * side, min(_REACH * side, math.sqrt(height * width)))
+        reach = max(_LEAST_REACH * side, min(_REACH * side, math.sqrt(max(_LARGE, height * width / 2))))
         own = round((reach - side) / 2)
         corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
         corners = (corners - (self.placed.x + half, self.placed.y + half)) @ self._turn  # the inverse's transpose

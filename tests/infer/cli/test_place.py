@@ -125,3 +125,20 @@ def test_a_recipe_knows_its_square(
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
     for option in (["--which", "1"], ["--anywhere"], ["--skip-unfound"], ["--box", "auto"]):
         refused(main(["edit", "--recipe", str(recipe), *option]), capsys, "exclude each other")
+
+
+@pytest.mark.parametrize("roll", ["sideways", "1000", "400"])
+def test_bad_rolls_end_in_one_line(run: Run, bright: Path, roll: str, capsys: Capture) -> None:
+    assert run("edit", bright, "--to", "lion", "--roll", roll) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "roll" in line
+
+
+def test_a_roll_is_said_and_kept(run: Run, bright: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert run("edit", bright, "--to", "lion", "--roll", "33", "--which", "1") == 0
+    assert "turned by 33 degrees" in capsys.readouterr().err
+    (recipe,) = (tmp_path / "out").glob("*.json")
+    source = read_recipe(recipe).source
+    assert getattr(source, "roll", None) == 33
+    assert run("edit", "--recipe", recipe, "--roll", "off") == 2
+    assert "--roll" in capsys.readouterr().err

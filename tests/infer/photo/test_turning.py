@@ -98,11 +98,12 @@ def test_masks_are_carried() -> None:
     assert not _upright(Box(0, 0, 80, 80), 30.0).carried(np.ones(CAT.shape[:2], np.float32))[0, 0].any()
 
 
-def test_windows_are_wide_and_no_larger_than_the_photo() -> None:
-    small = _upright(Box(200, 100, 40, 40), 45.0)
-    assert small.shape == (120, 120)
-    large = _upright(Box(50, 0, 300, 300), 45.0)
-    assert large.shape[0] * large.shape[1] <= 1.45 * CAT.shape[0] * CAT.shape[1]
+def test_windows_are_wide_and_half_of_a_large_photo_at_most() -> None:
+    assert _upright(Box(200, 100, 40, 40), 45.0).shape == (120, 120)
+    height, width = Upright(Box(2000, 1000, 3000, 3000), 45.0, (6000, 8000)).shape
+    assert min(height, width) >= 3600
+    assert height * width <= 6000 * 8000 / 2 * 1.01
+    assert min(Upright(Box(500, 0, 5900, 5900), 45.0, (6000, 8000)).shape) >= 1.19 * 5900
 
 
 def test_angles() -> None:
