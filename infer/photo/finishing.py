@@ -6,6 +6,7 @@ photo's own: the texture of its fur and the grain of its sensor, evened out so t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ _MOST_CRISP = 1.2  # gain of the photo's finest detail: at 2 fur looks painted
 _MOST_GAIN, _GAINED = 2.0, 0.5  # of detail finer than this sigma, in the generator's pixels
 _ROUNDS = 8  # of bisection
 _TEXTURED = 10.0  # levels of 255, by which the photo's texture is added at most
-_EVEN = 4  # sigmas within which its amplitude is made the same everywhere
+_EVEN = 10  # sigmas on a side of the window in which, twice, its amplitude is made the same everywhere
 _FAINTEST = 0.35  # share of it that is left in black and white
 _FLATTEST = 0.05  # share of tiles that show grain alone, and no fur
 _TILE = 16  # px on a side of what noise is read in
@@ -305,7 +306,11 @@ class Texture:
     @property
     def reach(self) -> int:
         """Rows beyond its own that a row's texture depends on."""
-        return 4 * round(2 * _EVEN * self.sigma) + 2
+        return self._window + 4 * ceil(self.sigma) + 2
+
+    @property
+    def _window(self) -> int:
+        return 2 * round(_EVEN * self.sigma / 2) + 1
 
     def evened(self, own: Pixels) -> NDArray[np.float32]:  # [h,w,3] -> [h,w]
         """The texture with an amplitude of about 1 in fur, less where the photo is flat, and at edges, which would
@@ -318,7 +323,8 @@ class Texture:
         luma = _luma(own)
         fine = luma - cv2.GaussianBlur(luma, (0, 0), self.sigma)
         fine[np.abs(fine) < 0.01] = 0  # rounding
-        amplitude = np.sqrt(cv2.GaussianBlur(np.square(fine), (0, 0), _EVEN * self.sigma))
+        size = self._window, self._window  # boxes: a Gaussian as wide would take half a minute for a large photo
+        amplitude = np.sqrt(cv2.blur(cv2.blur(np.square(fine), size), size).clip(0))
         return np.asarray(fine, np.float32), np.asarray(amplitude, np.float32)
 
 
