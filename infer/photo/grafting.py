@@ -57,7 +57,7 @@ def plan(before: Mask, after: Mask, patch: NDArray[np.uint8], box: Box, photo_sh
         return None
     fade = fade_to_border(box, photo_shape, len(after))
     after = _whole(after)
-    head = matte(after, patch) * np.minimum(fade, _rounded(before))
+    head = matte(after, patch) * np.minimum(fade, _rounded(before, box, photo_shape))
     left = _left_over(before, after, seen(np.ones((1, 1), np.float32), box, photo_shape), fade)
     return Graft(head, np.minimum(before, after), resize_pixels(left, *after.shape))
 
@@ -81,12 +81,16 @@ def _whole(after: Mask) -> Mask:  # [s,s] -> [s,s]
     return resize_pixels(np.asarray(both, np.float32).round(3), side, side).clip(0, 1)
 
 
-def _rounded(before: Mask) -> Mask:  # [s,s] -> [s,s]
+def _rounded(before: Mask, box: Box, photo_shape: tuple[int, ...]) -> Mask:  # [s,s] -> [s,s]
     """1 within a round shape, falling to 0 towards the corners of the square where the photo's animal goes on there:
-    a head has no corners."""
-    side = len(before)
-    at = np.abs((np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1) ** _SQUARED
-    radius = (at[None, :] + at[:, None]) ** (1 / _SQUARED)
+    a head has no corners, but for those that the photo's border cuts off."""
+    side, square = len(before), box.square()
+    at = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
+    away = []
+    for start, length in ((square.x, photo_shape[1]), (square.y, photo_shape[0])):
+        inside = np.where(at < 0, start > 0, start + square.w < length)
+        away.append(np.abs(at * inside) ** _SQUARED)
+    radius = (away[0][None, :] + away[1][:, None]) ** (1 / _SQUARED)
     ramp = ((1 - radius) / (1 - _ROUND)).clip(0, 1)
     shape = ramp * ramp * (3 - 2 * ramp)
     goes_on = cv2.GaussianBlur(before, (0, 0), max(_SOFT * side, 0.5))

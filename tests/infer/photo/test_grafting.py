@@ -70,6 +70,10 @@ def test_a_head_ends_roundly_where_the_animal_goes_on() -> None:
     assert on_grass.head[corner].min() > 0.9
     assert on_fur.head[128, 40:216].min() == 1
     assert on_fur.head[40:216, 128].min() == 1
+    below = plan(everywhere, everywhere, PATCH, Box(100, 300, S, S), PHOTO)  # reaches over the photo's lower border
+    assert below is not None
+    assert below.head[-1, 40:216].min() == 1
+    assert below.head[corner].max() < 0.3
 
 
 def test_holes_and_bays_of_made_fur_are_closed_and_bits_left_out() -> None:
