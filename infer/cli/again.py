@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import typer
 
@@ -61,6 +61,11 @@ class How:
         written = Path(known.files.get("result", "")).suffix[1:]
         again = {name: name for name in get_args(FormatName)}.get(written)
         return replace(self, **kept, lossless=self.lossless or known.lossless, format=again)
+
+    def of_edit(self, steps: Sequence[Step], known: Recipe | None) -> dict[str, Any]:
+        """What `Editor.edit` takes of them for these steps."""
+        named = {name: getattr(self, name) for name in ("settle", "finish", "registered", "recolour_body")}
+        return named | {"method": self.method_of(steps, known)}
 
     def method_of(self, steps: Sequence[Step], known: Recipe | None) -> Method | None:
         """The method for these steps: that of a recipe of transfers alone does not hold for other kinds."""

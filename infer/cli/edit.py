@@ -128,8 +128,16 @@ def edit(
     from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
-    how = How(model, method, lossless, chosen_format(file_format, lossless), segmenter, settle, finish)
-    how = replace(how, recolour_body=recolour_body)
+    how = How(
+        model,
+        method,
+        lossless,
+        chosen_format(file_format, lossless),
+        segmenter,
+        settle,
+        finish,
+        recolour_body=recolour_body,
+    )
     how = how.again(context, known, _OF_THE_RECIPE)
     check_finish(how.finish)
     if known is None:
@@ -232,17 +240,7 @@ class _Job:
     def _edit(self, editor: Editor, group: Sequence[Step]) -> None:
         from infer.editor.output import write_edit
 
-        how = self.how
-        method = how.method_of(group, self.known)
-        edit = editor.edit(
-            group,
-            method=method,
-            settle=how.settle,
-            finish=how.finish,
-            scale=self.scale,
-            registered=how.registered,
-            recolour_body=how.recolour_body,
-        )
+        edit = editor.edit(group, scale=self.scale, **self.how.of_edit(group, self.known))
         write_edit(editor, edit, self.results, lossless=self.how.lossless, done=lambda paths: say(str(paths[0])))
 
     def write_sheet(self) -> None:

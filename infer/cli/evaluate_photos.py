@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from infer.cli.common import DeviceOption, ModelOption, SeedOption, bar, complain, note, prepared, print_table, say
-from infer.cli.options import MethodOption, PresetOption, ToOption
+from infer.cli.options import FinishOption, MethodOption, PresetOption, ToOption
 from infer.evaluate.choices import REAL
 from infer.photo.choices import DEFAULT_METHOD
 from infer.projection.presets import DEFAULT_PRESET
@@ -29,6 +29,7 @@ def photos(
     real: Annotated[int, typer.Option(min=2, max=1_000_000, help="Real pictures that the probe is fitted to.")] = REAL,
     preset: PresetOption = DEFAULT_PRESET,  # type: ignore[assignment]
     method: MethodOption = None,
+    finish: FinishOption = "auto",
     places: Annotated[
         Literal["found", "known"], typer.Option(help="Edit the heads that are found, or those that are known.")
     ] = "found",
@@ -51,10 +52,14 @@ def photos(
     from infer.evaluate.known_photos import known_photos
     from infer.evaluate.photos import Wanted, evaluate_photos
     from infer.evaluate.photos_report import described, left_out, summary_rows, write_photos
+    from infer.photo.finishing import check_finish
 
     networks = prepared(model, device)
     known, read = known_photos(folder), model_inputs(model)
-    wanted = Wanted(tuple(to or ()), per_photo, preset, method or DEFAULT_METHOD, seed, places == "known", place_only)
+    check_finish(finish)
+    wanted = Wanted(
+        tuple(to or ()), per_photo, preset, method or DEFAULT_METHOD, finish, seed, places == "known", place_only
+    )
     check_folder(out)
     with bar() as update:
         judge = None if place_only else ClassJudge(networks, data, real=real, folder=out / "photos", progress=update)

@@ -225,7 +225,7 @@ FinishOption = Annotated[
 RecolourOption = Annotated[
     bool,
     typer.Option(
-        "--recolour-body",
+        "--recolour-body/--no-recolour-body",
         help="The coat of the rest of the animal takes the colours of its new head, fading with the distance.",
         rich_help_panel=_RESULT,
     ),

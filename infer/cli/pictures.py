@@ -97,16 +97,7 @@ class Job:
         made = {one: self._point(one) for one in dict.fromkeys(references)}  # a photo is projected once
         every = [*kept, *map(referring, steps, (made[one] for one in references))]
         how, scale = self.how, scale_of(self.known, asked=bool(steps))
-        method = how.method_of(every, self.known)
-        edit = editor.edit(
-            every,
-            method=method,
-            settle=how.settle,
-            finish=how.finish,
-            scale=scale,
-            registered=how.registered,
-            recolour_body=how.recolour_body,
-        )
+        edit = editor.edit(every, scale=scale, **how.of_edit(every, self.known))
         results = ResultFolder(self.out, [*self.read, *model_inputs(self.how.model)])
         write_edit(editor, edit, results, lossless=self.how.lossless, done=_say_all)
 

@@ -77,15 +77,7 @@ def run_sweep(
     looks, tiles = [], []
     picture = Path()
     for strength, word in zip(strengths, strength_words(strengths), strict=True):
-        method = how.method_of(steps, known)
-        edit = editor.edit(
-            at_strength(steps, strength),
-            method=method,
-            settle=how.settle,
-            finish=how.finish,
-            registered=how.registered,
-            recolour_body=how.recolour_body,
-        )
+        edit = editor.edit(at_strength(steps, strength), **how.of_edit(steps, known))
         picture = write_edit(
             editor, edit, results, lossless=how.lossless, words=[word], done=lambda paths: say(str(paths[0]))
         )[0]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer.photo.box import Box
+from infer.photo.cielab import lab_of
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.float32]
@@ -172,11 +173,6 @@ def new_head(mask: Mask, made: Mask) -> Bool:
 
 
 # ---------------------------------------------------------------------- colours
-
-
-def lab_of(pixels: Picture) -> Float:  # [h,w,3] -> [h,w,3]
-    """CIELAB (D65) of sRGB: L in 0..100, a and b within about ±128."""
-    return np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
 def colour_cast(finished: Picture, made: Picture, core: Bool, *, side: int) -> tuple[float, float]:

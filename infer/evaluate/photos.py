@@ -23,7 +23,7 @@ from infer.evaluate.curves import evenly
 from infer.evaluate.edit_measures import EditMeasures, Picture, Place, measure_edit, place_of, training_crop, windows
 from infer.evaluate.known_photos import KnownPhoto
 from infer.photo.box import Box, crop_square
-from infer.photo.choices import DEFAULT_METHOD, Method
+from infer.photo.choices import DEFAULT_FINISH, DEFAULT_METHOD, Finish, Method
 from infer.photo.location import locate
 from infer.photo.photo import Photo
 from infer.progress import Progress, untold
@@ -51,7 +51,7 @@ class Wanted:
     Attributes:
         to: classes that every photo is edited into; none: drawn, see `draw_targets`.
         per_photo: number of drawn ones.
-        preset, method: of projection and compositing; method None: the default's.
+        preset, method, finish: of projection, compositing and sharpening.
         seed: of targets and projection.
         known_places: edit the known heads instead of those that are found.
         places_only: find heads, and edit nothing.
@@ -61,6 +61,7 @@ class Wanted:
     per_photo: int = 1
     preset: str = DEFAULT_PRESET
     method: Method = DEFAULT_METHOD
+    finish: Finish = DEFAULT_FINISH
     seed: int = 0
     known_places: bool = False
     places_only: bool = False
@@ -228,7 +229,9 @@ class _Worker:
         self.asked = [model.class_index(name) for name in wanted.to]
         settings = {"format": FORMAT, "dtype": str(networks.dtype), "psi": networks.psi_name, **digests(model)}
         settings |= {"preset": wanted.preset, "seed": wanted.seed}
-        self.kept = ResultCache(folder, code=code_digest(*_EDITING), method=wanted.method, **settings)
+        self.kept = ResultCache(
+            folder, code=code_digest(*_EDITING), method=wanted.method, finish=wanted.finish, **settings
+        )
         plain = not get_preset(wanted.preset).tuning and not isinstance(model.generator, StyleGenerator)
         self.projected = ResultCache(folder if plain else None, code=code_digest(*_PROJECTING), **settings)
 
@@ -266,7 +269,7 @@ class _Worker:
         def compute() -> Results:
             if editor.projection is None:
                 self._project(editor)
-            edit = editor.edit(name, method=self.wanted.method)
+            edit = editor.edit(name, method=self.wanted.method, finish=self.wanted.finish)
             in_photo, _ = windows(editor.box, editor.shape)
             finished = np.ascontiguousarray(editor.carried(edit.pixels)[in_photo])
             arrays = {"image": edit.image, "patch": edit.patch, "mask": edit.mask, "finished": finished}

@@ -273,7 +273,13 @@ def described(report: PhotosReport) -> str:
     wanted, edits = report.wanted, sum(len(one.edits) for one in report.results)
     parts = [f"{len(report.results)} photos"]
     if not wanted.places_only:
-        parts += [f"{edits} edits", f"preset {wanted.preset}", f"method {wanted.method}", f"seed {wanted.seed}"]
+        parts += [
+            f"{edits} edits",
+            f"preset {wanted.preset}",
+            f"method {wanted.method}",
+            f"finish {wanted.finish}",
+            f"seed {wanted.seed}",
+        ]
     if wanted.known_places:
         parts.append("at the known heads")
     if report.failed:

@@ -1,4 +1,4 @@
-"""A generated picture as sharp as the photo that it goes into, with the photo's grain and blocks; never sharper.
+"""A generated picture as sharp as the photo that it goes into, with the photo's texture and blocks; never sharper.
 
 The finishing network (`models.finisher`) gives the detail that enlarging cannot. Detail that is finer still is the
 photo's own: the texture of its fur and the grain of its sensor, evened out so that no edge of the old head is in it.
@@ -72,9 +72,8 @@ def finished(
         PhotograftError: the teacher is not installed.
     """
     side, resolution = box.square().w, image.shape[0]
-    plain = np.asarray(uncrop(image, box, pixels.shape)[0], np.uint8)
     if finish == "off" or resolution > LARGEST or resolution % 2:
-        return plain
+        return np.asarray(uncrop(image, box, pixels.shape)[0], np.uint8)
     square, shown = box.square(), min(side, _SCALE * resolution)
     weights = np.ones((shown, shown), np.float32) if where is None or not where.any() else _sized(where, shown)
     middle = _middle(side)
@@ -84,10 +83,9 @@ def finished(
     own = crop_square(pixels, inner, inner.w)
     parts = weights if inner.w == shown == side else _sized(_part(weights, middle, side), inner.w)
     around = surroundings(own, _reduced(pixels, square, shown), side, resolution, weights, parts, at=(inner.x, inner.y))
-    patch = plain
     if side > resolution:
-        large = matched(_network_picture(image, finish), around.detail, resolution, weights)
-        patch = np.asarray(uncrop(large, box, pixels.shape)[0], np.uint8)
+        image = matched(_network_picture(image, finish), around.detail, resolution, weights)
+    patch = np.asarray(uncrop(image, box, pixels.shape)[0], np.uint8)
     return taken(patch, pixels, around, parts, resolution, square)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infer.photo.box import Box
+from infer.photo.cielab import lab_of
 from infer.photo.masks import Mask
 from models.layers.resampling import resize_pixels
 
@@ -43,9 +44,9 @@ def recoloured(
     found = coat > 0.5
     if found.sum() < _LEAST * (square.w * scale) ** 2:
         return None
-    own = _lab(small)[found].mean(axis=0)
+    own = lab_of(small)[found].mean(axis=0)
     side = min(len(patch), _SMALL)
-    new = _lab(resize_pixels(patch, side, side))[resize_pixels(head, side, side) > 0.5]
+    new = lab_of(resize_pixels(patch, side, side))[resize_pixels(head, side, side) > 0.5]
     if not len(new):
         return None
     wanted = new.mean(axis=0)
@@ -57,7 +58,7 @@ def recoloured(
     bottom, right = min(ceil((rows[-1] + 1) / down), height), min(ceil((columns[-1] + 1) / across), width)
     part = pixels[top:bottom, left:right].copy()
     for start in range(0, len(part), _STRIP):
-        strip = _lab(part[start : start + _STRIP])
+        strip = lab_of(part[start : start + _STRIP])
         strip[..., 0] = 100 * (strip[..., 0] / 100) ** gamma
         strip[..., 1:] += wanted[1:] - own[1:]
         part[start : start + _STRIP] = (cv2.cvtColor(strip, cv2.COLOR_LAB2RGB) * 255).round().clip(0, 255)
@@ -88,7 +89,3 @@ def _coat(animal: Mask, box: Box, head: Mask, scale: float) -> Mask:  # [h,w] ->
     whole[rows, columns] *= 1 - there[cut][: inside.shape[0], : inside.shape[1]]
     soft = cv2.GaussianBlur(whole, (0, 0), max(0.01 * side, 0.5))
     return np.asarray(np.minimum(soft, animal), np.float32)
-
-
-def _lab(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from infer.photo.cielab import lab_of
 from infer.photo.masks import Mask
 from models.perception.features import MobileNetV2, create_features
 
@@ -52,11 +53,6 @@ class Registration:
             found = -_moved(self.flow, found)
         return found
 
-    @property
-    def farthest(self) -> float:
-        """Of all moves the largest, in pixels of the generator's picture."""
-        return float(np.linalg.norm(self.flow, axis=-1).max())
-
     def to_photo(self, values: NDArray[_Number]) -> NDArray[_Number]:  # [r,r] or [r,r,C], float32 or uint8
         """A mask or a picture of the reconstruction, of any size, where it is in the photo."""
         return _moved(values, self.flow) if self.flow.any() else values
@@ -86,7 +82,7 @@ def likeness(crop: NDArray[np.uint8], made: NDArray[np.uint8]) -> Mask:  # [R,R,
     """How well a picture explains a photo, place by place, in [0,1]: structure as SSIM (Wang et al. 2004) compares it,
     of the lightness in a window, times nearness of the mean colours in CIELAB there."""
     sigma = max(_WINDOW * len(crop) / 2, 1.0)
-    first, second = (_lab(picture) for picture in (crop, made))
+    first, second = (lab_of(picture) for picture in (crop, made))
 
     def mean(values: NDArray[np.floating]) -> NDArray[np.floating]:
         return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
@@ -98,10 +94,6 @@ def likeness(crop: NDArray[np.uint8], made: NDArray[np.uint8]) -> Mask:  # [R,R,
     structure = ((2 * covariance + noise) / (spread + noise)).clip(0, 1)
     apart = np.linalg.norm(mean(first) - mean(second), axis=-1)
     return np.asarray(structure * np.exp(-((apart / _COLOURS) ** 2)), np.float32)
-
-
-def _lab(picture: NDArray[np.uint8]) -> NDArray[np.floating]:
-    return np.asarray(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
 
 
 @lru_cache(maxsize=1)

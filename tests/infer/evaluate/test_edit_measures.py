@@ -10,7 +10,6 @@ from infer.evaluate.edit_measures import (
     HEAD_GROWTH,
     colour_cast,
     head_region,
-    lab_of,
     leftovers,
     measure_edit,
     overlap_of,
@@ -21,6 +20,7 @@ from infer.evaluate.edit_measures import (
     windows,
 )
 from infer.photo.box import Box
+from infer.photo.cielab import lab_of
 from infer.photo.location import locate
 from models.perception.locator import Head
 

@@ -212,9 +212,11 @@ def test_kept_edits_are_not_made_again(
     assert edit_rows(again) == edit_rows(first)
     evaluate_photos(networks, known, Wanted(preset="fast", method="paste"), folder=tmp_path / "kept")
     assert len(asked) == 3
+    evaluate_photos(networks, known, Wanted(preset="fast", method="paste", finish="off"), folder=tmp_path / "kept")
+    assert len(asked) == 6
     monkeypatch.setattr(module, "code_digest", lambda *_: "other code")
     evaluate_photos(networks, known, Wanted(preset="fast"), folder=tmp_path / "kept", limit=2)
-    assert len(asked) == 5
+    assert len(asked) == 8
 
 
 def test_another_method_does_not_cost_the_projections_again(

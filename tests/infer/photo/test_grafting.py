@@ -39,7 +39,7 @@ def test_an_ear_that_shows_is_filled() -> None:
     centre = disc(128, 128, 50) > 0
     assert graft.head[centre].min() == 1
     assert graft.filled[centre].max() == 0
-    assert (graft.joined[centre] == 1).all()
+    assert graft.joined[centre].min() > 0.999
     assert graft.joined[ear].max() == 0
 
 

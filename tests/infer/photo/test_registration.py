@@ -64,9 +64,9 @@ def test_a_mask_lands_on_the_same_thing() -> None:
 
 def test_what_fits_or_is_another_thing_is_not_moved() -> None:
     photo = head()
-    assert register(photo, photo).farthest < 0.3
+    assert farthest(photo, photo) < 0.3
     noise = np.random.default_rng(0).integers(0, 256, (R, R, 3), np.uint8)
-    assert register(photo, np.full_like(photo, 128)).farthest == pytest.approx(0, abs=0.3)
+    assert farthest(photo, np.full_like(photo, 128)) < 0.3
     assert likeness(photo, noise).mean() < 0.2
 
 
@@ -89,3 +89,8 @@ def test_the_inverse_undoes_the_flow() -> None:
     ground = np.stack([x, y], axis=-1)
     again = both.to_generator(both.to_photo(ground))
     assert np.abs(again - ground)[10:-10, 10:-10].max() < 0.5
+
+
+def farthest(photo: np.ndarray, made: np.ndarray) -> float:
+    """Of all moves the largest, in pixels."""
+    return float(np.linalg.norm(register(photo, made).flow, axis=-1).max())
