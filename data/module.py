@@ -149,6 +149,10 @@ class ImageDataModule(pl.LightningDataModule):
         """Share of each class in the training batches, float32 [K]: draw the labels of prior samples from it."""
         return torch.from_numpy(class_distribution(self.train_pictures.counts, self.balance)).float()
 
+    def stream_identity(self) -> dict[str, Any]:
+        """What the training stream depends on: two equal ones are the same pictures in the same order."""
+        return self._sampler(0, 1).identity()
+
     # --- Lightning ---
 
     def setup(self, stage: str | None = None) -> None:

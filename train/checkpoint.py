@@ -37,6 +37,7 @@ class Checkpoint(Schema):
         classes: of the data; of a GAN's.
         generator: sha256 of the file that E, or A and B, belong to.
         projection_rate: of auxiliary networks.
+        record: what the card says, see `train.callbacks.Tracking`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -46,6 +47,7 @@ class Checkpoint(Schema):
     classes: Info = Field(default_factory=lambda: Info.model_validate({}))
     generator: Text | None = None
     projection_rate: Positive | None = None
+    record: dict[str, Any] = Field(default_factory=dict)
 
     def count(self, name: str) -> int:
         """A count of the training; 0 for one that it does not have."""

@@ -1,10 +1,4 @@
-"""The commands of `train.py`; each imports what it needs when it runs, so that help comes at once.
-
-* `python train.py fit -c configs/train/NAME.yaml`: see `train.fit`.
-* `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
-* `python train.py outline MODEL --data FOLDER`: its projected discriminator learns to read outlines.
-* `python train.py taught MODEL OUT`: a teacher's pictures for the finishing network.
-"""
+"""The commands of `train.py`; each imports what it needs when it runs, so that help comes at once."""
 
 import argparse
 import sys
@@ -13,19 +7,39 @@ from pathlib import Path
 from models.errors import PhotograftError
 from models.terminal import orderly, reader_gone, robust_streams, visible
 
+FIT = "Train as a config of configs/train says, in a folder of its own: runs/NAME, or runs/NAME/v002 beside a run."
+VALIDATE = "Measure a checkpoint on the validation pictures: Fréchet distance, reconstruction."
 EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
 OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
 TAUGHT = "Write what a large network makes of a model's samples, to train the finishing network on."
-HELP = f"""usage: train.py COMMAND ...
+COMMANDS = {
+    "fit": ("-c CONFIG --data.root FOLDER", FIT),
+    "validate": ("-c CONFIG --data.root FOLDER --ckpt_path last", VALIDATE),
+    "export": ("CHECKPOINT OUT", EXPORT),
+    "outline": ("MODEL --data FOLDER", OUTLINE),
+    "taught": ("MODEL OUT", TAUGHT),
+}
+HELP = """usage: train.py COMMAND ...
 
 Train the networks that infer.py edits with.
 
-  fit -c CONFIG --data.root FOLDER   train as a config of configs/train says; `fit --help` lists what else can be set
-  export CHECKPOINT OUT              {EXPORT[0].lower() + EXPORT[1:]}
-  outline MODEL --data FOLDER        {OUTLINE[0].lower() + OUTLINE[1:]}
-  taught MODEL OUT                   {TAUGHT[0].lower() + TAUGHT[1:]}
+{commands}
 
-`train.py COMMAND --help` says more."""
+A generator, then E and A and B for it, then an edit:
+  train.py fit -c configs/train/sngan_heads128.yaml --data.root FOLDER
+  train.py export runs/sngan_heads128/last.ckpt models/mine
+  train.py fit -c configs/train/encoder_heads128.yaml --data.root FOLDER --generator models/mine.generator.safetensors
+  train.py fit -c configs/train/auxiliary_heads128.yaml --data.root FOLDER --generator models/mine.generator.safetensors
+  infer.py edit PHOTO --model models/mine.generator.safetensors --to CLASS
+
+Go on with a run that was stopped or killed (auto: begin it if there is none):
+  train.py fit -c CONFIG --data.root FOLDER --ckpt_path last
+Change a setting, add a config:
+  train.py fit -c CONFIG -c configs/train/logger_wandb.yaml --data.init_args.batch_size 32 --trainer.max_time 00:08:00:00
+
+`train.py COMMAND --help` says more; docs/training.md explains it.""".format(
+    commands="\n".join(f"  {name} {given}\n      {text}" for name, (given, text) in COMMANDS.items())
+)
 
 
 def run_export(args: list[str]) -> None:
@@ -48,6 +62,7 @@ def run_export(args: list[str]) -> None:
         metavar="S",
         help="let the prior reach S times as far: samples are more varied, and less safe (default: 1)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--float32", action="store_true", help="store float32 (default: float16)")
     parser.add_argument(
         "--learning-rate", type=float, metavar="R", help="of projection with these A and B, kept in their file"
@@ -61,9 +76,10 @@ def run_export(args: list[str]) -> None:
         "spread": options.spread,
         "half": not options.float32,
         "learning_rate": options.learning_rate,
+        "overwrite": options.overwrite,
     }
     for path in export(options.checkpoint, options.out, **flags):
-        print(f"{visible(path)}  {path.stat().st_size / 2**20:.1f} MiB")
+        print(f"{visible(path)}  {path.stat().st_size / 2**20:.2f} MiB")
 
 
 def run_outline(args: list[str]) -> None:
@@ -101,11 +117,14 @@ def run_taught(args: list[str]) -> None:
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
     robust_streams()
-    command = {"export": run_export, "outline": run_outline, "taught": run_taught}.get(" ".join(sys.argv[1:2]))
+    name = " ".join(sys.argv[1:2])
+    command = {"export": run_export, "outline": run_outline, "taught": run_taught}.get(name)
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(HELP)
         sys.exit(0 if sys.argv[1:] else 2)
     try:
+        if name not in COMMANDS:
+            raise PhotograftError(f"unknown command {name!r:.60}: choose from {', '.join(COMMANDS)}")
         if command is None:
             from train.fit import fit
 

@@ -22,6 +22,11 @@ class CountingModule(pl.LightningModule):
         super().__init__()
         self.images_before, self.images_seen, self.steps = 0, 0, 0
 
+    @property
+    def ends_at(self) -> float | None:
+        """Real pictures after which the training ends by itself; None if only the trainer ends it."""
+        return None
+
     def count(self, images: int) -> None:
         """One more step, on so many real pictures of this device."""
         self.images_seen += images * self.trainer.world_size

@@ -16,6 +16,7 @@ from models.registry import KINDS
 from models.schema import bounded, short
 from models.tensors import check_finite
 from models.writing import Writer, write_files
+from train.card import card_text
 from train.checkpoint import Checkpoint, NetworkDescription, read_checkpoint
 from train.gan.codes import widen
 from train.standing import measure_statistics
@@ -34,8 +35,9 @@ def export(
     spread: float = 1.0,
     half: bool = True,
     learning_rate: float | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
-    """Write one file per network, all or none: `OUT.generator.safetensors`, `OUT.encoder.safetensors`, ...
+    """Write one file per network, and a card, all or none: `OUT.generator.safetensors`, ..., `OUT.md`.
 
     Args:
         checkpoint: a `.ckpt` of `train.py fit`.
@@ -47,13 +49,14 @@ def export(
         half: store float16 (half the size; read as float32).
         learning_rate: of projection with these A and B, which the editor reads from their file; None: the training's
             `projection_rate`.
+        overwrite: replace files that are there.
 
     Returns:
         The files written.
 
     Raises:
-        PhotograftError: a checkpoint that is missing, damaged or not ours, a folder that cannot be written, or a
-            learning rate that is not positive or for a checkpoint without auxiliary networks.
+        PhotograftError: a checkpoint that is missing, damaged or not ours, a folder that cannot be written, files that
+            are there already, or a learning rate that is not positive or for a checkpoint without auxiliary networks.
     """
     if out.name in ("", "..") or "\0" in str(out):
         raise PhotograftError(f"{short(str(out))}: give a folder and the stem of the files, such as out/my-model")
@@ -61,7 +64,7 @@ def export(
     info = _info(content, learning_rate, checkpoint)
     if not 0 < spread < math.inf or (spread != 1 and "generator" not in content.networks):
         raise PhotograftError(f"--spread is {spread}: give a positive number, and a checkpoint with a generator")
-    jobs: dict[Path, Writer] = {}
+    jobs, about = dict[Path, Writer](), dict[str, str]()
     for role, described in content.networks.items():
         prefix = f"ema.{role}." if average and f"ema.{role}." in _prefixes(content.state_dict, 2) else f"{role}."
         part = {key.removeprefix(prefix): t for key, t in content.state_dict.items() if key.startswith(prefix)}
@@ -83,6 +86,16 @@ def export(
         if path.exists() and path.samefile(checkpoint):
             raise PhotograftError(f"{path} is the checkpoint itself: choose another name")
         jobs[path] = network_writer(network, described.kind, info, torch.float16 if half else torch.float32)
+        size = sum(p.numel() for p in network.parameters())
+        about[path.name] = f"{name}, {described.family}: {size / 1e6:.1f} M parameters"
+    # E, and A and B, are written beside a generator that has its own card
+    kinds = [] if "generator" in content.networks else list(content.networks)
+    card = out.with_name(".".join([out.name, *kinds, "md"]))
+    text = card_text(out.name, {**content.record, "counts": info}, about)
+    jobs[card] = lambda stream: stream.write(text.encode())
+    there = [path.name for path in jobs if path.exists()]
+    if there and not overwrite:
+        raise PhotograftError(f"{out.parent} has {', '.join(there)}: choose another name, or --overwrite")
     write_files(jobs)
     return list(jobs)
 

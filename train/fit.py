@@ -1,23 +1,35 @@
-"""`train.py fit`: LightningCLI over our modules. Trainings against a frozen generator take `--generator`,
-`--discriminator` and `--encoder`.
+"""`train.py fit` and `validate`: LightningCLI over our modules, in a folder of the run's own (`train.place`).
+
+Trainings against a frozen generator take `--generator`, `--discriminator` and `--encoder`.
 """
 
 import importlib
 import inspect
+import logging
 import sys
 import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+import yaml
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
+from models.terminal import visible
+from train.callbacks.frechet import FrechetDistance
+from train.callbacks.progress import TrainingProgress
+from train.callbacks.tracking import Tracking, finish, kept_id
 from train.checkpoint import ResumableCheckpoint, read_resumable
+from train.gan.module import GAN
+from train.loggers import place_loggers, without_notices
+from train.place import CONFIG, Place, choose_place, clear_run, holds_run
 from train.projection.base import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -39,7 +51,11 @@ EXPECTED = (  # Lightning's warnings of what is meant so: GANs are judged by inf
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Experiment logs directory .* exists and is not empty",  # a resumed run's
+    r"The '\w+' does not have many workers",
+    r"GPU available but not used",
+    r"Be aware that when using `ckpt_path`, callbacks",  # `Tracking` has nothing to do when a checkpoint is measured
 )
+INFORMING = ("pytorch_lightning", "lightning_fabric")  # on devices, tips, restored states: `TrainingProgress` says it
 
 
 class OneLineParser(LightningArgumentParser):
@@ -59,22 +75,68 @@ class OneLineParser(LightningArgumentParser):
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI with short names for the networks that a training of E, or of A and B, is given."""
+    """LightningCLI with a folder for each run, and short names for the networks that trainings of E, A and B take."""
+
+    place: Place
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """What Lightning offers and our modules can do."""
+        every = LightningCLI.subcommands()
+        return {
+            "fit": every["fit"] | {"weights_only"},
+            "validate": every["validate"] | {"weights_only", "verbose"},
+        }
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Lightning's hook: add them."""
         for name, text in SHORT.items():
             parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{text} (encoder_*, auxiliary_*)")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="take away the earlier run in this folder (fit; default: a new one)"
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Lightning's step, which looks into the checkpoint right after it.
+        """Lightning's step, which looks into the checkpoint right after it: choose the run's folder.
 
         Raises:
-            PhotograftError: a checkpoint from which no training of ours goes on.
+            PhotograftError: a checkpoint that is missing, or from which no training of ours goes on.
         """
         super().parse_arguments(parser, args)
-        path = self.config["fit"].get("ckpt_path") if self.config.get("subcommand") == "fit" else None
-        self._kept = None if path is None else (Path(path), read_resumable(Path(path)))
+        config = self.config[self.config["subcommand"]]
+        training = self.config["subcommand"] == "fit"
+        base = config["trainer"]["default_root_dir"] or Path("runs") / _stem(config)
+        if not training and config.get("ckpt_path") is None:
+            raise PhotograftError("nothing to validate: give --ckpt_path FILE, or last")
+        self.place = choose_place(Path(base), config.get("ckpt_path"), overwrite=training and config["overwrite"])
+        path = self.place.checkpoint
+        self._kept = None if path is None else (path, read_resumable(path))
+        # what is written beside the run says how to begin it, not how it once went on
+        self._given = config.clone()
+        self._given["trainer"]["default_root_dir"] = str(base)
+        self._given["ckpt_path"], self._given["overwrite"] = None, False
+        config["ckpt_path"] = None if path is None else str(path)
+        config["trainer"]["default_root_dir"] = str(self.place.folder if training else base)
+        kept = self._kept[1].callbacks if self._kept is not None and self.place.continues else {}
+        place_loggers(config["trainer"], self.place.folder, _run_name(config, self.place.folder), kept_id(kept))
+        if training:
+            self._say_place()
+
+    @rank_zero_only
+    def _say_place(self) -> None:
+        place, folder = self.place, visible(self.place.folder)
+        if self._kept is not None:
+            path, kept = self._kept
+            how = f"going on in {folder}" if path.parent == place.folder else f"a run in {folder} goes on"
+            said = f"{how} from {visible(path)} ({kept.count('images_seen'):,} pictures)"
+        elif place.beside is not None:
+            said = (
+                f"new run in {folder}, beside the one in {visible(place.beside)}"
+                " (--ckpt_path last goes on with that, --overwrite replaces it)"
+            )
+        else:
+            said = f"new run in {folder}"
+        print(said, file=sys.stderr, flush=True)
 
     def before_instantiate_classes(self) -> None:
         """Lightning's hook: give them to the module, and leave a precision that would only slow the training down.
@@ -82,12 +144,14 @@ class TrainingCLI(LightningCLI):
         Raises:
             PhotograftError: the module has no such network.
         """
-        config = self.config[self.subcommand] if self.subcommand else self.config
+        config = self.config[self.subcommand]
         trainer = config["trainer"]
         on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
         if str(trainer["precision"]).startswith("bf16") and on_cpu and not computes_bfloat16():
             print("This processor has no instructions for bfloat16: training in float32.", file=sys.stderr)
             trainer["precision"] = "32-true"
+        if self.subcommand == "validate" and not trainer["limit_val_batches"]:  # a training that does not look
+            trainer["limit_val_batches"] = 1.0
         given = {name: config[name] for name in SHORT if config.get(name) is not None}
         if not given:
             return
@@ -106,17 +170,40 @@ class TrainingCLI(LightningCLI):
         """Lightning's step: build everything.
 
         Raises:
-            PhotograftError: what one of ours found wrong, out of what the argument parser wraps it in.
+            PhotograftError: what one of ours found wrong, out of what the argument parser wraps it in; a logger whose
+                package is missing.
         """
         try:
             super().instantiate_classes()
-        except ValueError as error:
+        except (ValueError, ModuleNotFoundError) as error:
             cause: BaseException | None = error
-            while cause is not None and not isinstance(cause, PhotograftError):
+            while cause is not None and not isinstance(cause, PhotograftError | ModuleNotFoundError):
                 cause = cause.__cause__ or cause.__context__
+            if isinstance(cause, ModuleNotFoundError):
+                hint = "pip install 'photograft[tensorboard]'" if "tensorboard" in str(cause) else "install it"
+                raise PhotograftError(f"a logger's package is missing ({' '.join(str(cause).split()):.70}): {hint}") from error
             if cause is None:
                 raise
             raise cause from error
+
+    def instantiate_trainer(self, **settings: Any) -> Trainer:
+        """Lightning's step, with our progress in the place of Lightning's, and what tells loggers of the run."""
+        trainer = self.config_init[self.subcommand]["trainer"]
+        own_bar = any(isinstance(callback, ProgressBar) for callback in trainer["callbacks"] or ())
+        shown = trainer["enable_progress_bar"] is not False and not own_bar
+        settings |= {} if own_bar else {"enable_progress_bar": False}
+        # projection, which is measured, needs gradients; weights made in Lightning's mode could not have any
+        built: Trainer = super().instantiate_trainer(**settings, inference_mode=self.subcommand == "fit")
+        without_notices(built.loggers)
+        callbacks: list[Callback] = built.callbacks  # type: ignore[attr-defined]
+        if self.subcommand == "fit":
+            told = yaml.safe_load(self._parser(self.subcommand).dump(self._given, skip_none=False, format="yaml"))
+            callbacks += [TrainingProgress()] if shown else []
+            callbacks += [Tracking(told)]
+        for callback in callbacks:
+            if isinstance(callback, _KeepConfig):
+                callback.config, callback.place = self._given, self.place
+        return built
 
     def fit(self, **arguments: Any) -> None:
         """Lightning's step: train, from a checkpoint if one is given.
@@ -124,6 +211,12 @@ class TrainingCLI(LightningCLI):
         Raises:
             PhotograftError: a checkpoint that is none of ours, or does not fit what is trained.
         """
+        try:
+            self._fit(**arguments)
+        finally:
+            finish(self.trainer)
+
+    def _fit(self, **arguments: Any) -> None:
         if self._kept is None:
             self.trainer.fit(**arguments)
             return
@@ -140,18 +233,45 @@ class TrainingCLI(LightningCLI):
         except Exception as error:
             if begun.begun:
                 raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise PhotograftError(f"{path} does not fit this training: {reason:.300}") from error
+            raise _misfit(path, error) from error
+
+    def validate(self, **arguments: Any) -> None:
+        """Lightning's step: measure a checkpoint, and print what was measured.
+
+        Raises:
+            PhotograftError: no validation pictures, or a checkpoint that does not fit the config.
+        """
+        assert self._kept is not None
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if isinstance(self.model, GAN) and not any(isinstance(c, FrechetDistance) for c in callbacks):
+            callbacks.append(FrechetDistance())
+        if isinstance(self.datamodule, ImageDataModule) and not len(self.datamodule.val_pictures):
+            raise PhotograftError("there are no validation pictures: give --data.init_args.val_root FOLDER")
+        try:
+            (found,) = self.trainer.validate(**arguments, weights_only=True, verbose=False)
+        except PhotograftError:
+            raise
+        except RuntimeError as error:
+            raise _misfit(self._kept[0], error) from error
+        for measured, value in found.items():
+            print(f"{measured} {value:.5g}")
 
 
 class _KeepConfig(SaveConfigCallback):
-    """Lightning's, but a training that does not begin leaves the config of an earlier one as it was."""
+    """Lightning's, but a training that does not begin leaves an earlier one as it was."""
+
+    place: Place
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Lightning's hook, too early: the checkpoint is not read yet."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Lightning's hook."""
+        if self.already_saved:
+            return
+        path = self.place.checkpoint
+        if trainer.is_global_zero and (path is None or path.parent != self.place.folder):
+            clear_run(self.place.folder)  # that --overwrite was for; others have a new one
         super().setup(trainer, pl_module, "fit")
 
 
@@ -171,10 +291,30 @@ class _Begun(Callback):
         self.on_sanity_check_start(trainer, pl_module)
 
 
+def _misfit(path: Path, error: Exception) -> PhotograftError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return PhotograftError(f"{path} does not fit this training: {reason:.300}")
+
+
+def _stem(config: Any) -> str:
+    """Of the first config file: what the run is called."""
+    files = config.get("config") or ()
+    return Path(str(files[0])).stem if files else "run"
+
+
+def _run_name(config: Any, folder: Path) -> str:
+    """What loggers call the run: its config and, where they say more, its folder and number."""
+    stem = _stem(config)
+    parts = folder.parts[-2:] if folder.name.startswith("v") and folder.name[1:].isdecimal() else folder.parts[-1:]
+    return "/".join(parts if parts[0] == stem else (stem, *parts))
+
+
 def run(args: list[str] | None = None) -> LightningCLI:
     """Build trainer, module and data from configs and run the subcommand."""
     for text in EXPECTED:
         warnings.filterwarnings("ignore", message=text)
+    for name in INFORMING:
+        logging.getLogger(name).setLevel(logging.WARNING)
     torch.set_float32_matmul_precision("high")
     return TrainingCLI(
         LightningModule,
@@ -183,7 +323,7 @@ def run(args: list[str] | None = None) -> LightningCLI:
         subclass_mode_data=True,
         seed_everything_default=0,
         save_config_callback=_KeepConfig,
-        save_config_kwargs={"overwrite": True},
+        save_config_kwargs={"overwrite": True, "config_filename": CONFIG},
         args=args,
         parser_class=OneLineParser,
     )

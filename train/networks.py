@@ -45,13 +45,23 @@ def build_generator(
     return generator.to(memory_format=torch.channels_last)
 
 
-def build_encoder(network: Network, weights: str | None = None) -> Encoder:
-    """An encoder, from given or fresh weights; its frozen parts do not learn.
+def build_encoder(network: Network, generator: Generator, weights: str | None = None) -> Encoder:
+    """An encoder for a generator, from given or fresh weights; its frozen parts do not learn.
+
+    `latent_dim`, and `num_classes` of the one family that looks at the class, are the generator's.
 
     Raises:
-        PhotograftError: unknown family or config, or weights that do not fit.
+        PhotograftError: unknown family or config, another latent_dim, or weights that do not fit.
     """
-    encoder = cast(Encoder, encoders.create(network.family, **network.config))
+    config = {"latent_dim": generator.latent_dim, **network.config}
+    if network.family == "resnet":
+        config["num_classes"] = generator.num_classes
+    if config["latent_dim"] != generator.latent_dim:
+        raise PhotograftError(
+            f"the encoder has {config['latent_dim']} latents, the generator {generator.latent_dim}: leave the"
+            " encoder's latent_dim out"
+        )
+    encoder = cast(Encoder, encoders.create(network.family, **config))
     _start_from(encoder, weights, "encoder")
     for part in encoder.frozen_parts:
         encoder.get_submodule(part).requires_grad_(False)

@@ -106,6 +106,8 @@ def read(path: Path) -> Reading:
             not fit, NaN weights.
     """
     content = read_content(path)
+    if isinstance(content, dict) and {"networks", "pytorch-lightning_version"} <= content.keys():
+        raise PhotograftError(f"{path} is a training's checkpoint: `train.py export {path} OUT` writes its networks")
     try:
         seen = []
         for view in views(content):

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities import rank_zero_only
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -47,8 +49,7 @@ class Samples:
 
     def identity(self) -> dict[str, Any]:
         """See `Subject`."""
-        stream = {k: v for k, v in self.data.state_dict().items() if k != "draws"}
-        return {**stream, "n": self.n, "resolution": self.data.resolution}
+        return {**self.data.stream_identity(), "n": self.n, "resolution": self.data.resolution}
 
     def real(self) -> Iterator[Tensor]:
         """An independent look at the stream."""
@@ -146,14 +147,28 @@ class FrechetDistance(pl.Callback):
         if seen // self.every == self._round:
             return
         self._round = seen // self.every
-        fake = self.fake_features(pl_module)
-        distance = frechet(self.real_features(trainer, pl_module), fake)
-        name = f"frechet_{self.judge}"
-        rank_zero_info(f"{name} {distance:.1f} after {seen} images ({len(fake)} pictures)")
+        distance, n = self.measure(trainer, pl_module)
+        print(f"{self.name} {distance:.1f} at {seen:,} pictures ({n:,} on each side)", file=sys.stderr, flush=True)
         for logger in trainer.loggers:
             # not by log(), which drops what falls between two logging steps
             step = cast(CountingModule, pl_module).steps - 1
-            logger.log_metrics({name: distance, "images": float(seen)}, step=step)
+            logger.log_metrics({self.name: distance, "images": float(seen)}, step=step)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measure where validation is all that is done (`train.py validate`)."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            distance, _ = self.measure(trainer, pl_module)
+            pl_module.log(self.name, distance)
+
+    @property
+    def name(self) -> str:
+        """Of the distance, in metrics."""
+        return f"frechet_{self.judge}"
+
+    def measure(self, trainer: pl.Trainer, module: pl.LightningModule) -> tuple[float, int]:
+        """The distance, and the number of generated pictures."""
+        fake = self.fake_features(module)
+        return frechet(self.real_features(trainer, module), fake), len(fake)
 
     def subject(self, module: pl.LightningModule) -> Subject:
         """What is compared for this module. Raises PhotograftError for a training that has nothing to compare."""
@@ -170,7 +185,7 @@ class FrechetDistance(pl.Callback):
     def real_features(self, trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
         """Features [n,F] of real pictures, from the cache if it is of this data."""
         folder, subject = run_folder(trainer, self.folder), self.subject(module)
-        path = folder / f"frechet_{self.judge}_real.safetensors"
+        path = folder / f"{self.name}_real.safetensors"
         identity = json.dumps(subject.identity(), sort_keys=True)
         features = _read_features(path, identity)
         if features is None:

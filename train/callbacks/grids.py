@@ -2,25 +2,46 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
 
 from data.module import ImageDataModule
 from models.errors import PhotograftError
+from models.perception.judges import to_uint8
 from models.writing import write_file
+from train.callbacks.drawing import grid
 from train.callbacks.run import images_seen, run_folder, some_photos
 from train.gan.module import GAN
 from train.projection.base import ProjectionTraining
 
+TRANSLATIONS = 5  # classes that photos are shown as
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Pictures of a grid.
+
+    Attributes:
+        images: [rows*columns,3,R,R] in [-1,1], row by row.
+        titles: one per row.
+        classes: of the photos, where every column is one photo: W&B gets a table of them too, a photo per line.
+    """
+
+    images: Tensor
+    titles: Sequence[str]
+    classes: Sequence[str] = ()
+
 
 class Grid(pl.Callback, ABC):
-    """Writes `images/NAME_SEEN.png` in the run's folder every so many real pictures.
+    """Writes `images/NAME_SEEN.png` in the run's folder every so many real pictures, and shows them to loggers.
 
     Args:
         every: real pictures between two grids.
@@ -34,8 +55,8 @@ class Grid(pl.Callback, ABC):
         self._next = 0
 
     @abstractmethod
-    def grids(self, data: ImageDataModule, module: Any) -> dict[str, tuple[Tensor, int]]:
-        """Name -> (pictures [N,3,R,R] in [0,1] row by row, columns)."""
+    def grids(self, data: ImageDataModule, module: Any) -> dict[str, Rows]:
+        """The grids by name."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Raise PhotograftError for another kind of training."""
@@ -56,12 +77,29 @@ class Grid(pl.Callback, ABC):
         self._next = (seen // self.every + 1) * self.every
         folder = run_folder(trainer, self.folder) / "images"
         data = cast(ImageDataModule, trainer.datamodule)  # type: ignore[attr-defined]
-        for name, (images, columns) in self.grids(data, pl_module).items():
-            grid = partial(save_image, images, format="png", nrow=columns)
-            write_file(folder / f"{name}_{seen:09d}.png", grid)
+        for name, rows in self.grids(data, pl_module).items():
+            picture = Image.fromarray(grid(rows.images, rows.titles))
+            write_file(folder / f"{name}_{seen:09d}.png", lambda stream, p=picture: p.save(stream, "PNG"))
             for logger in trainer.loggers:
-                if hasattr(logger, "log_image"):  # without step=: W&B would file them under another step
-                    logger.log_image(key=name, images=[make_grid(images, nrow=columns)])
+                show(logger, name, picture, rows, seen)
+
+
+def show(logger: Logger, name: str, picture: Image.Image, rows: Rows, seen: int) -> None:
+    """Give a grid to a logger, if it takes pictures: 8 bits, as W&B casts others without scaling them (0.31)."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(name, np.asarray(picture), seen, dataformats="HWC")
+    elif hasattr(logger, "log_image"):  # without step=: W&B would file them under another step
+        logger.log_image(key=name, images=[picture])
+    if isinstance(logger, WandbLogger) and rows.classes:
+        import wandb
+
+        tiles = to_uint8(rows.images).permute(0, 2, 3, 1).numpy()
+        tiles = tiles.reshape(len(rows.titles), len(rows.classes), *tiles.shape[1:])
+        lines = [
+            [label, *(wandb.Image(Image.fromarray(tile)) for tile in column)]
+            for label, column in zip(rows.classes, tiles.swapaxes(0, 1), strict=True)
+        ]
+        logger.log_table(key=f"{name}_table", columns=["class", *rows.titles], data=lines)
 
 
 class SampleGrid(Grid):
@@ -81,32 +119,35 @@ class SampleGrid(Grid):
         super().__init__(every, folder)
         self.classes, self.columns = classes, columns
 
-    def grids(self, data: ImageDataModule, module: GAN) -> dict[str, tuple[Tensor, int]]:
+    def grids(self, data: ImageDataModule, module: GAN) -> dict[str, Rows]:
         """See `Grid`."""
         grids = {"samples": self.samples(module)}
         if module.encoder is not None:
             grids["photos"] = self.photos(data, module)
         return grids
 
-    def samples(self, module: GAN) -> tuple[Tensor, int]:
-        """Pictures [rows*columns,3,R,R] in [0,1], and columns."""
-        rows = torch.linspace(0, max(len(module.class_names) - 1, 0), min(self.classes, len(module.class_names)))
-        label = rows.round().long().repeat_interleave(self.columns)
+    def samples(self, module: GAN) -> Rows:
+        """A class per row."""
+        shown = spread(len(module.class_names), self.classes)
+        label = torch.tensor(shown).repeat_interleave(self.columns)
         z = torch.randn(self.columns, module.averaged_generator.latent_dim, generator=torch.Generator().manual_seed(0))
-        return generate(module, z.repeat(len(rows), 1), label) * 0.5 + 0.5, self.columns
+        images = generate(module, z.repeat(len(shown), 1), label)
+        return Rows(images, [module.class_names[number] for number in shown])
 
-    def photos(self, data: ImageDataModule, module: GAN) -> tuple[Tensor, int]:
-        """Rows: photos, their reconstructions, and translations to some classes; in [0,1]."""
+    def photos(self, data: ImageDataModule, module: GAN) -> Rows:
+        """Photos, their reconstructions, and translations to some classes."""
         real, label = some_photos(data, self.columns)
         z = module.averaged_encoder.encode(real.to(module.device))
-        targets = torch.linspace(0, max(len(module.class_names) - 1, 0), 5).round().long()
+        targets = spread(len(module.class_names), TRANSLATIONS)
         rows = [real, generate(module, z, label)]
-        rows += [generate(module, z, target.expand(len(real))) for target in targets]
-        return torch.cat(rows) * 0.5 + 0.5, len(real)
+        rows += [generate(module, z, torch.full_like(label, target)) for target in targets]
+        titles = ["photo", "reconstruction", *(f"to {module.class_names[target]}" for target in targets)]
+        return Rows(torch.cat(rows), titles, [module.class_names[number] for number in label])
 
 
 class ReconstructionGrid(Grid):
-    """Writes grids of projection: val photos, where their projection starts, and after so many of its steps.
+    """Writes grids of projection: val photos, where their projection starts, and after so many of its steps; and the
+    start with some other classes.
 
     Args:
         every: real pictures between two grids.
@@ -129,12 +170,23 @@ class ReconstructionGrid(Grid):
         super().__init__(every, folder)
         self.steps, self.columns, self.learning_rate = steps, columns, learning_rate
 
-    def grids(self, data: ImageDataModule, module: ProjectionTraining) -> dict[str, tuple[Tensor, int]]:
+    def grids(self, data: ImageDataModule, module: ProjectionTraining) -> dict[str, Rows]:
         """See `Grid`."""
-        real, label = (x.to(module.device) for x in some_photos(data, self.columns))
-        classes = module.labels(label)
-        rows = [module.refine(real, classes, steps, self.learning_rate) for steps in (0, *self.steps)]
-        return {"reconstructions": (torch.cat([real, *rows]).cpu() * 0.5 + 0.5, len(real))}
+        photos, numbers = some_photos(data, self.columns)
+        real, label = photos.to(module.device), module.labels(numbers.to(module.device))
+        counts = (0, *self.steps)
+        rows = [real, *(module.refine(real, label, steps, self.learning_rate) for steps in counts)]
+        titles = ["photo", "start", *(f"after {steps} steps" for steps in self.steps)]
+        for target in spread(len(module.model.class_names), TRANSLATIONS) if label is not None else ():
+            rows.append(module.translate(real, label, target))
+            titles.append(f"start, as {module.model.class_names[target]}")
+        classes = [data.class_names[number] for number in numbers]
+        return {"reconstructions": Rows(torch.cat(rows).cpu(), titles, classes)}
+
+
+def spread(classes: int, most: int) -> list[int]:
+    """At most so many of the classes 0..K-1, the first and the last among them."""
+    return [round(x) for x in np.linspace(0, max(classes - 1, 0), min(classes, most)).tolist()]
 
 
 @torch.no_grad()

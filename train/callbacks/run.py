@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from data import images_to_float
@@ -17,9 +18,8 @@ from data.transforms import central
 
 
 def run_folder(trainer: pl.Trainer, folder: str | None = None) -> Path:
-    """Where a run's files go: the given folder, else the logger's (CSV), else `default_root_dir` (W&B, no logger)."""
-    logs = next((logger.log_dir for logger in trainer.loggers if isinstance(logger.log_dir, str)), None)
-    return Path(folder or logs or trainer.default_root_dir)
+    """Where a run's files go: the given folder, else the trainer's `default_root_dir`."""
+    return Path(folder or trainer.default_root_dir)
 
 
 def images_seen(module: pl.LightningModule) -> int:
@@ -53,7 +53,7 @@ def some_photos(data: ImageDataModule, n: int) -> tuple[Tensor, Tensor]:
 
 
 class Throughput(pl.Callback):
-    """Logs real pictures per second, as a mean over the last minute or so."""
+    """Logs real pictures per second, as a mean over 20 steps, and the most memory that a GPU has had in use (GiB)."""
 
     def __init__(self) -> None:
         self._since, self._images = time.monotonic(), 0
@@ -71,3 +71,5 @@ class Throughput(pl.Callback):
             now = time.monotonic()
             pl_module.log("images_per_second", self._images / (now - self._since), prog_bar=True)
             self._since, self._images = now, 0
+            if pl_module.device.type == "cuda":
+                pl_module.log("gpu_memory_gib", torch.cuda.max_memory_allocated(pl_module.device) / 2**30)

@@ -154,7 +154,8 @@ class GAN(CountingModule):
         if self.start.generator is not None:
             self.images_before = read_header(Path(self.start.generator)).known.images_seen
         if self.encoder_specification is not None:
-            self.encoder = cast(FeatureEncoder, build_encoder(self.encoder_specification, self.start.encoder))
+            built = build_encoder(self.encoder_specification, self.generator, self.start.encoder)
+            self.encoder = cast(FeatureEncoder, built)
         self.ema = nn.ModuleDict({"generator": copy.deepcopy(self.generator)})
         if self.encoder is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder)
@@ -197,6 +198,7 @@ class GAN(CountingModule):
             self._graphs, self.prior.on_device = StepGraphs(), True
         for optimizer in self._all_optimizers():
             set_recordable(optimizer.optimizer, self.device if recorded else None)
+        self.trainer.should_stop = self._ended()  # a resume of what has ended
 
     def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
         """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
@@ -226,11 +228,19 @@ class GAN(CountingModule):
             seen -= int(stage.images)
         return self.stages[-1]
 
+    @property
+    def ends_at(self) -> float | None:
+        """Where the learning rates end."""
+        return None if self.adam.decay is None else self.adam.decay[1]
+
+    def _ended(self) -> bool:
+        return self.ends_at is not None and self.images_seen >= self.ends_at
+
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """One discriminator step per adversary, and every n_dis steps one of the generator. Ends with the rates."""
         real, label = images_to_float(batch["image"]), batch["label"]
-        stage = self.stage
-        set_rates([o.optimizer for o in self._all_optimizers()], self._rates, self.adam.decayed(self.images_seen))
+        stage, factor = self.stage, self.adam.decayed(self.images_seen)
+        set_rates([o.optimizer for o in self._all_optimizers()], self._rates, factor)
         if self._graphs is None:
             report = self._step(stage, real, label)
         else:
@@ -240,9 +250,9 @@ class GAN(CountingModule):
         check_terms(report, self.steps)
         self.count(len(real))
         self.log_dict(report)
+        self.log_dict({f"learning_rate/{self._name_of(i)}": r[0] * factor for i, r in enumerate(self._rates)})
         self.log("images", float(self.images_seen), prog_bar=True)
-        decay = self.adam.decay
-        if decay is not None and self.images_seen >= decay[1]:
+        if self._ended():
             self.trainer.should_stop = True
 
     def _step(self, stage: Stage, real: Tensor, label: Tensor) -> dict[str, Tensor]:
@@ -291,15 +301,23 @@ class GAN(CountingModule):
             wrong = self.prior.wrong_labels(labels)
             terms = adversary.own_loss(view.real, labels, view.fake.detach(), view.labels, wrong)
             self._descend(1 + index, terms)
-            name = type(adversary).__name__.removesuffix("Adversary").lower()
-            self._report |= {f"{name}/{key}": value.detach() for key, value in terms.items()}
 
     def _descend(self, index: int, terms: dict[str, Tensor]) -> None:
-        """One step of an optimiser on a sum of terms."""
+        """One step of an optimiser on a sum of terms, which are reported with the norm of their gradient."""
         optimizer = self._all_optimizers()[index]
         optimizer.zero_grad()
         self.manual_backward(torch.stack(list(terms.values())).sum())
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        name = self._name_of(index)
+        self._report |= {f"{name}/{key}": value.detach() for key, value in terms.items()}
+        self._report[f"gradient_norm/{name}"] = torch.nn.utils.get_total_norm(gradients)
         (optimizer if self._graphs is None else optimizer.optimizer).step()
+
+    def _name_of(self, index: int) -> str:
+        """Of an optimiser, in metrics."""
+        if index == 0:
+            return "generator"
+        return type(self._opponents[index - 1]).__name__.removesuffix("Adversary").lower()
 
     def _all_optimizers(self) -> list[LightningOptimizer]:
         return cast(list[LightningOptimizer], self.optimizers())
@@ -325,7 +343,6 @@ class GAN(CountingModule):
             self._update_ema()
         for _, adversary in listened:
             adversary.set_learning(True)
-        self._report |= {f"generator/{key}": value.detach() for key, value in terms.items()}
 
     def _weighted_terms(self, stage: Stage, real: Tensor, fakes: Fakes, views: Mapping[int, View]) -> dict[str, Tensor]:
         assert self.generator is not None
@@ -346,6 +363,15 @@ class GAN(CountingModule):
             decay = min(decay, (1 + self.steps) / (10 + self.steps))
         for name, average in self.ema.items():
             update_average(average, self.get_submodule(name), decay)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """Log the mean squared difference of validation photos to their reconstructions, if there is an encoder."""
+        if self.encoder is None:
+            return
+        images, label = images_to_float(batch["image"]), batch["label"]
+        latent = self.averaged_encoder.encode(images)
+        made = self.averaged_generator(latent, label if self.averaged_generator.num_classes else None)
+        self.log("val/pixel", (made.float() - images).square().mean(), batch_size=len(images), sync_dist=True)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raise PhotograftError for a checkpoint of other classes than the data's."""

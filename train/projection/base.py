@@ -235,6 +235,13 @@ class ProjectionTraining(CountingModule):
         """The pictures [N,3,R,R] of `project`, on the photos' device."""
         return self.project(images, label, steps, learning_rate).image.float()
 
+    @torch.no_grad()
+    def translate(self, images: Tensor, label: Tensor | None, target: int) -> Tensor:
+        """Pictures [N,3,R,R] of what `first` makes of photos, with another of the generator's classes."""
+        others = torch.full((len(images),), target, device=images.device)
+        rows = torch.arange(len(images), device=images.device)
+        return self.objective(images, others)(self.first(images, label), rows).image.float()
+
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Log L and the mean squared difference of what projection starts from, and after `validated_steps`."""
         with torch.inference_mode(False):  # Lightning's mode makes tensors that no gradient can pass

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from models.base import Configurable
 from models.encoder import Encoder
-from models.errors import PhotograftError
 from models.projection.objective import Objective
 from train.networks import Network, build_encoder, update_average
 from train.projection.base import ProjectionTraining
@@ -59,21 +58,11 @@ class EncoderTraining(ProjectionTraining):
             weight_decay=weight_decay,
             half_precision=half_precision,
         )
-        self.encoder = self._build(network, init)
+        self.encoder = build_encoder(network, self.model.generator, init)
         self.pixel_weight, self.latent_weight, self.ema_decay = pixel_weight, latent_weight, ema
         self.ema = nn.ModuleDict()
         if ema is not None:
             self.ema["encoder"] = copy.deepcopy(self.encoder).requires_grad_(False).eval()
-
-    def _build(self, network: Network, init: str | None) -> Encoder:
-        goal = self.model.generator
-        config = {"latent_dim": goal.latent_dim, **network.config}
-        if network.family == "resnet":  # the only family that looks at the class
-            config["num_classes"] = goal.num_classes
-        encoder = build_encoder(Network(network.family, config), init)
-        if encoder.latent_dim != goal.latent_dim:
-            raise PhotograftError(f"the encoder has {encoder.latent_dim} latents, the generator {goal.latent_dim}")
-        return encoder
 
     def trained(self) -> dict[str, tuple[str, Configurable]]:
         """E."""
