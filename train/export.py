@@ -16,7 +16,7 @@ from models.registry import KINDS
 from models.schema import bounded, short
 from models.tensors import check_finite
 from models.writing import Writer, write_files
-from train.card import card_text
+from train.card import CARD, card_text
 from train.checkpoint import Checkpoint, NetworkDescription, read_checkpoint
 from train.gan.codes import widen
 from train.standing import measure_statistics
@@ -52,7 +52,7 @@ def export(
         overwrite: replace files that are there.
 
     Returns:
-        The files written.
+        The weights' files.
 
     Raises:
         PhotograftError: a checkpoint that is missing, damaged or not ours, a folder that cannot be written, files that
@@ -64,6 +64,10 @@ def export(
     info = _info(content, learning_rate, checkpoint)
     if not 0 < spread < math.inf or (spread != 1 and "generator" not in content.networks):
         raise PhotograftError(f"--spread is {spread}: give a positive number, and a checkpoint with a generator")
+    paths = _paths(content, out, checkpoint)
+    there = [path.name for path in paths.values() if path.is_file()]
+    if there and not overwrite:
+        raise PhotograftError(f"{out.parent} has {', '.join(there)}: choose another name, or --overwrite")
     jobs, about = dict[Path, Writer](), dict[str, str]()
     for role, described in content.networks.items():
         prefix = f"ema.{role}." if average and f"ema.{role}." in _prefixes(content.state_dict, 2) else f"{role}."
@@ -79,31 +83,36 @@ def export(
         if spread != 1 and described.kind in ("generator", "encoder"):
             widen(network, spread)
         check_finite(network.state_dict(), checkpoint)
+        path = paths[role]
+        jobs[path] = network_writer(network, described.kind, info, torch.float16 if half else torch.float32)
+        size = sum(p.numel() for p in network.parameters())
+        about[path.name] = f"{described.kind}, {described.family}: {size / 1e6:.1f} M parameters"
+    text = card_text(out.name, {**content.record, "counts": info}, about)
+    write_files({**jobs, paths[CARD]: lambda stream: stream.write(text.encode())})
+    return list(jobs)
+
+
+def _paths(content: Checkpoint, out: Path, checkpoint: Path) -> dict[str, Path]:
+    """Where each network is written, and the card."""
+    paths: dict[str, Path] = {}
+    for role, described in content.networks.items():
+        if described.kind not in KINDS:
+            raise PhotograftError(f"{checkpoint} is damaged: unknown kind of network {short(described.kind)}")
         name = "projected" if described.family == "projected" else described.kind
         path = out.with_name(f"{out.name}.{name}.safetensors")
-        if path in jobs:
+        if path in paths.values():
             raise PhotograftError(f"{checkpoint} holds two networks for {path.name}: it is damaged")
         if path.exists() and path.samefile(checkpoint):
             raise PhotograftError(f"{path} is the checkpoint itself: choose another name")
-        jobs[path] = network_writer(network, described.kind, info, torch.float16 if half else torch.float32)
-        size = sum(p.numel() for p in network.parameters())
-        about[path.name] = f"{name}, {described.family}: {size / 1e6:.1f} M parameters"
-    # E, and A and B, are written beside a generator that has its own card
-    kinds = [] if "generator" in content.networks else list(content.networks)
-    card = out.with_name(".".join([out.name, *kinds, "md"]))
-    text = card_text(out.name, {**content.record, "counts": info}, about)
-    jobs[card] = lambda stream: stream.write(text.encode())
-    there = [path.name for path in jobs if path.exists()]
-    if there and not overwrite:
-        raise PhotograftError(f"{out.parent} has {', '.join(there)}: choose another name, or --overwrite")
-    write_files(jobs)
-    return list(jobs)
+        paths[role] = path
+    # E, and A and B, are written beside a generator that has a card of its own
+    kinds = {described.kind for described in content.networks.values()}
+    paths[CARD] = out.with_name(".".join([out.name, *([] if "generator" in kinds else sorted(kinds)), "md"]))
+    return paths
 
 
 def _filled(described: NetworkDescription, state: dict[str, Tensor], classes: Info, checkpoint: Path) -> Any:
     """A network with its weights, which are known to fit it before it takes any memory."""
-    if described.kind not in KINDS:
-        raise PhotograftError(f"{checkpoint} is damaged: unknown kind of network {short(described.kind)}")
     for device, tensors in (("meta", {key: t.to("meta") for key, t in state.items()}), ("cpu", state)):
         with torch.device(device):
             try:

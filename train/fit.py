@@ -189,7 +189,8 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """Lightning's step, with our progress in the place of Lightning's, and what tells loggers of the run."""
         trainer = self.config_init[self.subcommand]["trainer"]
-        own_bar = any(isinstance(callback, ProgressBar) for callback in trainer["callbacks"] or ())
+        given = trainer["callbacks"] or []
+        own_bar = any(isinstance(c, ProgressBar) for c in (given if isinstance(given, list) else [given]))
         shown = trainer["enable_progress_bar"] is not False and not own_bar
         settings |= {} if own_bar else {"enable_progress_bar": False}
         # projection, which is measured, needs gradients; weights made in Lightning's mode could not have any

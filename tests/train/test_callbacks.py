@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -12,6 +13,7 @@ from pytorch_lightning.loggers import CSVLogger
 from models.errors import PhotograftError
 from tests.train.tiny import fit, read, write_folders
 from train.callbacks import FrechetDistance, SampleGrid, run_folder
+from train.callbacks.drawing import grid as grid_of
 from train.gan.module import GAN
 
 pytestmark = [
@@ -45,7 +47,7 @@ def test_frechet_distance_is_logged_cached_and_disturbs_nothing(
     assert [row["images"] for row in measured] == ["8.0", "16.0"]
     assert [row["step"] for row in measured] == ["1", "3"]
     assert all(float(row["frechet_squeezenet"]) > 0 for row in measured)
-    cache = tmp_path / "a" / "csv" / "frechet_squeezenet_real.safetensors"
+    cache = tmp_path / "a" / "frechet_squeezenet_real.safetensors"
     assert cache.is_file()
     first = measure.real_features(module.trainer, module)
     assert first.shape == (6, 512)
@@ -83,12 +85,18 @@ def test_grids(folders: Path, tmp_path: Path) -> None:
         f"{name}_{seen:09d}.png" for name in ("photos", "samples") for seen in (4, 8)
     ]
     with Image.open(images / "samples_000000008.png") as grid:
-        assert grid.size == (3 * 34 + 2, 2 * 34 + 2)
-    grid_pictures, columns = SampleGrid(classes=2, columns=3).samples(module)
-    assert grid_pictures.shape == (6, 3, 32, 32)
-    assert columns == 3
-    assert float(grid_pictures.min()) >= 0
-    assert float(grid_pictures.max()) <= 1
+        assert grid.size[0] > 3 * 100  # enlarged from 32 to 96 pixels, after the titles
+        assert grid.size[1] == 2 * 100 + 4
+        shown = np.asarray(grid)
+    rows = SampleGrid(classes=2, columns=3).samples(module)
+    assert rows.titles == ["ape", "monkey"]  # the first and the last
+    assert rows.images.shape == (6, 3, 32, 32)
+    drawn = (rows.images[0] * 127.5 + 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
+    left = shown.shape[1] - 3 * 100
+    assert np.abs(shown[4 : 4 + 96 : 3, left : left + 96 : 3].astype(float) - drawn).max() > 0  # trained on since
+    fresh = grid_of(rows.images, rows.titles)
+    assert np.array_equal(fresh[4 : 4 + 96 : 3, left : left + 96 : 3], drawn)  # a picture, pixel by pixel
+    assert (fresh[:, :left] < 128).any()  # and a title
 
 
 def test_run_folder(tmp_path: Path) -> None:
@@ -97,4 +105,4 @@ def test_run_folder(tmp_path: Path) -> None:
     assert run_folder(trainer) == tmp_path / "x"
     assert run_folder(trainer, "y") == Path("y")
     logged = pl.Trainer(logger=CSVLogger(tmp_path, name="z", version=""), **quiet)  # type: ignore[arg-type]
-    assert run_folder(logged) == tmp_path / "z"
+    assert run_folder(logged) == Path(logged.default_root_dir)  # one folder for all that a run writes

@@ -2,7 +2,6 @@
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from train.gan.module import GAN
 from train.projection.base import ProjectionTraining
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "train"
-SNIPPETS = {"ddp.yaml", "logger_wandb.yaml"}  # to be added to another config
+SNIPPETS = {"ddp.yaml", "logger_wandb.yaml", "logger_tensorboard.yaml"}  # to be added to another config
 LOCATORS = ("locator.yaml", "locator_more.yaml")  # another module on data of its own
 OTHERS = {*LOCATORS, "finisher.yaml", "pose.yaml"}  # the last two have tests of their own
 CONFIGS = sorted(path.name for path in FOLDER.glob("*.yaml"))
@@ -143,8 +142,7 @@ def test_config_is_whole(name: str) -> None:
     assert callbacks[0] == "train.callbacks.RandomState"  # before anything that draws
     grid = "SampleGrid" if "adversaries" in model else "ReconstructionGrid"
     assert {"train.callbacks.TimedCheckpoint", f"train.callbacks.{grid}"} < set(callbacks)
-    assert trainer["logger"]["class_path"] == "train.loggers.CSVLog"
-    assert trainer["logger"]["init_args"]["name"] == stem
+    assert trainer["logger"] == {"class_path": "train.loggers.CSVLog"}
     assert trainer["default_root_dir"] == f"runs/{stem}"
     decay = model.get("optimizer", model).get("decay")
     if decay and ("max_steps" in trainer or "adversaries" not in model):  # a GAN ends there by itself
@@ -229,31 +227,3 @@ def test_help_shows_the_short_names(capsys: pytest.CaptureFixture[str]) -> None:
         run(["fit", "--help"])
     shown = capsys.readouterr().out
     assert all(f"--{name}" in shown for name in ("generator", "discriminator", "encoder"))
-
-
-def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    (tmp_path / "runs").mkdir()
-    root = write_shards(tmp_path / "data")
-    more = ["-c", str(FOLDER / "logger_wandb.yaml")]
-    args = [a for a in arguments("sngan_heads128.yaml", root, tmp_path / "runs" / "one", *more) if "fast_dev" not in a]
-    changes = ["--trainer.max_steps=4", "--trainer.log_every_n_steps=1"]
-    try:
-        run([*args, *changes])
-    finally:
-        import wandb
-
-        wandb.finish()
-    assert (tmp_path / "runs" / "one" / "last.ckpt").is_file()
-    assert list((tmp_path / "runs" / "one" / "images").glob("samples_*.png"))
-    deadline = time.monotonic() + 30  # the writer is a process of its own
-    while True:
-        written = list((tmp_path / "runs" / "wandb").glob("offline-run-*/run-*.wandb"))
-        if (len(written) == 1 and written[0].stat().st_size > 1000) or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
-    assert len(written) == 1
-    assert written[0].stat().st_size > 1000

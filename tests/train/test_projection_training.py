@@ -21,6 +21,7 @@ from models.projection.objective import Objective
 from models.zoo import Model, load_model
 from tests.train.tiny import (
     CLASSES,
+    CLASSES,
     Training,
     auxiliary_training,
     encoder_training,
@@ -79,8 +80,8 @@ def test_looking_changes_nothing(kind: str, changes: dict[str, Any], model: Path
     a, b = (read(tmp_path / name / "last.ckpt") for name in "ab")
     assert torch.equal(a["callbacks"]["RandomState"]["torch"], b["callbacks"]["RandomState"]["torch"])
 
-    run = tmp_path / "a" / "csv"
-    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+    run = tmp_path / "a"
+    rows = list(csv.DictReader((run / "csv" / "metrics.csv").read_text().splitlines()))
     measured = ["val/feature", "val/pixel", "frechet_squeezenet"]
     if kind == "auxiliary":
         measured += ["val/feature_10", "val/pixel_10"]
@@ -92,7 +93,9 @@ def test_looking_changes_nothing(kind: str, changes: dict[str, Any], model: Path
     names = sorted(path.name for path in (run / "images").iterdir())
     assert names == ["reconstructions_000000004.png", "reconstructions_000000008.png", "reconstructions_000000016.png"]
     with Image.open(run / "images" / names[0]) as grid:
-        assert grid.size == (4 * 34 + 2, 4 * 34 + 2)  # photos, start, after 1 and 3 steps
+        # photos, start, after 1 and 3 steps, as each of three classes; enlarged from 32 to 96 pixels, after titles
+        assert grid.size[0] > 4 * 100
+        assert grid.size[1] == 7 * 100 + 4
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -109,8 +112,9 @@ def test_grid_and_validation_show_projection(kind: str, model: Path, shards: Pat
     module = train(kind, model, shards, tmp_path)
     assert isinstance(module, ProjectionTraining)
     data: Any = module.trainer.datamodule  # type: ignore[attr-defined]
-    pictures, columns = ReconstructionGrid(steps=(2, 20), columns=3).grids(data, module)["reconstructions"]
-    photos, start, few, many = pictures.split(columns)
+    rows = ReconstructionGrid(steps=(2, 20), columns=3).grids(data, module)["reconstructions"]
+    assert rows.titles == ["photo", "start", "after 2 steps", "after 20 steps", *(f"start, as {n}" for n, _ in CLASSES)]
+    photos, start, few, many, *translations = (rows.images * 0.5 + 0.5).split(3)
     real, label = some_photos(data, 3)
     torch.testing.assert_close(photos, real * 0.5 + 0.5)
     losses = {steps: module.project(real, module.labels(label), steps) for steps in (0, 2, 20)}
@@ -118,6 +122,10 @@ def test_grid_and_validation_show_projection(kind: str, model: Path, shards: Pat
         torch.testing.assert_close(row, losses[steps].image * 0.5 + 0.5)
         expected = (row - photos).square().mean(dim=(1, 2, 3)) * 4
         torch.testing.assert_close(losses[steps].pixel, expected, rtol=1e-4, atol=1e-6)
+    assert rows.classes == [data.class_names[number] for number in label]
+    for column, number in enumerate(module.labels(label)):  # a photo as its own class is its start
+        torch.testing.assert_close(translations[number][column], start[column], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(translations[(number + 1) % 3][column], start[column], atol=1e-3)
     assert losses[20].total.sum() < losses[2].total.sum() < losses[0].total.sum()
     assert all(p.grad is None for p in module.model.generator.parameters())
 
@@ -155,7 +163,11 @@ def test_grids_are_for_their_trainings(model: Path, shards: Path, tmp_path: Path
 def test_export(kind: str, average: bool, model: Path, shards: Path, tmp_path: Path) -> None:
     module = train(kind, model, shards, tmp_path)
     write_model(tmp_path / "out", "mine")  # the generator, and an encoder that is replaced
-    (path,) = export(tmp_path / "last.ckpt", tmp_path / "out" / "mine", average=average, half=False)
+    settings = {"average": average, "half": False}
+    if kind == "encoder":
+        with pytest.raises(PhotograftError, match=r"has mine\.encoder\.safetensors: choose another name, or --overwrite"):
+            export(tmp_path / "last.ckpt", tmp_path / "out" / "mine", **settings)
+    (path,) = export(tmp_path / "last.ckpt", tmp_path / "out" / "mine", **settings, overwrite=True)
     assert path.name == f"mine.{kind}.safetensors"
     info = read_header(path).info
     assert info["generator"] == sha256(model)
