@@ -169,7 +169,9 @@ def model_stem(name: str) -> Path:
                 raise PhotograftError(f"model {short(name)}: no such file")
             return path.with_name(path.name.removesuffix(suffix))
     if path.suffix == ".ckpt" and isfile(path):
-        raise PhotograftError(f"model {short(name)} is a training's checkpoint: `train.py export {path} OUT` comes first")
+        raise PhotograftError(
+            f"model {short(name)} is a training's checkpoint: `train.py export {path} OUT` comes first"
+        )
     raise PhotograftError(
         f"unknown model {short(name)}{suggest(name, ZOO)} (or give the path of a .generator.safetensors)"
     )

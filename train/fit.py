@@ -9,13 +9,14 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 import yaml
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
-from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -23,13 +24,15 @@ from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from models.terminal import visible
+from train.callbacks.beginning import Begun, KeepConfig
 from train.callbacks.frechet import FrechetDistance
 from train.callbacks.progress import TrainingProgress
 from train.callbacks.tracking import Tracking, finish, kept_id
-from train.checkpoint import ResumableCheckpoint, read_resumable
+from train.checkpoint import read_resumable
 from train.gan.module import GAN
 from train.loggers import place_loggers, without_notices
-from train.place import CONFIG, Place, choose_place, clear_run, holds_run
+from train.parser import OneLineParser
+from train.place import CONFIG, Place, choose_place
 from train.projection.base import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -39,13 +42,6 @@ SHORT = {  # of --model.init_args.X -> help
 }
 
 
-NOISE = (  # lines of the argument parser's messages that tell only how it tries, or repeat all that was given
-    "Does not validate against any of the Union subtypes",
-    "Subtypes: ",
-    "Errors:",
-    "Expected a <class 'NoneType'>",
-    "Given value",
-)
 EXPECTED = (  # Lightning's warnings of what is meant so: GANs are judged by infer.py evaluate, frozen features stay so
     r"You passed in a `val_dataloader` but have no `validation_step`",
     r"Found \d+ module\(s\) in eval mode at the start of training",
@@ -56,22 +52,6 @@ EXPECTED = (  # Lightning's warnings of what is meant so: GANs are judged by inf
     r"Be aware that when using `ckpt_path`, callbacks",  # `Tracking` has nothing to do when a checkpoint is measured
 )
 INFORMING = ("pytorch_lightning", "lightning_fabric")  # on devices, tips, restored states: `TrainingProgress` says it
-
-
-class OneLineParser(LightningArgumentParser):
-    """Says in one line what is wrong, instead of all options and everything that was given."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """The argument parser's step where a command line, or a config, is none.
-
-        Raises:
-            PhotograftError: what is wrong, from the outermost key to the innermost.
-        """
-        if not self.exit_on_error:  # one of many readings that are tried
-            super().error(message, ex)
-        lines = (line.strip().removeprefix("- ") for line in message.splitlines())
-        said = " ".join(line for line in lines if line and not line.startswith(NOISE))
-        raise PhotograftError(f"{said:.400} (python train.py fit --help lists the options)") from ex
 
 
 class TrainingCLI(LightningCLI):
@@ -93,7 +73,9 @@ class TrainingCLI(LightningCLI):
         for name, text in SHORT.items():
             parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{text} (encoder_*, auxiliary_*)")
         parser.add_argument(
-            "--overwrite", action="store_true", help="take away the earlier run in this folder (fit; default: a new one)"
+            "--overwrite",
+            action="store_true",
+            help="take away the earlier run in this folder (fit; default: a new one)",
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -181,7 +163,9 @@ class TrainingCLI(LightningCLI):
                 cause = cause.__cause__ or cause.__context__
             if isinstance(cause, ModuleNotFoundError):
                 hint = "pip install 'photograft[tensorboard]'" if "tensorboard" in str(cause) else "install it"
-                raise PhotograftError(f"a logger's package is missing ({' '.join(str(cause).split()):.70}): {hint}") from error
+                raise PhotograftError(
+                    f"a logger's package is missing ({' '.join(str(cause).split()):.70}): {hint}"
+                ) from error
             if cause is None:
                 raise
             raise cause from error
@@ -202,7 +186,7 @@ class TrainingCLI(LightningCLI):
             callbacks += [TrainingProgress()] if shown else []
             callbacks += [Tracking(told)]
         for callback in callbacks:
-            if isinstance(callback, _KeepConfig):
+            if isinstance(callback, KeepConfig):
                 callback.config, callback.place = self._given, self.place
         return built
 
@@ -212,10 +196,14 @@ class TrainingCLI(LightningCLI):
         Raises:
             PhotograftError: a checkpoint that is none of ours, or does not fit what is trained.
         """
+        if isinstance(self.datamodule, ImageDataModule):  # before a logger begins anything
+            _ = self.datamodule.class_names
         try:
             self._fit(**arguments)
-        finally:
-            finish(self.trainer)
+        except BaseException:
+            finish(self.trainer, failed=True)
+            raise
+        finish(self.trainer, failed=False)
 
     def _fit(self, **arguments: Any) -> None:
         if self._kept is None:
@@ -225,7 +213,7 @@ class TrainingCLI(LightningCLI):
         name = type(self.datamodule).__qualname__
         if isinstance(self.datamodule, ImageDataModule) and name not in (kept.model_extra or {}):
             raise PhotograftError(f"{path} is damaged: it has no position in the data")
-        begun = _Begun(path, kept)
+        begun = Begun(path, kept)
         self.trainer.callbacks.append(begun)  # type: ignore[attr-defined]
         try:
             self.trainer.fit(**{**arguments, "weights_only": True})
@@ -256,40 +244,6 @@ class TrainingCLI(LightningCLI):
             raise _misfit(self._kept[0], error) from error
         for measured, value in found.items():
             print(f"{measured} {value:.5g}")
-
-
-class _KeepConfig(SaveConfigCallback):
-    """Lightning's, but a training that does not begin leaves an earlier one as it was."""
-
-    place: Place
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lightning's hook, too early: the checkpoint is not read yet."""
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Lightning's hook."""
-        if self.already_saved:
-            return
-        path = self.place.checkpoint
-        if trainer.is_global_zero and (path is None or path.parent != self.place.folder):
-            clear_run(self.place.folder)  # that --overwrite was for; others have a new one
-        super().setup(trainer, pl_module, "fit")
-
-
-class _Begun(Callback):
-    """Looks at what a training has taken from its checkpoint, and knows that it has begun."""
-
-    def __init__(self, path: Path, kept: ResumableCheckpoint) -> None:
-        self._path, self._kept, self.begun = path, kept, False
-
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning's hook."""
-        self._kept.check_optimizers(trainer.optimizers, self._path)
-        self.begun = True
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning's hook."""
-        self.on_sanity_check_start(trainer, pl_module)
 
 
 def _misfit(path: Path, error: Exception) -> PhotograftError:
@@ -323,7 +277,7 @@ def run(args: list[str] | None = None) -> LightningCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
-        save_config_callback=_KeepConfig,
+        save_config_callback=KeepConfig,
         save_config_kwargs={"overwrite": True, "config_filename": CONFIG},
         args=args,
         parser_class=OneLineParser,
@@ -334,6 +288,8 @@ def fit() -> None:
     """Lightning handles signals itself: it ends the step, or tears down, but its exit codes say neither."""
     try:
         run()
+    except MisconfigurationException as error:  # a trainer's settings that do not go together
+        raise PhotograftError(f"the trainer: {' '.join(str(error).split()):.300}") from error
     except SIGTERMException:
         print("error: terminated; the last checkpoint is kept", file=sys.stderr)
         sys.exit(143)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import Namespace, dict_to_namespace
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -23,7 +23,7 @@ class CSVLog(CSVLogger):
     Lightning's CSVLogger deletes what is there.
 
     Args:
-        save_dir, name, version: the file is save_dir/name/version/metrics.csv. `train.py fit` writes to the run's folder.
+        save_dir, name, version: the file is save_dir/name/version/metrics.csv. `train.py fit` chooses the run's folder.
     """
 
     def __init__(self, save_dir: str | Path = ".", name: str = "", version: str = "") -> None:
@@ -78,7 +78,7 @@ def place_loggers(trainer: Any, folder: Path, name: str, wandb_id: str | None) -
         wandb_id: of the W&B run that goes on.
     """
     if trainer["logger"] in (None, True):
-        trainer["logger"] = Namespace(class_path=f"{__name__}.{CSVLog.__name__}", init_args=Namespace())
+        trainer["logger"] = dict_to_namespace({"class_path": f"{__name__}.{CSVLog.__name__}", "init_args": {}})
     loggers = trainer["logger"] if isinstance(trainer["logger"], list) else [trainer["logger"]]
     for logger in loggers:
         if not isinstance(logger, Namespace):  # none
@@ -99,7 +99,7 @@ def _settle_wandb(folder: Path, offline: bool, wandb_id: str | None) -> None:
     os.environ.setdefault("WANDB_SILENT" if offline else "WANDB_QUIET", "true")
     # pictures of tables wait here for their upload, by default in the user's home
     os.environ.setdefault("WANDB_DATA_DIR", str((folder / "wandb" / "waiting").absolute()))
-    if rank_zero_only.rank == 0 and wandb_id is not None:
+    if getattr(rank_zero_only, "rank", 0) == 0 and wandb_id is not None:
         how = f"offline; `wandb sync {folder}/wandb/offline-run-*` joins its parts" if offline else "online"
         print(f"Weights & Biases: run {wandb_id} goes on ({how})", file=sys.stderr, flush=True)
 

@@ -210,7 +210,11 @@ def test_a_role_makes_no_path(trained: tuple[GAN, Path], tmp_path: Path, role: s
     torch.save(content, tmp_path / "x.ckpt")
     (written,) = export(tmp_path / "x.ckpt", tmp_path / "out" / "mine", average=False, standing=0)
     assert written == tmp_path / "out" / "mine.encoder.safetensors"
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["mine.encoder.md", written.name, "x.ckpt"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "mine.encoder.md",
+        written.name,
+        "x.ckpt",
+    ]
 
 
 def test_two_networks_of_one_name_are_refused(trained: tuple[GAN, Path], tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from models.projection.objective import Objective
 from models.zoo import Model, load_model
 from tests.train.tiny import (
     CLASSES,
-    CLASSES,
     Training,
     auxiliary_training,
     encoder_training,
@@ -165,7 +164,9 @@ def test_export(kind: str, average: bool, model: Path, shards: Path, tmp_path: P
     write_model(tmp_path / "out", "mine")  # the generator, and an encoder that is replaced
     settings = {"average": average, "half": False}
     if kind == "encoder":
-        with pytest.raises(PhotograftError, match=r"has mine\.encoder\.safetensors: choose another name, or --overwrite"):
+        with pytest.raises(
+            PhotograftError, match=r"has mine\.encoder\.safetensors: choose another name, or --overwrite"
+        ):
             export(tmp_path / "last.ckpt", tmp_path / "out" / "mine", **settings)
     (path,) = export(tmp_path / "last.ckpt", tmp_path / "out" / "mine", **settings, overwrite=True)
     assert path.name == f"mine.{kind}.safetensors"

@@ -58,9 +58,7 @@ class Train:
         }
         (folder / "tiny.yaml").write_text(yaml.safe_dump(self.config))
 
-    def __call__(
-        self, *more: str, steps: int | None = None, config: Path | None = None, command: str = "fit"
-    ) -> int:
+    def __call__(self, *more: str, steps: int | None = None, config: Path | None = None, command: str = "fit") -> int:
         """The exit code."""
         ends = [] if steps is None else [f"--trainer.max_steps={2 * steps}"]  # of two optimisers
         return call([command, "-c", str(config or self.folder / "tiny.yaml"), *ends, *more])

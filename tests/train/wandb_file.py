@@ -9,7 +9,11 @@ from typing import Any
 
 from wandb.proto import wandb_internal_pb2 as proto
 
-BLOCK, HEADER, FIRST = 32768, struct.Struct("<IHB"), 7  # bytes of a block, checksum, length, kind; bytes of the file's head
+BLOCK, HEADER, FIRST = (
+    32768,
+    struct.Struct("<IHB"),
+    7,
+)  # bytes of a block, checksum, length, kind; bytes of the file's head
 WHOLE, BEGIN, MIDDLE, END = 1, 2, 3, 4
 
 

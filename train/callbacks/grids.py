@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -79,7 +80,7 @@ class Grid(pl.Callback, ABC):
         data = cast(ImageDataModule, trainer.datamodule)  # type: ignore[attr-defined]
         for name, rows in self.grids(data, pl_module).items():
             picture = Image.fromarray(grid(rows.images, rows.titles))
-            write_file(folder / f"{name}_{seen:09d}.png", lambda stream, p=picture: p.save(stream, "PNG"))
+            write_file(folder / f"{name}_{seen:09d}.png", partial(picture.save, format="PNG"))
             for logger in trainer.loggers:
                 show(logger, name, picture, rows, seen)
 

@@ -102,13 +102,22 @@ def wandb_runs(trainer: pl.Trainer) -> list[Any]:
     return [run for run in runs if not run.disabled]
 
 
-def finish(trainer: pl.Trainer) -> None:
-    """End the W&B runs, and say how one that was written offline is uploaded."""
-    for run in wandb_runs(trainer):
-        offline, place = run.offline, Path(run.dir).parents[1]
-        run.finish()
-        if offline:
-            print(f"Weights & Biases: run {run.id}, offline; `wandb sync {place}/offline-run-*` uploads it", file=sys.stderr)
+def finish(trainer: pl.Trainer, failed: bool) -> None:
+    """End the W&B run, and say how one that was written offline is uploaded."""
+    if not any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+        return
+    import wandb
+
+    run = wandb.run
+    if run is None:  # it ended before it began
+        return
+    offline, place = run.offline, Path(run.dir).parents[1]
+    run.finish(exit_code=int(failed))
+    wandb.teardown()  # returns when all is written
+    if offline:
+        print(
+            f"Weights & Biases: run {run.id}, offline; `wandb sync {place}/offline-run-*` uploads it", file=sys.stderr
+        )
 
 
 def _keep(trainer: pl.Trainer, name: str) -> None:
