@@ -35,7 +35,7 @@ A generator, then E and A and B for it, then an edit:
 Go on with a run that was stopped or killed (auto: begin it if there is none):
   train.py fit -c CONFIG --data.root FOLDER --ckpt_path last
 Change a setting, add a config:
-  train.py fit -c CONFIG -c configs/train/logger_wandb.yaml --data.init_args.batch_size 32 --trainer.max_time 00:08:00:00
+  train.py fit -c CONFIG -c configs/train/logger_wandb.yaml --data.init_args.batch_size 32 --trainer.max_steps 9000
 
 `train.py COMMAND --help` says more; docs/training.md explains it.""".format(
     commands="\n".join(f"  {name} {given}\n      {text}" for name, (given, text) in COMMANDS.items())

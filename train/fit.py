@@ -99,10 +99,12 @@ class TrainingCLI(LightningCLI):
         self._given["ckpt_path"], self._given["overwrite"] = None, False
         config["ckpt_path"] = None if path is None else str(path)
         config["trainer"]["default_root_dir"] = str(self.place.folder if training else base)
+        if not training:
+            config["trainer"]["logger"] = False
+            return
         kept = self._kept[1].callbacks if self._kept is not None and self.place.continues else {}
         place_loggers(config["trainer"], self.place.folder, _run_name(config, self.place.folder), kept_id(kept))
-        if training:
-            self._say_place()
+        self._say_place()
 
     @rank_zero_only
     def _say_place(self) -> None:
