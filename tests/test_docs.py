@@ -15,7 +15,7 @@ import yaml
 
 from infer.cli.main import app
 from infer.editor import Editor
-from train.cli import run_export, run_outline
+from train.cli import COMMANDS, run_export, run_outline
 from train.fit import SHORT
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +84,7 @@ def wrong_make(words: list[str]) -> str | None:
 def wrong_training(words: list[str], whole: bool) -> str | None:
     name, *rest = words
     runs = {"export": run_export, "outline": run_outline}
-    if name not in ("fit", *runs) or (whole and not rest):
+    if name not in COMMANDS or (whole and not rest):
         return f"train.py has no {name}, or not without arguments"
     if name in runs:
         try:
@@ -93,7 +93,7 @@ def wrong_training(words: list[str], whole: bool) -> str | None:
         except SystemExit:
             return f"train.py {name} does not take {rest}"
         return None
-    known = {"-c", "--config", "--ckpt_path", *(f"--{short}" for short in SHORT)}
+    known = {"-c", "--config", "--ckpt_path", "--overwrite", *(f"--{short}" for short in SHORT)}
     for option in (word.partition("=")[0] for word in rest if word.startswith("-")):
         if option not in known and option.split(".")[0] not in ("--data", "--model", "--trainer"):
             return f"train.py fit has no {option}"
