@@ -78,7 +78,7 @@ def decode_reduced(
             if image.has_transparency_data:
                 rgba = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-            return image.convert("RGB"), filled or (0.0, 0.0, *map(float, image.size))
+            return image.convert("RGB"), filled or (0.0, 0.0, float(image.width), float(image.height))
     except UnidentifiedImageError as error:
         tiff = ", or a TIFF of a kind that is not read" if data[:2] in (b"II", b"MM") else ""
         raise UnreadablePicture(f"no picture in a format that is read{tiff}" if data else "it is empty") from error

@@ -26,6 +26,7 @@ from train.divergence import check_terms
 from train.gan.adversaries import Adversary, ProjectedAdversary, View
 from train.gan.augment import Augmentation
 from train.gan.graph import StepGraphs, set_recordable
+from train.gan.one_class import check_class_count
 from train.gan.optimizers import OptimizerSettings, rates_of, set_rates
 from train.gan.prior import Prior
 from train.gan.sources import Codes, Fakes, Stage, draw_codes
@@ -150,6 +151,7 @@ class GAN(CountingModule):
         if self.generator is not None:
             return
         data = self._data
+        check_class_count(data.class_names, data.root, self.stages, self._opponents)
         self.generator = build_generator(self.specification, data, self.group_tables, self.start.generator)
         if self.start.generator is not None:
             self.images_before = read_header(Path(self.start.generator)).known.images_seen
