@@ -3,6 +3,7 @@
 * `python train.py fit -c configs/train/NAME.yaml`: see `train.fit`.
 * `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
 * `python train.py outline MODEL --data FOLDER`: its projected discriminator learns to read outlines.
+* `python train.py demo`: a first training from beginning to end.
 * `python train.py taught MODEL OUT`: a teacher's pictures for the finishing network.
 """
 
@@ -16,6 +17,7 @@ from models.terminal import orderly, reader_gone, robust_streams, visible
 EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
 OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
 TAUGHT = "Write what a large network makes of a model's samples, to train the finishing network on."
+DEMO = "Draw a small data set, train everything on it, and edit a photo with the result: some minutes."
 HELP = f"""usage: train.py COMMAND ...
 
 Train the networks that infer.py edits with.
@@ -23,6 +25,7 @@ Train the networks that infer.py edits with.
   fit -c CONFIG --data.root FOLDER   train as a config of configs/train says; `fit --help` lists what else can be set
   export CHECKPOINT OUT              {EXPORT[0].lower() + EXPORT[1:]}
   outline MODEL --data FOLDER        {OUTLINE[0].lower() + OUTLINE[1:]}
+  demo                               {DEMO[0].lower() + DEMO[1:]}
   taught MODEL OUT                   {TAUGHT[0].lower() + TAUGHT[1:]}
 
 `train.py COMMAND --help` says more."""
@@ -98,10 +101,25 @@ def run_taught(args: list[str]) -> None:
         print(visible(path))
 
 
+def run_demo(args: list[str]) -> None:
+    """`train.py demo`."""
+    parser = argparse.ArgumentParser(prog="train.py demo", description=DEMO)
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of it (default: runs/demo)")
+    parser.add_argument("--pictures", type=int, default=1200, help="that are drawn (default: 1200)")
+    parser.add_argument("--images", type=int, default=40_000, help="that the GAN's training sees (default: 40000)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    options = vars(parser.parse_args(args))
+    from train.demo import run_demo as run
+
+    run(options.pop("out"), **options)
+
+
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
     robust_streams()
-    command = {"export": run_export, "outline": run_outline, "taught": run_taught}.get(" ".join(sys.argv[1:2]))
+    command = {"export": run_export, "outline": run_outline, "taught": run_taught, "demo": run_demo}.get(
+        " ".join(sys.argv[1:2])
+    )
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(HELP)
         sys.exit(0 if sys.argv[1:] else 2)
