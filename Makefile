@@ -18,10 +18,10 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.photograft-installed
 DOCS_STAMP := $(VENV)/.photograft-docs-installed
 
-.PHONY: help env demo test lint bench format docs constraints train clean
+.PHONY: help env demo test lint bench format docs constraints train train-demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 env: $(STAMP) ## create or update the environment (.venv); every target below does it when needed
 
@@ -51,6 +51,9 @@ docs: $(DOCS_STAMP) ## build the pages of docs/ into build/docs; a warning is an
 
 train: $(STAMP) ## train: make train ARGS='fit --config configs/train/NAME.yaml'
 	@$(PY) train.py $(or $(ARGS),--help)
+
+train-demo: $(STAMP) ## a first training: draws pictures, trains GAN, E, A and B, edits a photo (minutes)
+	@$(PY) train.py demo $(ARGS)
 
 # Pins what .venv holds now: raise a version there first (.venv/bin/python -m pip install -U NAME), then run this.
 constraints: $(DOCS_STAMP) ## write the installed versions to constraints.txt

@@ -3,8 +3,9 @@
 `data.module.ImageDataModule` is not imported here: it needs PyTorch Lightning, which `infer` does without.
 """
 
-from data.pictures import LabelledPictures, open_pictures, open_splits
+from data.pictures import LabelledPictures
 from data.sampling import ClassBalancedSampler, class_distribution
+from data.splits import open_pictures, open_splits
 from data.transforms import Batch, images_to_float, to_float
 
 __all__ = [

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data.corrupt import allowed, too_many
 from data.folders import Folder, scan
 from data.labels import Label, SampleLabels, parse_dataset_json, read_classes_json, read_json
 from data.layout import ClassPictures, arrange
 from data.patterns import find_shards
 from data.records import Catalogue, Record
 from data.report import Tally, printable
-from data.shards import pictures_of, read_index
+from data.shards import DamagedShard, pictures_of, read_index
+from data.wordnet import english_names
 from data.zips import read_zip
 from models.errors import PhotograftError
-
-_SYNSET = re.compile(r"n\d{8}")
 
 
 def open_catalogue(
@@ -34,6 +33,7 @@ def open_catalogue(
     val_fraction: float = 0.05,
     picture: str | None = None,
     labels: str | None = None,
+    max_corrupt: float | None = None,
 ) -> Catalogue:
     """Index `root` and split it into training and validation pictures.
 
@@ -46,6 +46,7 @@ def open_catalogue(
         picture: which member of a shard's samples is the picture, as a suffix ("jpg"); None for the only one.
         labels: where labels are told. Shards: "cls" (default), "json" or "json:FIELD". Folders: None for class folders,
             or a file in `root` as StyleGAN's tools write it, "dataset.json"; so in a zip of theirs, too.
+        max_corrupt: how many damaged shards are left out before it is an error, see `data.corrupt.allowed`; None: none.
 
     Raises:
         PhotograftError: nothing there, no pictures, a broken tar, a sample without a class, or what can be read in two
@@ -53,7 +54,7 @@ def open_catalogue(
     """
     where, tally = os.path.expanduser(str(root)), Tally()
     held = None if val_root is None else os.path.expanduser(str(val_root))
-    catalogue = _scan(where, held, picture, labels, tally)
+    catalogue = _scan(where, held, picture, labels, tally, max_corrupt or 0.0)
     catalogue.notes = tally.lines()
     if not catalogue.train:
         left = f" ({catalogue.notes[-1]})" if catalogue.notes else ""
@@ -69,7 +70,9 @@ def open_catalogue(
     return catalogue
 
 
-def _scan(where: str, val_root: str | None, picture: str | None, labels: str | None, tally: Tally) -> Catalogue:
+def _scan(
+    where: str, val_root: str | None, picture: str | None, labels: str | None, tally: Tally, max_corrupt: float
+) -> Catalogue:
     """Whatever lies there, by its kind."""
     shown = printable(where)
     train, val = find_shards(where, tally)
@@ -81,7 +84,7 @@ def _scan(where: str, val_root: str | None, picture: str | None, labels: str | N
             raise PhotograftError(
                 f"{shown}: {printable(min(set(train) & set(val)))} is for training and validation both"
             )
-        return _scan_shards(where, train, val, picture, labels or "cls", tally)
+        return _scan_shards(where, train, val, picture, labels or "cls", tally, max_corrupt)
     if not os.path.exists(where):
         raise PhotograftError(f"no such data folder or tar shards: {shown} (check the path, or mount the disk)")
     if picture is not None:
@@ -129,7 +132,7 @@ def _scan_folders(root: str, val_root: str | None, labels: str | None, tally: Ta
         tally.tell("folders are the classes; for the labels in dataset.json give labels: dataset.json")
     layout = arrange(top, tally, held)
     numbers = {name: number for number, name in enumerate(layout.train)}
-    names = _readable_names(list(numbers))
+    names = english_names(list(numbers))
     catalogue = Catalogue(root, list(numbers), names, [""] * len(names), held=layout.held)
     catalogue.train, catalogue.val = _records(layout.train, numbers), _records(layout.val, numbers)
     return catalogue
@@ -143,15 +146,6 @@ def _records(classes: dict[str, ClassPictures], numbers: dict[str, int]) -> list
         if name in classes
         for file in classes[name].names
     ]
-
-
-def _readable_names(folders: list[str]) -> list[str]:
-    """ImageNet's English names when the folders are the 1000 synsets (torchvision keeps them in synset order)."""
-    if len(folders) == 1000 and all(_SYNSET.fullmatch(name) for name in folders):
-        from torchvision.models._meta import _IMAGENET_CATEGORIES
-
-        return list(_IMAGENET_CATEGORIES)
-    return list(folders)
 
 
 def _labelled_folder(top: Folder, held: Folder | None, labels: str, tally: Tally) -> Catalogue:
@@ -184,14 +178,14 @@ def _listed(folder: Folder, labels: str, tally: Tally) -> list[tuple[Record, Lab
 
 
 def _scan_shards(
-    where: str, train: list[str], val: list[str], picture: str | None, labels: str, tally: Tally
+    where: str, train: list[str], val: list[str], picture: str | None, labels: str, tally: Tally, max_corrupt: float
 ) -> Catalogue:
     listed = read_classes_json(os.path.dirname(train[0]))
     names = {number: name for number, (name, _) in listed.items()}
     reader = SampleLabels(labels, names)
-    found, held = (
-        [pair for path in part for pair in _scan_shard(path, reader, picture, tally)] for part in (train, val)
-    )
+    damaged: dict[str, str] = {}
+    found, held = (_scan_part(part, reader, picture, tally, damaged) for part in (train, val))
+    _check_damaged(damaged, len(train) + len(val), max_corrupt)
     shown = [
         f"{len(part)} {'shard' if len(part) == 1 else 'shards'} ({printable(os.path.basename(part[0]))} …)"
         for part in (train, val)
@@ -199,6 +193,29 @@ def _scan_shards(
     ]
     tally.tell(f"training pictures: {shown[0]}, validation pictures: {shown[1] if val else 'no shards of them'}")
     return _number_classes(where, found, held, listed, names, bool(val), tally)
+
+
+def _scan_part(
+    paths: Sequence[str], labels: SampleLabels, picture: str | None, tally: Tally, damaged: dict[str, str]
+) -> list[tuple[Record, Label]]:
+    """The pictures of the shards that are whole; `damaged` learns the others and why."""
+    found: list[tuple[Record, Label]] = []
+    for path in paths:
+        try:
+            found += _scan_shard(path, labels, picture, tally)
+        except DamagedShard as error:
+            damaged[path] = str(error)
+            tally.add("damaged shards: fetch them again", str(error))
+    return found
+
+
+def _check_damaged(damaged: dict[str, str], total: int, max_corrupt: float) -> None:
+    """Raise PhotograftError if more shards are damaged than may be."""
+    reasons = list(damaged.values())
+    if len(reasons) > allowed(max_corrupt, total):
+        if not max_corrupt or len(reasons) == 1:
+            raise DamagedShard(reasons[0])
+        raise too_many("shards", reasons, total, max_corrupt, "fetch them again")
 
 
 def _scan_shard(path: str, labels: SampleLabels, picture: str | None, tally: Tally) -> list[tuple[Record, Label]]:

@@ -8,11 +8,13 @@ import unicodedata
 from collections.abc import Sequence
 
 from data.report import printable
+from data.wordnet import imagenet_numbers, split_id
 from models.errors import PhotograftError
 
 ClassChoice = str | int | Sequence[str | int]
 
 _POSITION = re.compile(r"position:\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?")
+_IMAGENET = re.compile(r"imagenet:\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?")
 _NUMBERS = re.compile(r"\d+(\s*-\s*\d+)?")
 
 
@@ -26,7 +28,8 @@ def choose_classes(
 
     Args:
         choice: None for all; a name, WordNet id or group name; a position or an inclusive range of them,
-            "position:151-293", from 0 in the order of `ids`; several of these with commas between, or a list of them.
+            "position:151-293", from 0 in the order of `ids`; "imagenet:151-268", those classes that are there of this
+            range in the order of ImageNet's 1000; several of these with commas between, or a list of them.
         ids: a folder name or number per class (for ImageNet the sorted synsets).
         names: a name per class.
         groups: a group name per class ("" = none).
@@ -55,8 +58,8 @@ def _plain(name: str) -> str:
 
 def _synset(id_: str) -> tuple[str, ...]:
     """WordNet id and name of `n02085620-Chihuahua`; nothing of another folder."""
-    found = re.fullmatch(r"(n\d{8})[-_ ]+(.+)", id_)
-    return tuple(map(_plain, found.groups())) if found else ()
+    parts = split_id(id_)
+    return tuple(map(_plain, parts)) if all(parts) else ()
 
 
 class _Chooser:
@@ -106,10 +109,29 @@ class _Chooser:
                     f"{entry} does not fit {self.where}: it has classes at positions 0-{len(self.names) - 1}"
                 )
             return list(range(first, last + 1))
+        if _IMAGENET.fullmatch(entry):
+            return self._in_imagenet(entry)
         members = [k for k, group in enumerate(self.groups) if group and _plain(group) == _plain(entry)]
         if members:
             return members
         raise self._unknown(entry)
+
+    def _in_imagenet(self, entry: str) -> list[int]:
+        """Those of a range of ImageNet's 1000 classes that are there, by the WordNet ids of their folders."""
+        span = _IMAGENET.fullmatch(entry)
+        assert span is not None
+        first, last = int(span[1]), int(span[2] or span[1])
+        if first > last or last >= len(imagenet_numbers()):
+            raise PhotograftError(f"{entry}: ImageNet has the classes 0-999, and a range counts upwards")
+        numbers = {k: imagenet_numbers().get(split_id(id_)[0], -1) for k, id_ in enumerate(self.ids)}
+        found = sorted((k for k, number in numbers.items() if first <= number <= last), key=lambda k: numbers[k])
+        if not found:
+            synsets = list(imagenet_numbers())
+            raise PhotograftError(
+                f"{entry} finds none of the {len(self.ids)} classes in {self.where}: their folders would be"
+                f" called {synsets[first]}{f' to {synsets[last]}' if last > first else ''}"
+            )
+        return found
 
     def _named(self, entry: str) -> set[int]:
         return self.exact.get(entry) or self.loose.get(_plain(entry)) or set()

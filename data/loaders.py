@@ -15,6 +15,7 @@ from data.pictures import LabelledPictures, Prepared
 from data.sampling import ClassBalancedSampler
 from data.transforms import Batch, augment, central, stored_size
 from models.errors import PhotograftError
+from models.progress import counted
 
 CPU = torch.device("cpu")
 _Collated = tuple[torch.Tensor, NDArray[np.bool_], torch.Tensor, list[int]]
@@ -61,10 +62,15 @@ class PictureStore:
             images, movable, labels, bad = collate([self.one(int(index)) for index in indices])
             self.pictures.report(bad)
             return images, movable, labels
-        if self._images is None:
-            self._images, self._labels = (part.to(self.device) for part in self._decode_all())
+        self.fill()
+        assert self._images is not None
         chosen = torch.from_numpy(indices).to(self.device)
         return self._images[chosen], self._movable[indices], self._labels[chosen]
+
+    def fill(self) -> None:
+        """Decode everything, if it is to be kept in memory and is not yet."""
+        if self.in_memory and self._images is None:
+            self._images, self._labels = (part.to(self.device) for part in self._decode_all())
 
     def _decode_all(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures and labels, decoded on a few threads (Pillow's codecs release the interpreter lock)."""
@@ -79,8 +85,12 @@ class PictureStore:
             return bad
 
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for bad in pool.map(fill, range(total)):
-                self.pictures.report(bad)
+            try:
+                for bad in counted(pool.map(fill, range(total)), "decoding", total, unit="pictures"):
+                    self.pictures.report(bad)
+            except BaseException:  # an error, or Ctrl-C: the pool would decode the rest first
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
         self.pictures.report_total()
         return images, labels
 

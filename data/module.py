@@ -11,10 +11,12 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from data.classes import ClassChoice
+from data.corrupt import check_max_corrupt
 from data.loaders import EvalLoader, PictureStore, TrainLoader
-from data.pictures import LabelledPictures, open_splits
+from data.pictures import LabelledPictures
 from data.report import printable, say_to_stderr
 from data.sampling import ClassBalancedSampler, class_distribution
+from data.splits import open_splits
 from data.values import is_number
 from models.errors import PhotograftError
 
@@ -55,6 +57,10 @@ class ImageDataModule(pl.LightningDataModule):
         labels: where labels are told, see `data.catalogue.open_catalogue`: for shards "cls" (default), "json" or
             "json:FIELD"; for folders a file such as "dataset.json".
         value_range: the values of black and white in pictures of more than 8 bits, where files do not state them.
+        max_corrupt: how many pictures, and how many shards, may be damaged before the training ends: a share below 1
+            (of pictures always ten), a count from 1 on, 0 for none, null for any number of pictures. The first ones
+            are named, and others take their places.
+        names: a file that names the classes, with a line FOLDER,NAME for each; see `data.names.read_names`.
     """
 
     def __init__(
@@ -79,6 +85,8 @@ class ImageDataModule(pl.LightningDataModule):
         picture: str | None = None,
         labels: str | None = None,
         value_range: tuple[float, float] | None = None,
+        max_corrupt: float | None = 0.05,
+        names: str | None = None,
     ) -> None:
         super().__init__()
         _check_number("resolution", resolution, 1, MAX_RESOLUTION)
@@ -107,6 +115,7 @@ class ImageDataModule(pl.LightningDataModule):
         self.steps_per_epoch, self.images_per_epoch = steps_per_epoch, images_per_epoch
         self.val_root, self.val_fraction, self.val_batch_size = val_root, val_fraction, val_batch_size or batch_size
         self.picture, self.labels, self.value_range = picture, labels, value_range
+        self.max_corrupt, self.names = check_max_corrupt(max_corrupt), names
         self._splits: tuple[LabelledPictures, LabelledPictures] | None = None
         self._stores: dict[str, PictureStore] = {}
         self._loader: TrainLoader | None = None  # the last one made without a Trainer
@@ -133,6 +142,11 @@ class ImageDataModule(pl.LightningDataModule):
     def class_names(self) -> list[str]:
         """K names, in the order of the labels."""
         return self.train_pictures.class_names
+
+    @property
+    def class_ids(self) -> list[str]:
+        """K folders' names, or numbers in shards."""
+        return self.train_pictures.class_ids
 
     @property
     def groups(self) -> list[int]:
@@ -172,8 +186,11 @@ class ImageDataModule(pl.LightningDataModule):
         sampler = self._sampler(rank, world_size)
         images = self.images_per_epoch or len(self.train_pictures)
         this = weakref.ref(self)  # no cycle of references: the loader's workers end with the last use of the module
+        store = self._store("train")
+        if self.trainer is not None:  # here and not at the first step, whose time would be the decoding's
+            store.fill()
         loader = TrainLoader(
-            self._store("train"),
+            store,
             sampler,
             batch_size=self.batch_size,
             steps=self.steps_per_epoch or max(1, images // (self.batch_size * world_size)),
@@ -237,6 +254,8 @@ class ImageDataModule(pl.LightningDataModule):
                 picture=self.picture,
                 labels=self.labels,
                 value_range=self.value_range,
+                max_corrupt=self.max_corrupt,
+                names=self.names,
                 say=say_to_stderr if getattr(rank_zero_only, "rank", 0) == 0 else lambda _: None,
             )
         return self._splits

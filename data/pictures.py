@@ -1,27 +1,21 @@
-"""Labelled pictures with random access, from class folders or tar shards, with the chosen classes counted 0..K-1."""
+"""Labelled pictures with random access, whose unreadable ones are named and replaced."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.catalogue import open_catalogue
-from data.classes import ClassChoice, choose_classes
-from data.records import Catalogue, Record
-from data.report import class_table, printable, say_to_stderr
+from data.corrupt import SAFE, allowed, too_many
+from data.records import Record
+from data.report import printable
 from data.transforms import UnreadablePicture, decode_picture, prepare_picture
-from data.values import ValueRange, check_range, is_number
+from data.values import ValueRange
 from models.errors import PhotograftError
-from models.terminal import Say
-
-__all__ = ["LabelledPictures", "Prepared", "open_pictures", "open_splits"]
 
 NAMED = 10  # unreadable pictures that are named each
 Prepared = tuple[NDArray[np.uint8], bool, int, tuple[int, ...]]
@@ -37,9 +31,11 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         records: where each picture is.
         labels: int64 [N] in 0..K-1.
         class_names: K names.
+        class_ids: K folders' names, or numbers in shards: what the names were before they were put into English.
         groups: a group number per class.
         group_names: the groups' names (one, "all", when the data does not tell).
         value_range: see `data.transforms.decode_picture`.
+        max_corrupt: how many may be unreadable, see `data.corrupt.allowed`.
         corrupt: names of the unreadable pictures met so far.
     """
 
@@ -52,14 +48,17 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         groups: Sequence[int],
         group_names: Sequence[str],
         value_range: ValueRange | None = None,
+        max_corrupt: float | None = None,
+        class_ids: Sequence[str] | None = None,
     ) -> None:
         assert len(records) == len(labels) and len(groups) == len(class_names)
         self.records = list(records)
         self.labels = labels
         self.class_names = list(class_names)
+        self.class_ids = self.class_names if class_ids is None else list(class_ids)
         self.groups = list(groups)
         self.group_names = list(group_names)
-        self.value_range = value_range
+        self.value_range, self.max_corrupt = value_range, max_corrupt
         self.corrupt: list[str] = []
         self._reported: set[int] = set()
         self._replaced: dict[int, int] = {}  # unreadable picture -> the one in its place: looked for once
@@ -116,7 +115,11 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
         raise self._nothing_readable()
 
     def report(self, numbers: Sequence[int]) -> None:
-        """Keep the names of unreadable pictures in `corrupt`, and warn: of the first ones by name, then of how many."""
+        """Keep the names of unreadable pictures in `corrupt`, and warn: of the first ones by name, then of how many.
+
+        Raises:
+            PhotograftError: they are more than `max_corrupt` allows.
+        """
         for number in numbers:
             if number in self._reported:
                 continue
@@ -129,6 +132,9 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
                     f" {self._reason(number)})",
                     stacklevel=2,
                 )
+            if total > allowed(self.max_corrupt, len(self), safe=SAFE):
+                hint = "mend them or take them away"
+                raise too_many("pictures", self.corrupt, len(self), self.max_corrupt, hint)
 
     def report_total(self) -> None:
         """Warn of the number of unreadable pictures if they were not all named and it has grown since the last time."""
@@ -172,111 +178,3 @@ class LabelledPictures(torch.utils.data.Dataset[tuple[NDArray[np.uint8], int]]):
     def _nothing_readable(self) -> PhotograftError:
         first = f"{printable(self.records[0].key)}, {self._reason(0)}"
         return PhotograftError(f"none of the {len(self):,} pictures can be read (first: {first})")
-
-
-def open_pictures(
-    root: str | Path,
-    *,
-    split: Literal["train", "val"] = "train",
-    classes: ClassChoice | None = None,
-    min_images: int = 0,
-    val_root: str | Path | None = None,
-    val_fraction: float = 0.05,
-    picture: str | None = None,
-    labels: str | None = None,
-    value_range: ValueRange | None = None,
-    say: Say = say_to_stderr,
-) -> LabelledPictures:
-    """One split of the pictures at `root`; see `open_splits` for the arguments and errors."""
-    train, val = open_splits(
-        root,
-        classes=classes,
-        min_images=min_images,
-        val_root=val_root,
-        val_fraction=val_fraction,
-        picture=picture,
-        labels=labels,
-        value_range=value_range,
-        say=say,
-    )
-    return train if split == "train" else val
-
-
-def open_splits(
-    root: str | Path,
-    *,
-    classes: ClassChoice | None = None,
-    min_images: int = 0,
-    val_root: str | Path | None = None,
-    val_fraction: float = 0.05,
-    picture: str | None = None,
-    labels: str | None = None,
-    value_range: ValueRange | None = None,
-    say: Say = say_to_stderr,
-) -> tuple[LabelledPictures, LabelledPictures]:
-    """Training and validation pictures with the same classes and labels; the validation set may be empty.
-
-    Args:
-        root: folder or shards, see `open_catalogue`.
-        classes: names, WordNet ids, groups or positions such as "position:151-293"; None for all. See
-            `choose_classes`.
-        min_images: drop classes with fewer training pictures.
-        val_root, val_fraction, picture, labels: see `open_catalogue`.
-        value_range: the values of black and white in pictures of more than 8 bits, see `decode_picture`.
-        say: is told, line by line, what was taken for what, what is left out, and which classes were chosen.
-
-    Raises:
-        PhotograftError: nothing there, unknown class, a chosen class without pictures, or no class left.
-    """
-    if not is_number(val_fraction) or not 0.0 <= val_fraction < 1.0:
-        raise PhotograftError(f"val_fraction is {val_fraction!r:.60}: give a number from 0 up to (not including) 1")
-    if not is_number(min_images):
-        raise PhotograftError(f"min_images is {min_images!r:.60}: give a whole number")
-    black_and_white = check_range(value_range)
-    catalogue = open_catalogue(root, val_root=val_root, val_fraction=val_fraction, picture=picture, labels=labels)
-    chosen = choose_classes(
-        classes, ids=catalogue.ids, names=catalogue.names, groups=catalogue.groups, where=catalogue.where
-    )
-    counts = np.bincount([record.cls for record in catalogue.train], minlength=len(catalogue.ids))
-    empty = [catalogue.names[k] for k in chosen if counts[k] == 0]
-    if classes is not None and empty and min_images < 1:
-        raise PhotograftError(
-            f"no training pictures of {printable(empty[0])!r} in {printable(str(root))}: add some, or leave the class"
-            " out"
-        )
-    kept = [k for k in chosen if counts[k] >= max(1, min_images)]
-    if not kept:
-        raise PhotograftError(
-            f"no class in {root} has {min_images} training pictures (the largest has {counts[chosen].max()}): "
-            "lower min_images"
-        )
-    train = _select(catalogue, catalogue.train, kept, black_and_white)
-    val = _select(catalogue, catalogue.val, kept, black_and_white)
-    for line in catalogue.notes:
-        say(line)
-    few = [k for k in chosen if 0 < counts[k] < min_images]
-    if few:
-        first = printable(catalogue.names[few[0]])
-        say(f"left out, classes with fewer pictures than {min_images} (min_images): {len(few):,}, first: {first}")
-    sizes = f"training pictures: {len(train):,}, validation pictures: {len(val):,}"
-    say(f"{printable(catalogue.where)}: classes: {len(kept):,}, {sizes}")
-    for line in class_table(train.class_names, train.counts.tolist(), val.counts.tolist()):
-        say(line)
-    return train, val
-
-
-def _select(
-    catalogue: Catalogue, records: Sequence[Record], kept: Sequence[int], value_range: ValueRange | None
-) -> LabelledPictures:
-    label_of = {number: label for label, number in enumerate(kept)}
-    chosen = [record for record in records if record.cls in label_of]
-    names = [catalogue.groups[number] or "all" for number in kept]
-    group_names = list(dict.fromkeys(names))
-    return LabelledPictures(
-        chosen,
-        np.array([label_of[record.cls] for record in chosen], dtype=np.int64),
-        class_names=[catalogue.names[number] for number in kept],
-        groups=[group_names.index(name) for name in names],
-        group_names=group_names,
-        value_range=value_range,
-    )

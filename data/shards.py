@@ -23,6 +23,10 @@ _BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, Memor
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip"}
 
 
+class DamagedShard(PhotograftError):
+    """A tar that is truncated, or none: of many shards some may be left out."""
+
+
 class Member(NamedTuple):
     """`size` bytes at `offset` of a tar, called `name` in it."""
 
@@ -43,7 +47,8 @@ def read_index(path: str, tally: Tally) -> dict[str, Sample]:
         tally: learns which members belong to no sample.
 
     Raises:
-        PhotograftError: no ordinary file, not a tar, truncated, damaged, or a member twice.
+        DamagedShard: not a tar, truncated or damaged.
+        PhotograftError: no ordinary file, or a member twice.
     """
     samples: dict[str, Sample] = {}
     try:
@@ -59,7 +64,7 @@ def read_index(path: str, tally: Tally) -> dict[str, Sample]:
                 _add(samples, info, path, tally)
             _check_end(raw, tar.offset, path, tally)
     except _BROKEN as error:
-        raise PhotograftError(
+        raise DamagedShard(
             f"{printable(path)} is truncated or not an uncompressed tar ({_reason(path, error)}): fetch it again"
         ) from error
     return samples
@@ -123,7 +128,7 @@ def _check_end(raw: BinaryIO, offset: int, path: str, tally: Tally) -> None:
     if not rest:
         tally.tell(f"{printable(path)} has no end mark: it may have been cut between two members")
     elif rest.strip(b"\0"):
-        raise PhotograftError(
+        raise DamagedShard(
             f"{printable(path)} is truncated or damaged at byte {offset:,}, or holds several tars: fetch it again, or"
             " write one tar"
         )

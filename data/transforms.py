@@ -19,11 +19,17 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from data.folders import FORMATS
-from data.values import ValueRange, to_8_bits
+from data.values import ORIENTATION, ValueRange, to_8_bits
 
 Batch = dict[str, torch.Tensor]
+Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) in pixels."""
 
 CROP_FRACTION = 0.9  # side of the random window over the short side, as in the collaging paper's code
+# A JPEG is decoded at a reduced size only where at least so many of its pixels lie in one of the result's: with 2 the
+# mean difference from the full decode is 0.6 levels, with 3 it is 0.2, as with reducing_gap alone; 1025 px to 128 then
+# take 5.0 ms instead of 3.1 (astronaut of scikit-image, one core).
+_OVERSAMPLING = 3
 _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, MemoryError,
                   OverflowError, struct.error, zlib.error, Image.DecompressionBombError)  # fmt: skip
 
@@ -32,7 +38,7 @@ class UnreadablePicture(Exception):
     """The bytes are not a whole picture; the message is the decoder's reason."""
 
 
-def decode_picture(data: bytes, *, at_least: int | None = None, value_range: ValueRange | None = None) -> Image.Image:
+def decode_picture(data: bytes, *, value_range: ValueRange | None = None) -> Image.Image:
     """Decode to an upright 8-bit RGB picture (transparent parts on white, first frame).
 
     More than 8 bits are scaled by what the file states: 16-bit integers from 0..65535 (12-bit TIFFs from 0..4095),
@@ -40,7 +46,6 @@ def decode_picture(data: bytes, *, at_least: int | None = None, value_range: Val
 
     Args:
         data: an encoded picture.
-        at_least: a JPEG may be decoded at a reduced size, with both sides at least this (faster).
         value_range: the values of black and white in pictures of more than 8 bits, for files that do not state them.
 
     Raises:
@@ -48,22 +53,48 @@ def decode_picture(data: bytes, *, at_least: int | None = None, value_range: Val
         PhotograftError: the range of its values is not stated: floats beyond 0..1, 32-bit or signed integers, 16-bit
             integers that stay below 4096, not a number.
     """
+    return decode_reduced(data, at_least=None, value_range=value_range)[0]
+
+
+def decode_reduced(
+    data: bytes, *, at_least: int | None, value_range: ValueRange | None = None
+) -> tuple[Image.Image, Box]:
+    """As `decode_picture`, but a JPEG may come at 1/2, 1/4 or 1/8 of its size, with both sides at least `at_least`.
+
+    Returns:
+        The picture and the box (left, top, right, bottom) in it that the file's picture fills. Where its sides are no
+        multiples of the reduction the last row and column are filled in part: 1025 px by 4 are 256.25 of 257.
+
+    Raises:
+        UnreadablePicture, PhotograftError: see `decode_picture`.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if at_least is not None:
-                image.draft("RGB", (at_least, at_least))
+            reduced = None if at_least is None else image.draft("RGB", (at_least, at_least))
+            filled = None if reduced is None else _upright(image, reduced[1])
             image = to_8_bits(image, data, value_range)
             if image.has_transparency_data:
                 rgba = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-            return image.convert("RGB")
+            return image.convert("RGB"), filled or (0.0, 0.0, float(image.width), float(image.height))
     except UnidentifiedImageError as error:
         tiff = ", or a TIFF of a kind that is not read" if data[:2] in (b"II", b"MM") else ""
         raise UnreadablePicture(f"no picture in a format that is read{tiff}" if data else "it is empty") from error
     except _DECODE_ERRORS as error:
         raise UnreadablePicture(str(error) or type(error).__name__) from error
+
+
+def _upright(image: Image.Image, box: tuple[float, ...]) -> Box:
+    """Where a box from the upper left corner comes to lie when the picture is turned as its file asks (EXIF)."""
+    turn = image.getexif().get(ORIENTATION, 1)
+    (width, height), (filled_x, filled_y) = image.size, box[2:]
+    if turn >= 5:  # rows and columns change places
+        width, height, filled_x, filled_y = height, width, filled_y, filled_x
+    left = width - filled_x if turn in (2, 3, 6, 7) else 0.0
+    top = height - filled_y if turn in (3, 4, 7, 8) else 0.0
+    return left, top, left + filled_x, top + filled_y
 
 
 def stored_size(resolution: int, crop: str) -> int:
@@ -90,13 +121,13 @@ def prepare_picture(
         UnreadablePicture, PhotograftError: see `decode_picture`.
     """
     side = stored_size(resolution, crop)
-    image = decode_picture(data, at_least=2 * side, value_range=value_range)
+    image, (x0, y0, x1, y1) = decode_reduced(data, at_least=_OVERSAMPLING * side, value_range=value_range)
     if image.size == (resolution, resolution):
         pixels = np.zeros((side, side, 3), np.uint8)
         pixels[:resolution, :resolution] = np.asarray(image)
         return pixels, False
-    short = min(image.size)
-    left, top = (image.width - short) / 2, (image.height - short) / 2
+    short = min(x1 - x0, y1 - y0)
+    left, top = (x0 + x1 - short) / 2, (y0 + y1 - short) / 2
     square = image.resize(
         (side, side), Image.Resampling.LANCZOS, box=(left, top, left + short, top + short), reducing_gap=3.0
     )

@@ -16,7 +16,7 @@ ValueRange = Sequence[float]
 """The values of black and white."""
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF's tags
-_ORIENTATION = 0x0112
+ORIENTATION = 0x0112
 # 16-bit values up to here are as likely 10 or 12 bits in 16: without a range they would be near black.
 DARK_16_BIT = 4095
 _TO_8_BIT = ((np.arange(65536) + 128) // 257).astype(np.uint8)
@@ -70,9 +70,9 @@ def to_8_bits(image: Image.Image, data: bytes, value_range: ValueRange | None) -
         return ImageOps.exif_transpose(image)
     if not np.isfinite(levels).all():
         raise PhotograftError("values that are not finite (NaN or infinite): mend the picture, or leave it out")
-    orientation = image.getexif().get(_ORIENTATION, 1)  # 1 for a TIFF, which both libraries have turned
+    orientation = image.getexif().get(ORIENTATION, 1)  # 1 for a TIFF, which both libraries have turned
     image = Image.fromarray(_scaled(levels, value_range or stated or _usual_range(levels)))
-    image.getexif()[_ORIENTATION] = orientation
+    image.getexif()[ORIENTATION] = orientation
     return ImageOps.exif_transpose(image)
 
 

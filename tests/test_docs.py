@@ -15,7 +15,7 @@ import yaml
 
 from infer.cli.main import app
 from infer.editor import Editor
-from train.cli import COMMANDS, run_export, run_outline
+from train.cli import COMMANDS, run_demo, run_export, run_outline
 from train.fit import SHORT
 
 ROOT = Path(__file__).parents[1]
@@ -83,8 +83,8 @@ def wrong_make(words: list[str]) -> str | None:
 
 def wrong_training(words: list[str], whole: bool) -> str | None:
     name, *rest = words
-    runs = {"export": run_export, "outline": run_outline}
-    if name not in COMMANDS or (whole and not rest):
+    runs = {"demo": run_demo, "export": run_export, "outline": run_outline}
+    if name not in COMMANDS or (whole and not rest and name != "demo"):
         return f"train.py has no {name}, or not without arguments"
     if name in runs:
         try:
@@ -106,6 +106,7 @@ def wrong_training(words: list[str], whole: bool) -> str | None:
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports and outlines are parsed, not made."""
     made = {"train.export": {"export": lambda *_, **__: []}}
+    made["train.demo"] = {"run_demo": lambda *_, **__: None}
     made["train.perception.outline"] = {"teach_outline": lambda *_, **__: (Path(), {})}
     for module, functions in made.items():
         monkeypatch.setitem(sys.modules, module, SimpleNamespace(**functions))
@@ -123,6 +124,7 @@ def test_commands_are_found() -> None:
     counts = {page.name: len([*commands(page.read_text(encoding="utf-8"))]) for page in PAGES}
     assert counts["README.md"] > 0
     least = {"editing.md": 8, "models.md": 10, "parts.md": 6, "files.md": 3, "training.md": 10, "measurements.md": 6}
+    least["first_training.md"] = 8
     assert all(counts[name] >= number for name, number in least.items()), counts
 
 
@@ -140,6 +142,7 @@ def test_commands_are_found() -> None:
         "make coffee",
         "make test THREADS=2",
         "photograft-train fit -c configs/train/nothing.yaml",
+        "photograft-train demo --fast",
         "python train.py export last.ckpt",
         "photograft-train fit -c configs/train/locator.yaml --speed 3",
     ],

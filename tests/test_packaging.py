@@ -100,7 +100,12 @@ def test_every_package_says_that_it_is_typed(root: Path) -> None:
 def test_wheel_ships_types_configs_and_weights(root: Path) -> None:
     wheel = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed: run `make env`")
     shipped = {file.distribution_path for file in wheel.WheelBuilder(str(root)).recurse_included_files()}
-    for folder, pattern in [("configs", "**/*.yaml"), ("models/weights", "*.*"), *((p, "py.typed") for p in PACKAGES)]:
+    for folder, pattern in [
+        ("configs", "**/*.yaml"),
+        ("models/weights", "*.*"),
+        ("data", "*.csv"),
+        *((p, "py.typed") for p in PACKAGES),
+    ]:
         wanted = {path.relative_to(root).as_posix() for path in (root / folder).glob(pattern)}
         assert wanted, f"nothing in {folder} is {pattern}"
         assert wanted <= shipped, f"the wheel leaves out {wanted - shipped}"

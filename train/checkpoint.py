@@ -10,6 +10,7 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
+from data.wordnet import english
 from models.errors import PhotograftError
 from models.header import Info
 from models.reading import TENSORS, check_file
@@ -95,7 +96,7 @@ def read_resumable(path: Path) -> ResumableCheckpoint:
 def check_classes(checkpoint: Mapping[str, Any], class_names: Sequence[str]) -> None:
     """Raise PhotograftError for a checkpoint of other classes than the data's."""
     names = checkpoint.get("classes", {}).get("class_names", [])
-    if list(names) != list(class_names):
+    if [*map(english, names)] != [*map(english, class_names)]:  # earlier versions kept bare WordNet ids
         differ = sorted({*names} ^ {*class_names}) or names
         raise PhotograftError(
             f"the checkpoint was trained on {len(names)} classes and the data have {len(class_names)}, or in"

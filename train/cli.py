@@ -12,7 +12,9 @@ VALIDATE = "Measure a checkpoint on the validation pictures: Fréchet distance, 
 EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
 OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
 TAUGHT = "Write what a large network makes of a model's samples, to train the finishing network on."
+DEMO = "Draw a small data set, train everything on it, and edit a photo with the result: some minutes."
 COMMANDS = {
+    "demo": ("", DEMO),
     "fit": ("-c CONFIG --data.root FOLDER", FIT),
     "validate": ("-c CONFIG --data.root FOLDER --ckpt_path last", VALIDATE),
     "export": ("CHECKPOINT OUT", EXPORT),
@@ -38,7 +40,7 @@ Change a setting, add a config:
   train.py fit -c CONFIG -c configs/train/logger_wandb.yaml --data.init_args.batch_size 32 --trainer.max_steps 9000
 
 `train.py COMMAND --help` says more; docs/training.md explains it.""".format(
-    commands="\n".join(f"  {name} {given}\n      {text}" for name, (given, text) in COMMANDS.items())
+    commands="\n".join(f"  {name} {given}".rstrip() + f"\n      {text}" for name, (given, text) in COMMANDS.items())
 )
 
 
@@ -114,11 +116,25 @@ def run_taught(args: list[str]) -> None:
         print(visible(path))
 
 
+def run_demo(args: list[str]) -> None:
+    """`train.py demo`."""
+    parser = argparse.ArgumentParser(prog="train.py demo", description=DEMO)
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of it (default: runs/demo)")
+    parser.add_argument("--pictures", type=int, default=1200, help="that are drawn (default: 1200)")
+    parser.add_argument("--images", type=int, default=40_000, help="that the GAN's training sees (default: 40000)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    options = vars(parser.parse_args(args))
+    from train.demo import run_demo as run
+
+    run(options.pop("out"), **options)
+
+
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
     robust_streams()
     name = " ".join(sys.argv[1:2])
-    command = {"export": run_export, "outline": run_outline, "taught": run_taught}.get(name)
+    commands = {"export": run_export, "outline": run_outline, "taught": run_taught, "demo": run_demo}
+    command = commands.get(name)
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(HELP)
         sys.exit(0 if sys.argv[1:] else 2)

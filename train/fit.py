@@ -17,12 +17,12 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
+from models.progress import tell
 from models.terminal import visible
 from train.callbacks.beginning import Begun, KeepConfig
 from train.callbacks.frechet import FrechetDistance
@@ -106,7 +106,6 @@ class TrainingCLI(LightningCLI):
         place_loggers(config["trainer"], self.place.folder, _run_name(config, self.place.folder), kept_id(kept))
         self._say_place()
 
-    @rank_zero_only
     def _say_place(self) -> None:
         place, folder = self.place, visible(self.place.folder)
         if self._kept is not None:
@@ -120,7 +119,7 @@ class TrainingCLI(LightningCLI):
             )
         else:
             said = f"new run in {folder}"
-        print(said, file=sys.stderr, flush=True)
+        tell(said)
 
     def before_instantiate_classes(self) -> None:
         """Lightning's hook: give them to the module, and leave a precision that would only slow the training down.
@@ -132,7 +131,7 @@ class TrainingCLI(LightningCLI):
         trainer = config["trainer"]
         on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
         if str(trainer["precision"]).startswith("bf16") and on_cpu and not computes_bfloat16():
-            print("This processor has no instructions for bfloat16: training in float32.", file=sys.stderr)
+            tell("This processor has no instructions for bfloat16: training in float32.")
             trainer["precision"] = "32-true"
         if self.subcommand == "validate" and not trainer["limit_val_batches"]:  # a training that does not look
             trainer["limit_val_batches"] = 1.0

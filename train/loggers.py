@@ -4,7 +4,6 @@ import csv
 import importlib
 import io
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from models.progress import tell
 from models.writing import write_file
 
 
@@ -99,9 +99,9 @@ def _settle_wandb(folder: Path, offline: bool, wandb_id: str | None) -> None:
     os.environ.setdefault("WANDB_SILENT" if offline else "WANDB_QUIET", "true")
     # pictures of tables wait here for their upload, by default in the user's home
     os.environ.setdefault("WANDB_DATA_DIR", str((folder / "wandb" / "waiting").absolute()))
-    if getattr(rank_zero_only, "rank", 0) == 0 and wandb_id is not None:
+    if wandb_id is not None:
         how = f"offline; `wandb sync {folder}/wandb/offline-run-*` joins its parts" if offline else "online"
-        print(f"Weights & Biases: run {wandb_id} goes on ({how})", file=sys.stderr, flush=True)
+        tell(f"Weights & Biases: run {wandb_id} goes on ({how})")
 
 
 def without_notices(loggers: list[Logger]) -> None:

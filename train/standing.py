@@ -4,13 +4,11 @@ Running statistics follow the weights of the last step over a mixture of sources
 their own. Brock et al. 2019 (BigGAN), appendix B: forward passes in training mode, statistics averaged over them.
 """
 
-import sys
-
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from models.base import Generator
+from models.progress import counted
 
 EPSILON = 1e-5  # added to variances and taken off again
 
@@ -44,7 +42,7 @@ def measure_statistics(generator: Generator, distribution: Tensor, batches: int 
     device = next(generator.parameters()).device
     generator.train().to(memory_format=torch.channels_last)
     steps = range(batches if running else 0)
-    for _ in track(steps, "standing statistics", transient=True, disable=not sys.stdout.isatty()):
+    for _ in counted(steps, "standing statistics", unit="batches"):
         z = generator.sample_latent(batch_size, stream).to(device)
         label = None
         if generator.num_classes:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import track
 
 from models.errors import PhotograftError
 from models.perception.judges import to_uint8
+from models.progress import counted
 from models.schema import Count, Seed, bounded
 from models.teacher import load_teacher
 from models.writing import write_files
@@ -53,7 +53,7 @@ def write_taught(name: str, out: Path, *, pictures: Count = 150, seed: Seed = 0)
             for i in range(0, pictures, BATCH)
         ]
     low = torch.cat(parts).permute(0, 2, 3, 1).contiguous().numpy()
-    high = [teacher.finish(picture) for picture in track(low, description="the teacher works")]
+    high = [teacher.finish(picture) for picture in counted(low, "the teacher works", unit="pictures")]
     kept = min(VALIDATION, max(1, pictures // 12))
     parts_of = {"val": range(kept), "train": range(kept, pictures)}
     jobs = {

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data import images_to_float
 from data.loaders import PictureStore
-from data.pictures import open_splits
+from data.splits import open_splits
 from infer.evaluate.cache import ResultCache, digest, digests
 from infer.progress import Progress, untold
 from infer.projection.options import ProjectionOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from data.pictures import open_splits
+from data.splits import open_splits
 from infer.editor.results import ResultFolder
 from infer.evaluate.cache import ResultCache, Results, digest, digests
 from infer.evaluate.curves import Photos, validation_photos

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.loaders import EvalLoader, PictureStore
-from data.pictures import open_splits
 from data.sampling import ClassBalancedSampler
+from data.splits import open_splits
+from data.wordnet import english
 from infer.progress import Progress
 from models.errors import PhotograftError
 from models.zoo import Model
@@ -91,7 +92,7 @@ def real_pictures(root: Path, model: Model, n: int, seed: int) -> tuple[Tensor, 
         PhotograftError: data whose classes are not the model's.
     """
     train, val = open_splits(root)
-    if train.class_names != model.class_names:
+    if [*map(english, train.class_names)] != [*map(english, model.class_names)]:  # as bare WordNet ids once
         raise PhotograftError(f"the classes in {root} are not those of model {model.name}: evaluate on its own data")
     resolution = model.generator.resolution
     numbers = ClassBalancedSampler(train.labels, power=0.5, seed=seed).indices(0, n)

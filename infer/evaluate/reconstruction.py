@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data import images_to_float
 from data.loaders import PictureStore
-from data.pictures import open_splits
+from data.splits import open_splits
 from infer.evaluate.cache import ResultCache, Results, digest
 from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
 from infer.evaluate.judging import judge_features

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from data.module import ImageDataModule
-from data.pictures import open_splits
+from data.splits import open_splits
 from data.transforms import prepare_picture
 from models.errors import PhotograftError
 from tests.train.tiny import add, write_folders

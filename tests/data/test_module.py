@@ -1,5 +1,6 @@
 """The data module: batches, caches, and resume to the picture with a real Trainer."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,59 @@ def test_values_of_an_unknown_range_end_the_training_in_one_line(tmp_path: Path,
     assert "\n" not in str(error.value)
     stated = take(make(tmp_path, **options, value_range=(0.0, 200.0)), 1)
     assert (stated[0] == 255).all()
+
+
+# --- damaged pictures, and what is said while a set is read ---
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """Forty pictures of two classes, of which thirteen are cut in the middle."""
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        path = tmp_path / ("ape", "bee")[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
+        if number % 3 == 0 and number:
+            path.write_bytes(path.read_bytes()[:300])
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore:unreadable picture")
+@pytest.mark.parametrize("settings", [{"cache": "memory"}, {"cache": "none"}, {"cache": "none", "num_workers": 1}])
+def test_more_damaged_pictures_than_allowed_end_a_training(damaged: Path, settings: dict[str, Any]) -> None:
+    """Ten are let pass by any share; a higher count trains on."""
+    with pytest.raises(
+        PhotograftError, match=r"11 of 40 pictures cannot be read .*max_corrupt allows \(0\.05\)"
+    ) as error:
+        fit(Recorder(), make(damaged, val_fraction=0.0, max_corrupt=0.05, **settings), max_epochs=12)
+    assert "\n" not in str(error.value)
+    kept = make(damaged, val_fraction=0.0, max_corrupt=13, **settings)
+    assert len(fit(Recorder(), kept, max_epochs=12)) == 48
+    assert len(kept.train_pictures.corrupt) == 13
+
+
+@pytest.mark.filterwarnings("ignore:unreadable picture", "ignore:13 of 40 pictures")
+def test_damaged_pictures_do_not_move_the_stream(damaged: Path) -> None:
+    """Memory, no cache and workers put the same pictures in their places, and a resume goes on with them."""
+    ways: list[dict[str, Any]] = [{"cache": "memory"}, {"cache": "none"}, {"cache": "none", "num_workers": 1}]
+    first, *others = (take(make(damaged, val_fraction=0.0, max_corrupt=13, **way), 9) for way in ways)
+    assert all(same(first, other) for other in others)
+    module = make(damaged, val_fraction=0.0, max_corrupt=13)
+    take(module, 5)
+    later = make(damaged, val_fraction=0.0, max_corrupt=None)
+    later.load_state_dict(module.state_dict())
+    assert same(take(later, 4), first[5:])
+
+
+def test_decoding_is_counted(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("models.progress.FIRST", 0.0)
+    monkeypatch.setattr("models.progress.EVERY", 0.0)
+    make(folder).train_dataloader()
+    assert "decoding" not in capsys.readouterr().err  # nobody trains
+    fit(Recorder(), make(folder), max_epochs=1, limit_val_batches=0)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("decoding: ")]
+    assert (
+        len([line for line in lines if re.fullmatch(r"decoding: \d+ of 29 pictures, \S+/s, \d:\d\d left", line)]) == 29
+    )
+    assert re.fullmatch(r"decoding: 29 pictures in \d:\d\d", lines[-1])

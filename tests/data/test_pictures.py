@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from data import open_pictures, open_splits
+from data.corrupt import allowed
 from data.transforms import UnreadablePicture, decode_picture
+from data.wordnet import imagenet as imagenet_table
 from models.errors import PhotograftError
 
 
@@ -53,11 +55,10 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """1000 synset folders as ImageNet has them, one picture each, two for the Chihuahua."""
     root = tmp_path_factory.mktemp("imagenet")
     picture = encode()
-    for number in range(1000):
-        synset = root / f"n{2_000_000 + number * 7:08d}"
-        synset.mkdir()
-        (synset / "a.JPEG").write_bytes(picture)
-    (root / f"n{2_000_000 + 151 * 7:08d}" / "b.JPEG").write_bytes(picture)
+    for name in imagenet_table():
+        (root / name).mkdir()
+        (root / name / "a.JPEG").write_bytes(picture)
+    (root / "n02085620" / "b.JPEG").write_bytes(picture)
     return root
 
 
@@ -194,11 +195,11 @@ def test_imagenet_range_and_names(imagenet: Path) -> None:
 def test_imagenet_mixed_choice_keeps_the_order(imagenet: Path) -> None:
     choice: list[str | int] = [
         "tiger cat",
-        "n02001057",
+        "n02085620",
         "position:282",
         "position:150-152",
         "tench",
-    ]  # n02001057 is number 151
+    ]  # n02085620 is number 151
     pictures = open_pictures(imagenet, classes=choice, val_fraction=0.0)
     assert pictures.class_names == ["tiger cat", "Chihuahua", "sea lion", "Japanese spaniel", "tench"]
     assert pictures.labels.tolist().count(1) == 2
@@ -354,3 +355,158 @@ def test_listing_keeps_the_order_of_a_walk(tmp_path: Path) -> None:
         "b/a/1.png",
         "b/x/1.png",
     ]
+
+
+# --- how much may be damaged ---
+
+
+@pytest.mark.parametrize(
+    ("limit", "total", "expected"),
+    [(None, 10, float("inf")), (0, 1000, 0), (0.05, 1000, 50), (0.05, 20, 10), (3, 1000, 3), (1, 5, 1)],
+)
+def test_limits(limit: float | None, total: int, expected: float) -> None:
+    assert allowed(limit, total, safe=10) == expected
+
+
+def test_too_many_unreadable_pictures_end_it_in_one_line(tmp_path: Path) -> None:
+    pictures = open_pictures(folder(tmp_path, {"ape": 40}), val_fraction=0.0, max_corrupt=4)
+    with pytest.warns(UserWarning, match="unreadable picture"):
+        pictures.report(range(4))
+    with (
+        pytest.warns(UserWarning, match="unreadable picture"),
+        pytest.raises(
+            PhotograftError, match=r"5 of 40 pictures cannot be read \(ape/000.png, .*\(4\).*max_corrupt"
+        ) as e,
+    ):
+        pictures.report([4])
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("bad", [-1, "many", True, float("nan")])
+def test_a_limit_that_is_none(tmp_path: Path, bad: Any) -> None:
+    with pytest.raises(PhotograftError, match="max_corrupt is"):
+        open_pictures(folder(tmp_path, {"ape": 4}), max_corrupt=bad)
+
+
+def test_damaged_shards_are_left_out_up_to_the_limit(tmp_path: Path) -> None:
+    for number in range(5):
+        shard(tmp_path / f"h-train-{number:03d}.tar", [0, 1, 1], start=3 * number)
+    cut = tmp_path / "h-train-003.tar"
+    cut.write_bytes(cut.read_bytes()[:2100])
+    said: list[str] = []
+    train, _ = open_splits(tmp_path, max_corrupt=1, say=said.append, val_fraction=0.0)
+    assert len(train) == 12
+    assert {record.key.partition("/")[0][-5] for record in train.records} == set("0124")
+    assert any("damaged shards" in line and "h-train-003.tar" in line for line in said)
+    for limit in (None, 0, 0.1):
+        with pytest.raises(PhotograftError, match=r"h-train-003\.tar is truncated"):
+            open_splits(tmp_path, max_corrupt=limit)
+    (tmp_path / "h-train-001.tar").write_bytes(b"no tar" * 500)
+    with pytest.raises(PhotograftError, match=r"2 of 5 shards cannot be read .*001\.tar.*\(1\): fetch .*max_corrupt"):
+        open_splits(tmp_path, max_corrupt=1)
+    assert len(open_splits(tmp_path, max_corrupt=0.4, val_fraction=0.0)[0]) == 9
+
+
+# --- one class ---
+
+
+def test_one_class_says_what_else_could_be_meant(tmp_path: Path) -> None:
+    root = folder(tmp_path / "imagenet", {"n02123045": 3, "n02124075": 3})
+    said: list[str] = []
+    train, _ = open_splits(root / "n02123045", say=said.append)
+    (line,) = [line for line in said if line.startswith("one class only")]
+    assert train.class_names == ["tabby"]
+    assert str(root) in line
+    assert "give the folder above as root" in line
+    for choice in (None, "tabby"):
+        said.clear()
+        open_splits(root, classes=choice, say=said.append)
+        assert not [line for line in said if "one class" in line]
+    said.clear()
+    open_splits(folder(tmp_path / "pets", {"cat": 3}), say=said.append)
+    assert [line for line in said if "nothing to change it into" in line and "pets" in line]
+
+
+# --- English names ---
+
+SUBSET = {"n02123045": 1, "n02124075": 2, "n02099601": 1, "n03126707": 1, "own": 1}
+
+
+def test_wordnet_folders_have_english_names(tmp_path: Path) -> None:
+    pictures = open_pictures(folder(tmp_path, SUBSET), val_fraction=0.0)
+    assert pictures.class_names == ["golden retriever", "tabby", "Egyptian cat", "crane", "own"]
+    assert pictures.class_ids == ["n02099601", "n02123045", "n02124075", "n03126707", "own"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (["tabby"], ["tabby"]),
+        ("Egyptian cat", ["Egyptian cat"]),
+        ("egyptian_cat, n02123045", ["Egyptian cat", "tabby"]),
+        ("position:0-1", ["golden retriever", "tabby"]),
+        ("imagenet:151-285", ["golden retriever", "tabby", "Egyptian cat"]),
+        (["imagenet:281", "own", "imagenet: 200 - 300"], ["tabby", "own", "golden retriever", "Egyptian cat"]),
+    ],
+)
+def test_choosing_on_a_subset_of_imagenet(tmp_path: Path, choice: Any, expected: list[str]) -> None:
+    pictures = open_pictures(folder(tmp_path, SUBSET), classes=choice, val_fraction=0.0)
+    assert pictures.class_names == expected
+
+
+def test_imagenet_numbers_of_folders_with_id_and_name(tmp_path: Path) -> None:
+    folder(tmp_path, {"n02124075-egypt": 1, "n02123045_tabby": 1})
+    assert open_pictures(tmp_path, classes="imagenet:281").class_names == ["n02123045_tabby"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("imagenet:990-1000", "classes 0-999"),
+        ("imagenet:9-3", "a range counts upwards"),
+        ("imagenet:0-3", "finds none of the 5 classes.*n01440764 to n01491361"),
+    ],
+)
+def test_imagenet_ranges_that_find_nothing(tmp_path: Path, choice: str, message: str) -> None:
+    with pytest.raises(PhotograftError, match=message):
+        open_pictures(folder(tmp_path, SUBSET), classes=choice)
+
+
+def test_the_table_is_imagenets() -> None:
+    categories = pytest.importorskip("torchvision.models._meta")._IMAGENET_CATEGORIES
+    assert list(imagenet_table()) == sorted(imagenet_table())
+    assert list(imagenet_table().values()) == list(categories)
+
+
+def test_names_from_a_file(tmp_path: Path) -> None:
+    table, said = tmp_path / "names.csv", []
+    table.write_text('# folder,name\n\nn02123045,My cat\nown, "one, two" \ngone,nothing\n', encoding="utf-8-sig")
+    root = folder(tmp_path / "data", SUBSET)
+    train, _ = open_splits(root, names=str(table), classes=["My cat", "one, two", "tench"][:2], say=said.append)
+    assert train.class_names == ["My cat", "one, two"]
+    assert [line for line in said if "names 2 of 5 classes; it names 1 that are not there, first: gone" in line]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "names no class"),
+        (b"n02123045", "line 1 is 'n02123045': expected FOLDER,NAME"),
+        (b"own,\n", "line 1 is 'own,': expected"),
+        (b"own,a,b\n", "quotes around what holds a comma"),
+        (b'own,"a\n', "line 1 .*expected"),
+        (b"own,a\nown,b\n", "line 2: folder own is named twice"),
+        (b"own,a\nn02123045,a\n", "line 2: 'a' is the name of line 1's folder"),
+        (b"own,tabby\n", "'tabby' would be the name of n02123045 and own"),
+        (b"other,a\n", "names other and others, none of which is a class here"),
+        (b"own,\xff\n", "no text in UTF-8"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_files_of_names_that_cannot_be_used(tmp_path: Path, content: bytes | None, message: str) -> None:
+    table = tmp_path / "names.csv"
+    if content is not None:
+        table.write_bytes(content)
+    with pytest.raises(PhotograftError, match=message) as error:
+        open_pictures(folder(tmp_path / "data", SUBSET), names=str(table))
+    assert "\n" not in str(error.value)

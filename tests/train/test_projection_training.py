@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 
 from data import images_to_float
-from data.pictures import open_pictures
+from data.splits import open_pictures
 from models.errors import PhotograftError
 from models.files import sha256
 from models.header import read_header
@@ -33,6 +33,7 @@ from tests.train.tiny import (
 )
 from train.callbacks import FrechetDistance, ReconstructionGrid, SampleGrid
 from train.callbacks.run import some_photos
+from train.checkpoint import check_classes
 from train.cli import run_export
 from train.export import export
 from train.projection.auxiliary import AuxiliaryTraining
@@ -222,6 +223,25 @@ def test_imagenet_classes_find_the_generators(
 ) -> None:
     pictures = open_pictures(write_folders(tmp_path / "imagenet", 2, WORDNET), classes=choice)
     assert generator_labels(named(model, *names), pictures.class_names).tolist() == expected
+
+
+def test_bare_ids_of_earlier_weights_and_english_names_are_one(model: Path, tmp_path: Path) -> None:
+    """Folders of bare WordNet ids have English names now; generators may name ids, names or both."""
+    root = write_folders(tmp_path / "imagenet", 2, ("n02123045", "n02123159", "n03126707"))
+    pictures = open_pictures(root)
+    assert pictures.class_names == ["tabby", "tiger cat", "crane"]
+    for known in (
+        ("n03126707", "n02123159", "n02123045"),
+        ("crane", "tiger cat", "tabby"),
+        ("n03126707-machine", "n02123159", "tabby"),
+    ):
+        labels = generator_labels(named(model, *known), pictures.class_names, pictures.class_ids)
+        assert labels.tolist() == [2, 1, 0]
+    with pytest.raises(PhotograftError, match="'crane'"):  # the bird of the same name
+        generator_labels(named(model, "n02012849-crane", "tabby", "tiger cat"), ["crane"], ["n03126707"])
+    check_classes({"classes": {"class_names": ["n02123045", "n02123159", "crane"]}}, pictures.class_names)
+    with pytest.raises(PhotograftError, match="another order"):
+        check_classes({"classes": {"class_names": ["n02123159", "n02123045", "crane"]}}, pictures.class_names)
 
 
 def test_training_on_some_of_the_generators_classes(model: Path, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,6 +18,7 @@ from data import images_to_float
 from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.perception.judges import JUDGES, frechet, to_uint8
+from models.progress import counted, tell
 from models.writing import write_file
 from train.callbacks.grids import generate
 from train.callbacks.run import fixed_photos, images_seen, photo_parts, run_folder
@@ -148,7 +148,7 @@ class FrechetDistance(pl.Callback):
             return
         self._round = seen // self.every
         distance, n = self.measure(trainer, pl_module)
-        print(f"{self.name} {distance:.1f} at {seen:,} pictures ({n:,} on each side)", file=sys.stderr, flush=True)
+        tell(f"{self.name} {distance:.1f} at {seen:,} pictures ({n:,} on each side)")
         for logger in trainer.loggers:
             # not by log(), which drops what falls between two logging steps
             step = cast(CountingModule, pl_module).steps - 1
@@ -180,7 +180,8 @@ class FrechetDistance(pl.Callback):
 
     def fake_features(self, module: pl.LightningModule) -> Tensor:
         """Features [n,F] of generated pictures."""
-        return torch.cat([self._features(part, module.device) for part in self.subject(module).fake()])
+        parts = counted(self.subject(module).fake(), f"{self.name}, generated", self._batches())
+        return torch.cat([self._features(part, module.device) for part in parts])
 
     def real_features(self, trainer: pl.Trainer, module: pl.LightningModule) -> Tensor:
         """Features [n,F] of real pictures, from the cache if it is of this data."""
@@ -189,10 +190,14 @@ class FrechetDistance(pl.Callback):
         identity = json.dumps(subject.identity(), sort_keys=True)
         features = _read_features(path, identity)
         if features is None:
-            features = torch.cat([self._features(part, module.device) for part in subject.real()])
+            parts = counted(subject.real(), f"{self.name}, real", self._batches())
+            features = torch.cat([self._features(part, module.device) for part in parts])
             content = save({"features": features}, {"identity": identity})
             write_file(path, lambda stream: stream.write(content))
         return features
+
+    def _batches(self) -> int:
+        return -(-self.n // self.batch_size)
 
     @torch.no_grad()
     def _features(self, images: Tensor, device: torch.device) -> Tensor:

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +11,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from models.progress import duration, tell
 from train.callbacks.run import images_seen
 from train.counters import CountingModule
 
@@ -46,7 +46,7 @@ class TrainingProgress(pl.Callback):
         seen, unit = _seen(trainer, pl_module)
         self._first, self._of, self._begun, self._at = seen, trainer.global_step, time.monotonic(), None
         several = f" x {trainer.world_size} processes" if trainer.world_size > 1 else ""
-        self._say(f"training on {trainer.strategy.root_device}{several} ({trainer.precision}) from {seen:,} {unit} on")
+        tell(f"training on {trainer.strategy.root_device}{several} ({trainer.precision}) from {seen:,} {unit} on")
         if self._terminal:
             columns = (TextColumn("{task.description}"), BarColumn(None), TimeElapsedColumn())
             self._bar = Progress(*columns, console=Console(stderr=True), refresh_per_second=2, transient=True)
@@ -63,7 +63,7 @@ class TrainingProgress(pl.Callback):
             return
         if self._at is None:  # the first step chooses kernels: not what the others take
             self._at, self._told = (now, seen, trainer.global_step), now
-            self._say(f"first step after {_clock(now - self._begun)}")
+            tell(f"first step after {duration(now - self._begun)}")
             return
         if now - self._told < (1.0 if self._terminal else self.seconds):
             return
@@ -78,7 +78,7 @@ class TrainingProgress(pl.Callback):
         self._close()
         seen, unit = _seen(trainer, pl_module)
         lasted = time.monotonic() - self._begun
-        self._say(f"ended at {seen:,} {unit}, after {_clock(lasted)}{_listed(losses(trainer.callback_metrics))}")
+        tell(f"ended at {seen:,} {unit}, after {duration(lasted)}{_listed(losses(trainer.callback_metrics))}")
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave the terminal as it was."""
@@ -92,15 +92,12 @@ class TrainingProgress(pl.Callback):
         end = first_end(trainer, module, self._rate, (seen - self._first) / done if done else 0.0)
         total = f" of {end[0]:,.0f}" if end else ""
         left = (end[0] - seen) / self._rate if end and self._rate else None
-        rest = "" if end is None or left is None else f", {_clock(left)} to go ({end[1]})"
+        rest = "" if end is None or left is None else f", {duration(left)} to go ({end[1]})"
         text = f"{seen:,}{total} {unit}, {self._rate:.1f}/s{_listed(losses(trainer.callback_metrics))}{rest}"
         if self._bar is None:
-            self._say(text)
+            tell(text)
         else:
             self._bar.update(self._task, description=text, completed=seen, total=end[0] if end else None)
-
-    def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -168,7 +165,3 @@ def _seen(trainer: pl.Trainer, module: pl.LightningModule) -> tuple[int, str]:
 
 def _listed(values: Mapping[str, float]) -> str:
     return "".join(f", {name} {value:.4g}" for name, value in values.items())
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(max(0.0, seconds)))) if seconds >= 60 else f"{seconds:.1f} s"

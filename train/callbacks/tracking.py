@@ -1,7 +1,6 @@
 """What loggers are told of a run beside its metrics, and how a run on Weights & Biases goes on after a resume."""
 
 import shutil
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import yaml
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from models.progress import tell
 from models.writing import write_file
 from train.callbacks.run import run_folder
 from train.card import CARD, card_text
@@ -115,9 +115,7 @@ def finish(trainer: pl.Trainer, failed: bool) -> None:
     run.finish(exit_code=int(failed))
     wandb.teardown()  # returns when all is written
     if offline:
-        print(
-            f"Weights & Biases: run {run.id}, offline; `wandb sync {place}/offline-run-*` uploads it", file=sys.stderr
-        )
+        tell(f"Weights & Biases: run {run.id}, offline; `wandb sync {place}/offline-run-*` uploads it")
 
 
 def _keep(trainer: pl.Trainer, name: str) -> None:

@@ -20,12 +20,14 @@ from models.base import Configurable, Generator, StyleGenerator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.header import read_header
+from models.progress import tell
 from train.checkpoint import check_classes
 from train.counters import CountingModule
 from train.divergence import check_terms
 from train.gan.adversaries import Adversary, ProjectedAdversary, View
 from train.gan.augment import Augmentation
 from train.gan.graph import StepGraphs, set_recordable
+from train.gan.one_class import check_class_count
 from train.gan.optimizers import OptimizerSettings, rates_of, set_rates
 from train.gan.prior import Prior
 from train.gan.sources import Codes, Fakes, Stage, draw_codes
@@ -150,6 +152,7 @@ class GAN(CountingModule):
         if self.generator is not None:
             return
         data = self._data
+        check_class_count(data.class_names, data.root, self.stages, self._opponents)
         self.generator = build_generator(self.specification, data, self.group_tables, self.start.generator)
         if self.start.generator is not None:
             self.images_before = read_header(Path(self.start.generator)).known.images_seen
@@ -179,6 +182,7 @@ class GAN(CountingModule):
         if self.steps:
             return
         wanted = [512, 2048 if self.start.whiten_codes else 0, *(term.pictures for term in self._terms)]
+        tell(f"measuring the first {max(wanted):,} pictures")
         pictures, labels = self._first_pictures(max(wanted))
         for adversary in self._opponents:
             if isinstance(adversary, ProjectedAdversary) and not adversary.init:

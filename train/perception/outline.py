@@ -6,7 +6,6 @@ Its teacher is DeepLab, on real pictures and on the generator's own, which are w
 from pathlib import Path
 
 import torch
-from rich.progress import Progress, track
 from torch import Tensor
 
 from data import images_to_float
@@ -15,6 +14,7 @@ from models.errors import PhotograftError
 from models.files import load_network, save_network
 from models.perception.outline import OUTLINE, Reads, fit_outline, segment, shrunk
 from models.perception.segmentation import create_segmenter
+from models.progress import counted, counting
 from models.schema import Count, Seed, bounded
 from models.zoo import Model, load_model, model_files, model_stem
 
@@ -53,20 +53,19 @@ def teach_outline(
     learnt: list[tuple[Tensor, Tensor]] = []
     kept: dict[str, tuple[Tensor, Tensor]] = {}
     for kind, images in kinds.items():
-        parts = track(images.split(BATCH), description=f"segmenting {kind}")
+        parts = counted(images.split(BATCH), f"segmenting {kind}", unit="batches")
         masks = torch.cat([segment(segmenter, part, OUTLINE) for part in parts])
         n = max(1, round(HELD_OUT * len(images)))
         learnt.append((images[n:], masks[n:]))
         kept[kind] = (images[:n], masks[:n])
-    with Progress() as bar:
-        task = bar.add_task("fitting")
+    with counting("fitting", unit="steps") as say:
         fit_outline(
             network,
             torch.cat([images for images, _ in learnt]),
             torch.cat([masks for _, masks in learnt]),
             epochs=epochs,
             seed=seed,
-            say=lambda done, total: bar.update(task, completed=done, total=total),
+            say=say,
         )
     save_network(path, network, header.kind, header.info, torch.float16)
     return path, {kind: _agreement(network, *pair) for kind, pair in kept.items()}

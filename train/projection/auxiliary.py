@@ -11,13 +11,13 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Tensor, nn
 
 from data import images_to_float
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Configurable
 from models.errors import PhotograftError
+from models.progress import counted
 from models.projection.adam import Adam
 from models.projection.objective import Objective
 from train.projection.base import ProjectionTraining
@@ -131,7 +131,7 @@ class AuxiliaryTraining(ProjectionTraining):
         latent_dim = self.model.generator.latent_dim
         moment = torch.zeros(latent_dim, latent_dim, device=self.device)
         batches = range(math.ceil(self.start_photos / (data.batch_size * self.trainer.world_size)))
-        shown = track(batches, "principal axes", disable=not self.trainer.is_global_zero)
+        shown = counted(batches, "principal axes", unit="batches")
         for _, batch in zip(shown, data.train_dataloader(), strict=False):  # an independent look at the stream
             images, label = images_to_float(batch["image"]).to(self.device), self.labels(batch["label"].to(self.device))
             objective = Objective(frozen.generator, frozen.discriminator, images, label, max_norm=self.max_norm)
@@ -151,7 +151,7 @@ class AuxiliaryTraining(ProjectionTraining):
     def _warm_up(self) -> None:
         stream = torch.Generator().manual_seed(0)  # the same on every rank
         optimizer = torch.optim.Adam(self.auxiliary.parameters(), 1e-3)
-        for _ in track(range(self.warm_up), "autoencoder of z", disable=not self.trainer.is_global_zero):
+        for _ in counted(range(self.warm_up), "autoencoder of z", unit="steps"):
             z = self.model.generator.sample_latent(256, stream).to(self.device)
             optimizer.zero_grad()
             F.mse_loss(self.auxiliary(z), z).backward()

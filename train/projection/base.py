@@ -150,7 +150,7 @@ class ProjectionTraining(CountingModule):
             return None
         if self._labels is None:
             data = cast(ImageDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
-            self._labels = generator_labels(self.model, data.class_names)
+            self._labels = generator_labels(self.model, data.class_names, data.class_ids)
         return self._labels.to(label.device)[label]
 
     def on_fit_start(self) -> None:

@@ -1,27 +1,36 @@
 """Which of a generator's classes the data's classes are."""
 
 import re
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from data.wordnet import english, plain
 from models.errors import PhotograftError
 from models.registry import suggest
 from models.zoo import Model
 
 
-def generator_labels(model: Model, names: list[str]) -> Tensor:  # -> [len(names)] int64
+def generator_labels(model: Model, names: Sequence[str], ids: Sequence[str] = ()) -> Tensor:  # -> [len(names)] int64
     """A generator's class for every class of the data: by WordNet id where both have one, else by name; by position
     where the generator names none.
 
-    Names are compared as a whole: a training must not take a mountain lion's class for a lion.
+    Names are compared as a whole: a training must not take a mountain lion's class for a lion. A bare WordNet id also
+    has ImageNet's English name: weights of earlier versions hold ids where the data have names now.
+
+    Args:
+        model: the generator's.
+        names: of the data's classes.
+        ids: their folders' names, which may hold a WordNet id that the names have not.
 
     Raises:
         PhotograftError: a class that the generator does not know or has twice, or another number of classes without
             names.
     """
     if any(name != f"class {i}" for i, name in enumerate(model.class_names)):
-        return torch.tensor([_generator_label(model, name) for name in names])
+        pairs = zip(names, ids or names, strict=True)
+        return torch.tensor([_generator_label(model, name, folder) for name, folder in pairs])
     if len(names) != len(model.class_names):
         raise PhotograftError(
             f"the data have {len(names)} classes and the generator {len(model.class_names)} without names:"
@@ -30,11 +39,12 @@ def generator_labels(model: Model, names: list[str]) -> Tensor:  # -> [len(names
     return torch.arange(len(names))
 
 
-def _generator_label(model: Model, name: str) -> int:
-    wanted, word = _parts(name)
+def _generator_label(model: Model, name: str, folder: str) -> int:
+    (own, word), (below, other) = _parts(name), _parts(folder)
+    wanted, words = own or below, {word, other} - {""}
     found = []
-    for number, known in enumerate(map(_parts, model.class_names)):
-        if wanted == known[0] if wanted and known[0] else word and word == known[1]:
+    for number, (synset, known) in enumerate(map(_parts, model.class_names)):
+        if wanted == synset if wanted and synset else known in words:
             found.append(number)
     if len(found) == 1:
         return found[0]
@@ -48,6 +58,8 @@ def _generator_label(model: Model, name: str) -> int:
 
 def _parts(name: str) -> tuple[str, str]:
     """WordNet id and name of a class, "" for what it has not: n02123045-tiger_cat -> (n02123045, tiger cat)."""
-    plain = " ".join(name.lower().replace("-", " ").replace("_", " ").split())
-    synset = re.fullmatch(r"(n\d{8})( .+)?", plain)
-    return (synset[1], (synset[2] or "").strip()) if synset else ("", plain)
+    found = re.fullmatch(r"(n\d{8})( .+)?", plain(name))
+    if found is None:
+        return "", plain(name)
+    known = english(found[1])
+    return found[1], (found[2] or "").strip() or (plain(known) if known != found[1] else "")
