@@ -26,8 +26,8 @@ from train.place import LAST
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "train"
 NAME = "balls"  # of the model
-GAN_IMAGES = 40_000  # of tiny.yaml
-TARGETS = ("soccer ball", "basketball", "orange")  # a tennis ball becomes each
+GAN_IMAGES = 40_000  # of tiny.yaml, whose decay ends there
+TARGETS = ("soccer ball", "basketball", "tennis ball")  # an orange becomes each
 COMMANDS = {  # the same as train.py and infer.py, wherever it is installed
     "train.py": "from train.cli import main; raise SystemExit(main())",
     "infer.py": "from infer.cli.main import main; raise SystemExit(main())",
@@ -41,13 +41,11 @@ class Part:
     Attributes:
         name: its folder's, and its config's.
         gives: kinds of the exported files that the model takes from it.
-        steps: of optimisation in its config; 0 where it ends by pictures.
         more: arguments that depend on what was trained before, from the demo's folder.
     """
 
     name: str
     gives: tuple[str, ...]
-    steps: int
     more: Callable[[Path], list[str]]
 
 
@@ -56,11 +54,10 @@ def _exported(out: Path, part: str, kind: str) -> str:
 
 
 PARTS = (
-    Part("tiny", ("generator", "discriminator", "projected"), 0, lambda out: []),
+    Part("tiny", ("generator", "discriminator", "projected"), lambda out: []),
     Part(
         "tiny_encoder",
         ("encoder",),
-        120,
         lambda out: [
             f"--generator={_exported(out, 'tiny', 'generator')}",
             f"--model.init_args.init={_exported(out, 'tiny', 'encoder')}",
@@ -69,7 +66,6 @@ PARTS = (
     Part(
         "tiny_auxiliary",
         ("auxiliary",),
-        80,
         lambda out: [
             f"--generator={_exported(out, 'tiny', 'generator')}",
             f"--encoder={_exported(out, 'tiny_encoder', 'encoder')}",
@@ -131,19 +127,19 @@ def _train(part: Part, out: Path, data: Path, images: int, begun: float, number:
 
 def _shortened(part: Part, images: int) -> list[str]:
     """What makes the trainings of another length than their configs'."""
+    import yaml
+
     if images == GAN_IMAGES:
         return []
-    share = images / GAN_IMAGES
-    if part.steps:
-        return [f"--trainer.max_steps={max(1, round(part.steps * share))}"]
-    stages = [
-        {"images": round(6400 * share), "sources": {"reconstruction": 1.0}, "adversarial": 0.0},
-        {"sources": {"reconstruction": 0.25, "translation": 0.25, "prior": 0.5}},
-    ]
-    return [
-        f"--model.init_args.optimizer.decay=[{round(24000 * share)}, {images}]",
-        f"--model.init_args.stages={json.dumps(stages)}",
-    ]
+    config = yaml.safe_load((CONFIGS / f"{part.name}.yaml").read_text(encoding="utf-8"))
+    share, model = images / GAN_IMAGES, config["model"]["init_args"]
+    if "stages" not in model:
+        return [f"--trainer.max_steps={max(1, round(config['trainer']['max_steps'] * share))}"]
+    for stage in model["stages"]:
+        if "images" in stage:
+            stage["images"] = round(stage["images"] * share)
+    decay = [round(end * share) for end in model["optimizer"]["decay"]]
+    return [f"--model.init_args.optimizer.decay={decay}", f"--model.init_args.stages={json.dumps(model['stages'])}"]
 
 
 def _run(script: str, arguments: Sequence[str]) -> None:
@@ -180,7 +176,7 @@ def _copy(source: Path, stream: BinaryIO) -> None:
 
 
 def _edit(out: Path, model: Path, seed: int) -> Path:
-    """The tennis ball of a photo becomes other things."""
+    """The orange in a photo becomes other things."""
     from train.demo_pictures import draw_photo, write_jpeg, write_png
 
     photo, mask, box = draw_photo(seed)
@@ -188,7 +184,7 @@ def _edit(out: Path, model: Path, seed: int) -> Path:
     write_file(folder / "photo.jpg", partial(write_jpeg, photo))
     write_file(folder / "mask.png", partial(write_png, mask))
     arguments = ["edit", str(folder / "photo.jpg"), "--model", str(model), "--out", str(folder)]
-    arguments += ["--from", "tennis ball", *(word for target in TARGETS for word in ("--to", target))]
+    arguments += ["--from", "orange", *(word for target in TARGETS for word in ("--to", target))]
     arguments += ["--box", ",".join(map(str, box)), "--mask", str(folder / "mask.png"), "--roll", "off"]
     _run("infer.py", [*arguments, "--method", "paste"])
     return folder

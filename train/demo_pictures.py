@@ -134,9 +134,13 @@ def draw_ball(
 
 def photos() -> list[Image.Image]:
     """The photos that the backgrounds are pieces of, in colour."""
+    return [_photo(name) for name in BACKGROUNDS]
+
+
+def _photo(name: str) -> Image.Image:
     from skimage import data
 
-    return [Image.fromarray(getattr(data, name)()).convert("RGB") for name in BACKGROUNDS]
+    return Image.fromarray(getattr(data, name)()).convert("RGB")
 
 
 def draw_picture(
@@ -185,17 +189,15 @@ def write_pictures(folder: Path, pictures: int, seed: int = 0) -> list[Path]:
 
 
 def draw_photo(seed: int = 0) -> tuple[Image.Image, Image.Image, tuple[int, int, int, int]]:
-    """A tennis ball on a table: a photo of 600 x 400 px that no picture of the folder is.
+    """An orange on a table: a photo of 600 x 400 px that no picture of the folder is.
 
     Returns:
         The picture, a mask of the ball and its shadow (white on black), and (x, y, width, height) of the square that
         shows the ball as the pictures of the folder do.
     """
-    from skimage import data
-
-    ground = np.asarray(Image.fromarray(data.coffee()).convert("RGB")).astype(float)
+    ground = np.asarray(_photo("coffee")).astype(float)
     x, y, radius = 470, 290, 62
-    pixels = draw_ball(ground, tennis_ball, np.random.default_rng([seed, 1]), centre=(x, y), radius=radius)
+    pixels = draw_ball(ground, orange, np.random.default_rng([seed, 1]), centre=(x, y), radius=radius)
     mask = Image.new("L", (ground.shape[1], ground.shape[0]))
     wide = radius * 1.12
     ImageDraw.Draw(mask).ellipse((x - wide, y - wide, x + wide, y + wide), fill=255)

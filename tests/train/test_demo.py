@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from data import open_splits
@@ -84,11 +85,11 @@ def test_demo_trains_edits_and_goes_on(
     assert done == [*["train.py fit", "train.py export"] * 3, "infer.py edit"]
     photo = np.asarray(Image.open(edited / "photo.jpg")).astype(int)
     mask = np.asarray(Image.open(edited / "mask.png")) > 0
-    for target in ("soccer-ball", "basketball", "orange"):
+    for target in ("soccer-ball", "basketball", "tennis-ball"):
         made = np.asarray(Image.open(edited / f"photo_to_{target}.jpg")).astype(int)
         changed = np.abs(made - photo).max(axis=2)
         assert changed[mask].mean() > 2 * changed[~mask].mean()
-        assert changed[:200, :300].max() <= 3  # the cup: written as JPEG once more, and else untouched
+        assert changed[:200, :300].max() <= 16  # the cup: written as JPEG once more, and else untouched
     said = capsys.readouterr()
     assert str(edited / "photo_to_soccer-ball.panel.png") in said.out
     assert Path("out/tiny/images").is_dir()
@@ -104,3 +105,8 @@ def test_too_few_pictures_and_commands_that_fail_are_one_line(tmp_path: Path) ->
         demo.run_demo(tmp_path, pictures=8)
     with pytest.raises(PhotograftError, match=r"train\.py fit ended with exit code 2, see above"):
         demo._run("train.py", ["fit", "-c", str(tmp_path / "gone.yaml")])
+
+
+def test_the_length_is_the_configs() -> None:
+    config = yaml.safe_load((demo.CONFIGS / "tiny.yaml").read_text())
+    assert config["model"]["init_args"]["optimizer"]["decay"][1] == demo.GAN_IMAGES
