@@ -119,7 +119,7 @@ def demo(
     classes = [networks.model.class_names[number] for number in numbers]
     check_projects(networks.model)
     check_folder(out)
-    cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")  # type: ignore[no-untyped-call]
+    cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")
     editor = new_editor(networks, "deeplab", out / "cat.png").set_photo(cat)
     with bar() as progress:
         editor.project(preset=preset, steps=steps, progress=progress)
