@@ -1,5 +1,7 @@
 """The parser of `train.py fit`: mistakes are one line."""
 
+import difflib
+import re
 from typing import NoReturn
 
 from pytorch_lightning.cli import LightningArgumentParser
@@ -28,4 +30,10 @@ class OneLineParser(LightningArgumentParser):
             super().error(message, ex)
         lines = (line.strip().removeprefix("- ") for line in message.splitlines())
         said = " ".join(line for line in lines if line and not line.startswith(NOISE))
-        raise PhotograftError(f"{said:.400} (python train.py fit --help lists the options)") from ex
+        raise PhotograftError(f"{said:.400} ({self._hint(said)}train.py fit --help lists the options)") from ex
+
+    def _hint(self, said: str) -> str:
+        """Which option may have been meant."""
+        unknown = re.search(r"unrecognized arguments: (--[\w.]+)", said)
+        near = difflib.get_close_matches(unknown[1], self._option_string_actions, n=1) if unknown else []
+        return f"did you mean {near[0]}? " if near else ""
