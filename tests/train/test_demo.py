@@ -97,7 +97,7 @@ def test_demo_trains_edits_and_goes_on(
     (Path("out") / "tiny_auxiliary" / "balls.auxiliary.safetensors").unlink()
     demo.run_demo(Path("out"), pictures=64, images=320)
     assert done == ["train.py fit", "train.py export", "infer.py edit"]  # from its checkpoint
-    assert "tiny_auxiliary goes on" in capsys.readouterr().err
+    assert "going on in out/tiny_auxiliary from out/tiny_auxiliary/last.ckpt" in capsys.readouterr().err
 
 
 def test_too_few_pictures_and_commands_that_fail_are_one_line(tmp_path: Path) -> None:
