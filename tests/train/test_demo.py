@@ -73,7 +73,7 @@ def test_demo_trains_edits_and_goes_on(
     def run(script: str, arguments: Sequence[str]) -> None:
         done.append(f"{script} {arguments[0]}")
         if script == "infer.py":
-            assert infer_main(arguments) == 0
+            assert infer_main(arguments) == 0, capsys.readouterr().err
             return
         short = {"fit": ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]}
         monkeypatch.setattr(sys, "argv", [script, *arguments, *short.get(arguments[0], [])])
