@@ -18,6 +18,7 @@ from data.module import ImageDataModule
 from models.errors import PhotograftError
 from models.processor import computes_bfloat16
 from train.checkpoint import ResumableCheckpoint, read_resumable
+from train.memory import keep_freed_memory
 from train.projection.base import ProjectionTraining
 
 SHORT = {  # of --model.init_args.X -> help
@@ -88,6 +89,8 @@ class TrainingCLI(LightningCLI):
         if str(trainer["precision"]).startswith("bf16") and on_cpu and not computes_bfloat16():
             print("This processor has no instructions for bfloat16: training in float32.", file=sys.stderr)
             trainer["precision"] = "32-true"
+        if on_cpu:
+            keep_freed_memory()
         given = {name: config[name] for name in SHORT if config.get(name) is not None}
         if not given:
             return
