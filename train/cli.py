@@ -4,6 +4,7 @@
 * `python train.py export CHECKPOINT OUT`: weights for `infer.py`.
 * `python train.py outline MODEL --data FOLDER`: its projected discriminator learns to read outlines.
 * `python train.py taught MODEL OUT`: a teacher's pictures for the finishing network.
+* `python train.py bench`: how fast trainings are here.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from models.terminal import orderly, reader_gone, robust_streams, visible
 
 EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
 OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
+BENCH = "Time steps of a GAN, of E, and of A and B, and say where their time goes."
 TAUGHT = "Write what a large network makes of a model's samples, to train the finishing network on."
 HELP = f"""usage: train.py COMMAND ...
 
@@ -24,6 +26,7 @@ Train the networks that infer.py edits with.
   export CHECKPOINT OUT              {EXPORT[0].lower() + EXPORT[1:]}
   outline MODEL --data FOLDER        {OUTLINE[0].lower() + OUTLINE[1:]}
   taught MODEL OUT                   {TAUGHT[0].lower() + TAUGHT[1:]}
+  bench [--data FOLDER]              {BENCH[0].lower() + BENCH[1:]}
 
 `train.py COMMAND --help` says more."""
 
@@ -98,10 +101,24 @@ def run_taught(args: list[str]) -> None:
         print(visible(path))
 
 
+def run_bench(args: list[str]) -> None:
+    """`train.py bench`."""
+    parser = argparse.ArgumentParser(prog="train.py bench", description=BENCH)
+    parser.add_argument("--data", type=Path, help="class folders or tar shards (default: drawn pictures)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="for the steps of each training (default: 15)")
+    parser.add_argument("trainings", nargs="*", help="names of their configs (default: all three)")
+    options = parser.parse_args(args)
+    from train.bench import TRAININGS, bench
+
+    names = options.trainings or list(TRAININGS)
+    bench(options.data, names, options.seconds, print, lambda text: print(visible(text), file=sys.stderr, flush=True))
+
+
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
     robust_streams()
-    command = {"export": run_export, "outline": run_outline, "taught": run_taught}.get(" ".join(sys.argv[1:2]))
+    commands = {"export": run_export, "outline": run_outline, "taught": run_taught, "bench": run_bench}
+    command = commands.get(" ".join(sys.argv[1:2]))
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(HELP)
         sys.exit(0 if sys.argv[1:] else 2)

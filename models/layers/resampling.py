@@ -86,8 +86,8 @@ def upsampled_conv(
 
 
 class _UpsampledLearning(torch.autograd.Function):
-    """The transposed convolution with a kernel [I,O,4,4] that learns. Its gradients are those of the convolution at stride
-    2 that it is the transpose of: the same numbers, and 10 to 35 % faster on a CPU than asking for its own."""
+    """The transposed convolution with a kernel [I,O,4,4] that learns. Its gradients are those of the convolution at
+    stride 2 that it is the transpose of: the same numbers, and 10 to 35 % faster on a CPU than asking for its own."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
@@ -153,8 +153,8 @@ def resize(x: Tensor, resolution: int) -> Tensor:  # [N,3,H,W] -> [N,3,R,R]
 
 
 def fast_layout(x: Tensor) -> Tensor:
-    """Pictures [N,C,H,W] as convolutions want them: channels_last on a CPU, where the other layout is reordered at every
-    layer (twice as slow in small networks); as they are on a GPU."""
+    """Pictures [N,C,H,W] as convolutions want them: channels_last on a CPU, where the other layout is reordered at
+    every layer; as they are on a GPU."""
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 

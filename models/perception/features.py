@@ -64,9 +64,9 @@ class _SameConv2d(nn.Conv2d):
 class _StridedDepthwise(torch.autograd.Function):
     """A frozen depthwise 3x3 convolution at stride 2 of [N,C,2H,2W], padded at the right and the bottom.
 
-    Padding is in the kernel: a first row and column of zeros, and the window begins a pixel earlier. So no padded copy is
-    made, which takes as long as the convolution. The gradient is taken at stride 1 with zeros between: in bfloat16 that
-    is 3 to 12 times as fast on a CPU.
+    Padding is in the kernel: a first row and column of zeros, and the window begins a pixel earlier. So no padded copy
+    is made, which takes as long as the convolution. The gradient is taken at stride 1 with zeros between: in bfloat16
+    that is 3 to 12 times as fast on a CPU.
     """
 
     @staticmethod

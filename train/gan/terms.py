@@ -226,7 +226,7 @@ class Diversity(Term):
         scatter = [self.get_buffer(name) for name in self._names]
         described = descriptors(seen)  # then rows are taken: of the features they would be hundreds of times as much
         sides = ([[d.index_select(0, pair[:, i]) for d in described] for i in (0, 1)] for pair in pairs)
-        return torch.stack([shortfall(*side, scatter, self.target) for side in sides]).mean()
+        return torch.stack([shortfall(one, other, scatter, self.target) for one, other in sides]).mean()
 
 
 class Outline(Term):
