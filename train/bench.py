@@ -7,6 +7,7 @@ Steps are those of `train.py fit` with the config of each training. What a train
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,35 +160,46 @@ def synthetic(root: Path, per_class: int = 2) -> Path:
     return root
 
 
+def _build(arguments: list[str]) -> Any:
+    """A training, as `train.py fit` builds it."""
+    from train.fit import OneLineParser, TrainingCLI
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # `sys.argv` is this command's
+        return TrainingCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            save_config_callback=None,
+            args=arguments,
+            parser_class=OneLineParser,
+            run=False,
+        )
+
+
 def measure(name: str, root: Path, seconds: float, say: Say) -> Profile:
     """Time a training of `TRAININGS` on pictures at a root for about so many seconds.
 
     Raises:
         PhotograftError: data that the training cannot use.
     """
-    from train.fit import OneLineParser, TrainingCLI
+    from train.fit import EXPECTED
 
     options = [*TRAININGS[name], *(() if torch.cuda.is_available() else ON_CPU.get(name, ()))]
     options += [f"--trainer.{key}={value}" for key, value in QUIET.items()]
     options += ["--trainer.max_steps=-1", "--trainer.max_time=null", f"--data.root={root}"]
-    cli = TrainingCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        seed_everything_default=0,
-        save_config_callback=None,
-        args=["-c", str(CONFIGS / f"{name}.yaml"), *options],
-        parser_class=OneLineParser,
-        run=False,
-    )
-    clock = Clock()
+    cli, clock = _build(["-c", str(CONFIGS / f"{name}.yaml"), *options]), Clock()
     steps = _Steps(clock, seconds, say)
-    cli.trainer.callbacks.append(steps)  # type: ignore[attr-defined]
+    cli.trainer.callbacks.append(steps)
     if isinstance(cli.model, GAN):
-        cli.model.on_fit_start = lambda: None  # type: ignore[method-assign]  # minutes of looking at pictures, once
+        cli.model.on_fit_start = lambda: None  # minutes of looking at pictures, once
     try:
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        with warnings.catch_warnings():
+            for text in EXPECTED:
+                warnings.filterwarnings("ignore", message=text)
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     finally:
         clock.restore()
     whole = sum(steps.taken)
