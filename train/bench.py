@@ -194,7 +194,7 @@ def measure(name: str, root: Path, seconds: float, say: Say) -> Profile:
     steps = _Steps(clock, seconds, say)
     cli.trainer.callbacks.append(steps)
     if isinstance(cli.model, GAN):
-        cli.model.on_fit_start = lambda: None  # minutes of looking at pictures, once
+        cli.model.on_fit_start = lambda: None  # type: ignore[method-assign]  # minutes of looking at pictures, once
     try:
         with warnings.catch_warnings():
             for text in EXPECTED:
