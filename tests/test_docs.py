@@ -15,7 +15,7 @@ import yaml
 
 from infer.cli.main import app
 from infer.editor import Editor
-from train.cli import run_export, run_outline
+from train.cli import run_bench, run_export, run_outline
 from train.fit import SHORT
 
 ROOT = Path(__file__).parents[1]
@@ -83,8 +83,8 @@ def wrong_make(words: list[str]) -> str | None:
 
 def wrong_training(words: list[str], whole: bool) -> str | None:
     name, *rest = words
-    runs = {"export": run_export, "outline": run_outline}
-    if name not in ("fit", *runs) or (whole and not rest):
+    runs = {"export": run_export, "outline": run_outline, "bench": run_bench}
+    if name not in ("fit", *runs) or (whole and not rest and name != "bench"):
         return f"train.py has no {name}, or not without arguments"
     if name in runs:
         try:
@@ -106,6 +106,7 @@ def wrong_training(words: list[str], whole: bool) -> str | None:
 def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports and outlines are parsed, not made."""
     made = {"train.export": {"export": lambda *_, **__: []}}
+    made["train.bench"] = {"bench": lambda *_, **__: None, "TRAININGS": {}}
     made["train.perception.outline"] = {"teach_outline": lambda *_, **__: (Path(), {})}
     for module, functions in made.items():
         monkeypatch.setitem(sys.modules, module, SimpleNamespace(**functions))
