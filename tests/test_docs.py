@@ -15,7 +15,7 @@ import yaml
 
 from infer.cli.main import app
 from infer.editor import Editor
-from train.cli import COMMANDS, run_demo, run_export, run_outline
+from train.cli import COMMANDS, run_bench, run_demo, run_export, run_outline
 from train.fit import SHORT
 
 ROOT = Path(__file__).parents[1]
@@ -83,8 +83,8 @@ def wrong_make(words: list[str]) -> str | None:
 
 def wrong_training(words: list[str], whole: bool) -> str | None:
     name, *rest = words
-    runs = {"demo": run_demo, "export": run_export, "outline": run_outline}
-    if name not in COMMANDS or (whole and not rest and name != "demo"):
+    runs = {"demo": run_demo, "export": run_export, "outline": run_outline, "bench": run_bench}
+    if name not in COMMANDS or (whole and not rest and name not in ("demo", "bench")):
         return f"train.py has no {name}, or not without arguments"
     if name in runs:
         try:
@@ -107,6 +107,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports and outlines are parsed, not made."""
     made = {"train.export": {"export": lambda *_, **__: []}}
     made["train.demo"] = {"run_demo": lambda *_, **__: None}
+    made["train.bench"] = {"bench": lambda *_, **__: None, "TRAININGS": {}}
     made["train.perception.outline"] = {"teach_outline": lambda *_, **__: (Path(), {})}
     for module, functions in made.items():
         monkeypatch.setitem(sys.modules, module, SimpleNamespace(**functions))

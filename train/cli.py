@@ -11,6 +11,7 @@ FIT = "Train as a config of configs/train says, in a folder of its own: runs/NAM
 VALIDATE = "Measure a checkpoint on the validation pictures: Fréchet distance, reconstruction."
 EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
 OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
+BENCH = "Time steps of a GAN, of E, and of A and B, and say where their time goes."
 TAUGHT = "Write what a large network makes of a model's samples, to train the finishing network on."
 DEMO = "Draw a small data set, train everything on it, and edit a photo with the result: some minutes."
 COMMANDS = {
@@ -20,6 +21,7 @@ COMMANDS = {
     "export": ("CHECKPOINT OUT", EXPORT),
     "outline": ("MODEL --data FOLDER", OUTLINE),
     "taught": ("MODEL OUT", TAUGHT),
+    "bench": ("[--data FOLDER]", BENCH),
 }
 HELP = """usage: train.py COMMAND ...
 
@@ -129,12 +131,27 @@ def run_demo(args: list[str]) -> None:
     run(options.pop("out"), **options)
 
 
+def run_bench(args: list[str]) -> None:
+    """`train.py bench`."""
+    parser = argparse.ArgumentParser(prog="train.py bench", description=BENCH)
+    parser.add_argument("--data", type=Path, help="class folders or tar shards (default: drawn pictures)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="for the steps of each training (default: 15)")
+    parser.add_argument("trainings", nargs="*", help="names of their configs (default: all three)")
+    options = parser.parse_args(args)
+    from train.bench import TRAININGS, bench
+
+    names = options.trainings or list(TRAININGS)
+    bench(options.data, names, options.seconds, print, lambda text: print(visible(text), file=sys.stderr, flush=True))
+
+
+RUN = {"export": run_export, "outline": run_outline, "taught": run_taught, "demo": run_demo, "bench": run_bench}
+
+
 def main() -> None:
     """Entry point: errors that a user can mend are one line and exit code 2; signals are one line and 128 + n."""
     robust_streams()
     name = " ".join(sys.argv[1:2])
-    commands = {"export": run_export, "outline": run_outline, "taught": run_taught, "demo": run_demo}
-    command = commands.get(name)
+    command = RUN.get(name)
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(HELP)
         sys.exit(0 if sys.argv[1:] else 2)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
@@ -31,6 +32,7 @@ from train.callbacks.tracking import Tracking, finish, kept_id
 from train.checkpoint import read_resumable
 from train.gan.module import GAN
 from train.loggers import place_loggers, without_notices
+from train.memory import keep_freed_memory
 from train.parser import OneLineParser
 from train.place import CONFIG, Place, choose_place
 from train.projection.base import ProjectionTraining
@@ -85,8 +87,12 @@ class TrainingCLI(LightningCLI):
             PhotograftError: a checkpoint that is missing, or from which no training of ours goes on.
         """
         super().parse_arguments(parser, args)
-        config = self.config[self.config["subcommand"]]
-        training = self.config["subcommand"] == "fit"
+        self._kept = None
+        if "subcommand" in self.config:  # `train.bench` only builds
+            self._choose_place(self.config[self.config["subcommand"]], self.config["subcommand"] == "fit")
+
+    def _choose_place(self, config: Namespace, training: bool) -> None:
+        """See `parse_arguments`."""
         base = config["trainer"]["default_root_dir"] or Path("runs") / _stem(config)
         if not training and config.get("ckpt_path") is None:
             raise PhotograftError("nothing to validate: give --ckpt_path FILE, or last")
@@ -127,7 +133,7 @@ class TrainingCLI(LightningCLI):
         Raises:
             PhotograftError: the module has no such network.
         """
-        config = self.config[self.subcommand]
+        config = self.config[self.subcommand] if self.subcommand else self.config
         trainer = config["trainer"]
         on_cpu = trainer["accelerator"] == "cpu" or (trainer["accelerator"] == "auto" and not torch.cuda.is_available())
         if str(trainer["precision"]).startswith("bf16") and on_cpu and not computes_bfloat16():
@@ -135,6 +141,8 @@ class TrainingCLI(LightningCLI):
             trainer["precision"] = "32-true"
         if self.subcommand == "validate" and not trainer["limit_val_batches"]:  # a training that does not look
             trainer["limit_val_batches"] = 1.0
+        if on_cpu:
+            keep_freed_memory()
         given = {name: config[name] for name in SHORT if config.get(name) is not None}
         if not given:
             return
@@ -173,13 +181,13 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
         """Lightning's step, with our progress in the place of Lightning's, and what tells loggers of the run."""
-        trainer = self.config_init[self.subcommand]["trainer"]
+        trainer = self._get(self.config_init, "trainer")
         given = trainer["callbacks"] or []
         own_bar = any(isinstance(c, ProgressBar) for c in (given if isinstance(given, list) else [given]))
         shown = trainer["enable_progress_bar"] is not False and not own_bar
         settings |= {} if own_bar else {"enable_progress_bar": False}
         # projection, which is measured, needs gradients; weights made in Lightning's mode could not have any
-        built: Trainer = super().instantiate_trainer(**settings, inference_mode=self.subcommand == "fit")
+        built: Trainer = super().instantiate_trainer(**settings, inference_mode=self.subcommand != "validate")
         without_notices(built.loggers)
         callbacks: list[Callback] = built.callbacks  # type: ignore[attr-defined]
         if self.subcommand == "fit":

@@ -1,6 +1,8 @@
 """Commands on models and their files: classes, models, sample, inspect, convert, bench."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -140,10 +142,24 @@ def convert(
         say(path)
 
 
-def bench(device: DeviceOption = "auto") -> None:
+def bench(
+    device: DeviceOption = "auto",
+    training: Annotated[
+        bool, typer.Option("--training", help="Time steps of trainings instead, and say where their time goes.")
+    ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="With --training: class folders or tar shards. Default: drawn pictures."),
+    ] = None,
+) -> None:
     """Time how commands start, projection in the original's 256 px configuration and by preset, catalogs and transfers
     of parts, and edits of close-ups up to 48 megapixels with their memory.
     """
+    if training:
+        _bench_training(data)
+        return
+    if data is not None:
+        raise PhotograftError("--data is for bench --training: add that, or leave it out")
     from infer.evaluate.photo_speed import bench_photos
     from infer.evaluate.speed import bench as run
     from infer.evaluate.startup import bench_startup
@@ -152,3 +168,11 @@ def bench(device: DeviceOption = "auto") -> None:
     bench_startup()
     run(device=str(where))
     bench_photos(device=device)
+
+
+def _bench_training(data: Path | None) -> None:
+    """`train.py bench`, as a process of its own: nothing here imports what trains."""
+    command = [sys.executable, "-m", "train.cli", "bench", *([] if data is None else ["--data", str(data)])]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise SystemExit(code)

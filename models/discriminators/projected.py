@@ -58,7 +58,7 @@ class ProjectedHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # [N,C,h,w] -> [N,width,h',w']
         for conv in self.convs:
-            x = F.leaky_relu(conv(x), 0.2)
+            x = F.leaky_relu(conv(x), 0.2, inplace=True)
         return x
 
     def score(self, h: Tensor, label: Tensor) -> Tensor:  # [N,width,h,w], [N] -> [N,h,w]

@@ -36,7 +36,7 @@ class SNBlock(nn.Module):
         self.skip = SNConv2d(c_in, c_out, 1) if down or c_in != c_out else None
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.conv1(x if self.first else F.relu(x)))
+        h = F.relu(self.conv1(x if self.first else F.relu(x)), inplace=True)
         if not self.down:
             return self.conv2(h) + (x if self.skip is None else self.skip(x))
         assert self.skip is not None

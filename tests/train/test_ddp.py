@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -170,3 +171,60 @@ def test_command_starts_its_processes(tmp_path: Path, root: Path) -> None:
     finish([start(root, "train.py", "fit", *options, "-c", "configs/train/ddp.yaml", "--trainer.devices=2")], 120)
     state = read(tmp_path / "run" / "last.ckpt")["state_dict"]
     assert (int(state["steps"]), int(state["images_seen"])) == (3, 3 * 2 * 2)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_two_machines(tmp_path: Path, root: Path) -> None:
+    """`torchrun` as docs/training.md says it, twice: two nodes with a process each that meet on the loopback."""
+    ranks.prepare(tmp_path)
+    port, steps = free_port(), 6
+    nodes = []
+    for node in (0, 1):
+        arguments = {
+            "data": "data.module.ImageDataModule",
+            "data.root": tmp_path / "data",  # 24 pictures
+            "data.resolution": 32,
+            "data.batch_size": 2,
+            "data.balance": 0,
+            "data.flip": "false",
+            "data.num_workers": 0,
+            "model": "train.projection.auxiliary.AuxiliaryTraining",
+            "model.generator": ranks.model_file(tmp_path),
+            "model.zeta_dim": 24,
+            "trainer.accelerator": "cpu",
+            "trainer.logger": "train.loggers.CSVLog",
+            "trainer.logger.save_dir": tmp_path / f"node_{node}",
+            "trainer.logger.name": "run",
+            "trainer.log_every_n_steps": 1,
+            "trainer.enable_checkpointing": "false",
+            "trainer.max_steps": steps,
+            "trainer.default_root_dir": tmp_path / f"node_{node}" / "run",
+            "trainer.callbacks": "train.callbacks.TimedCheckpoint",
+            "trainer.callbacks+": "tests.train.nodes.Noted",
+            "trainer.callbacks.folder": tmp_path,
+        }
+        run = ["-m", "torch.distributed.run", "--nnodes=2", f"--node-rank={node}", "--nproc-per-node=1"]
+        run += ["--master-addr=127.0.0.1", f"--master-port={port}", "train.py", "fit"]
+        options = [f"--{name}={value}" for name, value in arguments.items()]
+        last = ["-c", "configs/train/ddp.yaml", "--trainer.num_nodes=2", "--trainer.devices=1"]
+        nodes.append(start(root, *run, *options, *last))
+    finish(nodes, 180)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert first["ranks"] == second["ranks"] == 2
+    seen = [[name for batch in noted["pictures"] for name in batch] for noted in (first, second)]
+    assert [len(names) for names in seen] == [2 * steps, 2 * steps]
+    assert len(set(seen[0]) | set(seen[1])) == 24  # all of them, none twice
+    assert all(torch.equal(value, second["weights"][name]) for name, value in first["weights"].items())
+    saved = read(tmp_path / "node_0" / "run" / "last.ckpt")["state_dict"]
+    assert all(torch.equal(value, first["weights"][name]) for name, value in saved.items())
+    assert int(saved["images_seen"]) == 2 * 2 * steps
+    written = {p.name for p in (tmp_path / "node_0").rglob("*") if p.is_file()}
+    assert {"last.ckpt", "metrics.csv"} <= written
+    assert [p for p in (tmp_path / "node_1").rglob("*") if p.is_file()] == []  # rank 0 alone writes

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
-from models.layers.resampling import resize
+from models.layers.resampling import fast_layout, resize
 from train.gan.prior import Prior
 
 SOURCES = ("reconstruction", "translation", "prior")
@@ -113,7 +113,7 @@ def draw_codes(
     if from_photos > len(real):
         raise PhotograftError(f"{from_photos} fakes from photos need as many real pictures; the batch has {len(real)}")
     assert encoder is not None
-    photos = encoder(resize(real, encoder.resolution))
+    photos = encoder(fast_layout(resize(real, encoder.resolution)))
     latent = torch.cat([encoder.noisy(photos)[:from_photos], latent])
     return Codes(latent, torch.cat([label[:reconstructions], drawn]), reconstructions, from_photos, pairs, photos)
 

@@ -224,8 +224,9 @@ class Diversity(Term):
         assert step.projected is not None
         seen = _augmented_view(step.projected, step.fakes.images) if step.view is None else step.view.fake
         scatter = [self.get_buffer(name) for name in self._names]
-        sides = ((descriptors(seen[pair[:, 0]]), descriptors(seen[pair[:, 1]])) for pair in pairs)
-        return torch.stack([shortfall(*side, scatter, self.target) for side in sides]).mean()
+        described = descriptors(seen)  # then rows are taken: of the features they would be hundreds of times as much
+        sides = ([[d.index_select(0, pair[:, i]) for d in described] for i in (0, 1)] for pair in pairs)
+        return torch.stack([shortfall(one, other, scatter, self.target) for one, other in sides]).mean()
 
 
 class Outline(Term):

@@ -14,6 +14,7 @@ from models.base import Configurable, Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.files import load_network
+from models.layers.resampling import fast_layout
 from models.prepared import prepare
 from models.processor import computes_bfloat16
 from models.projection.adam import Adam
@@ -181,7 +182,7 @@ class ProjectionTraining(CountingModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """The loss of a batch. Its terms are sums over the pictures as in the original, here of all ranks."""
-        images, label = images_to_float(batch["image"]), self.labels(batch["label"])
+        images, label = fast_layout(images_to_float(batch["image"])), self.labels(batch["label"])
         terms = self.loss(self.objective(images, label), images, label)
         self.log_dict({name: value.detach() / len(images) for name, value in terms.items()})
         check_terms(terms, self.steps)

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Configurable
-from models.encoder import Encoder
+from models.encoder import Encoder, FeatureEncoder
+from models.layers.resampling import fast_layout, resize
+from models.processor import computes_bfloat16
 from models.projection.objective import Objective
 from train.networks import Network, build_encoder, update_average
 from train.projection.base import ProjectionTraining
@@ -75,7 +77,7 @@ class EncoderTraining(ProjectionTraining):
 
     def loss(self, objective: Objective, images: Tensor, label: Tensor | None) -> dict[str, Tensor]:
         """L of G(E(x, y), y), and the terms that are switched on. Sums over the batch."""
-        z = self.encoder.encode(images, label).float()
+        z = self._codes(images, label).float()
         losses = objective(z, torch.arange(len(z), device=z.device))
         terms = {"feature": losses.feature.sum()}
         if self.pixel_weight:
@@ -83,6 +85,16 @@ class EncoderTraining(ProjectionTraining):
         if self.latent_weight:
             terms["latent"] = self.latent_weight * F.relu(z.square().mean(dim=1) - 1).sum()
         return terms
+
+    def _codes(self, images: Tensor, label: Tensor | None) -> Tensor:  # -> [N,latent_dim]
+        """E's answer; its frozen features in bfloat16 where the other frozen networks are, on a CPU: twice as fast."""
+        encoder = self.encoder
+        half = self.half_precision and images.device.type == "cpu" and computes_bfloat16()
+        if not (half and isinstance(encoder, FeatureEncoder)):
+            return encoder.encode(images, label)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            stages = encoder.network.stage(fast_layout(resize(images, encoder.resolution)), 17)
+        return encoder.code(stages[13].float(), stages[17].float())
 
     def first(self, images: Tensor, label: Tensor | None) -> Tensor:
         """z [N,latent_dim] of E (of its average if there is one) in evaluation mode."""
