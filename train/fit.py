@@ -29,7 +29,7 @@ from train.callbacks.beginning import Begun, KeepConfig
 from train.callbacks.frechet import FrechetDistance
 from train.callbacks.progress import TrainingProgress
 from train.callbacks.tracking import Tracking, finish, kept_id
-from train.checkpoint import read_resumable
+from train.checkpoint import ResumableCheckpoint, read_resumable
 from train.gan.module import GAN
 from train.loggers import place_loggers, without_notices
 from train.memory import keep_freed_memory
@@ -60,6 +60,7 @@ class TrainingCLI(LightningCLI):
     """LightningCLI with a folder for each run, and short names for the networks that trainings of E, A and B take."""
 
     place: Place
+    _kept: tuple[Path, ResumableCheckpoint] | None = None
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -87,7 +88,6 @@ class TrainingCLI(LightningCLI):
             PhotograftError: a checkpoint that is missing, or from which no training of ours goes on.
         """
         super().parse_arguments(parser, args)
-        self._kept = None
         if "subcommand" in self.config:  # `train.bench` only builds
             self._choose_place(self.config[self.config["subcommand"]], self.config["subcommand"] == "fit")
 

@@ -183,7 +183,7 @@ class GAN(CountingModule):
             return
         wanted = [512, 2048 if self.start.whiten_codes else 0, *(term.pictures for term in self._terms)]
         tell(f"measuring the first {max(wanted):,} pictures")
-        pictures, labels = self._first_pictures(max(wanted))
+        pictures, labels = first_pictures(self, self._data.train_dataloader(), max(wanted))
         for adversary in self._opponents:
             if isinstance(adversary, ProjectedAdversary) and not adversary.init:
                 adversary.network.calibrate(pictures[:512])
@@ -203,15 +203,6 @@ class GAN(CountingModule):
         for optimizer in self._all_optimizers():
             set_recordable(optimizer.optimizer, self.device if recorded else None)
         self.trainer.should_stop = self._ended()  # a resume of what has ended
-
-    def _first_pictures(self, n: int) -> tuple[Tensor, Tensor]:
-        """The first pictures of the stream [n,3,R,R] in [-1,1] and their classes: n per process, or an epoch's."""
-        found = first_pictures(self._data.train_dataloader(), n, self.device)
-        if self.trainer.world_size == 1:
-            return found
-        # every process must measure, and change, the same
-        images, classes = (cast(Tensor, self.all_gather(part)).flatten(0, 1) for part in found)
-        return images, classes
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam of the generator (with the encoder), then one of each adversary."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -29,17 +31,22 @@ class Start:
 
 
 def first_pictures(
-    batches: Iterable[Mapping[str, Tensor]], n: int, device: torch.device
+    module: pl.LightningModule, batches: Iterable[Mapping[str, Tensor]], n: int
 ) -> tuple[Tensor, Tensor]:  # -> [n,3,R,R], [n]
-    """The first pictures of a stream in [-1,1] and their classes; fewer where it ends before."""
+    """The first pictures of a stream in [-1,1] and their classes: n of each process; fewer where it ends before."""
     pictures: list[Tensor] = []
     labels: list[Tensor] = []
     for batch in batches:
-        pictures.append(images_to_float(batch["image"]).to(device))
-        labels.append(batch["label"].to(device))
+        pictures.append(images_to_float(batch["image"]).to(module.device))
+        labels.append(batch["label"].to(module.device))
         if sum(map(len, pictures)) >= n:
             break
-    return torch.cat(pictures)[:n], torch.cat(labels)[:n]
+    found = torch.cat(pictures)[:n], torch.cat(labels)[:n]
+    if module.trainer.world_size == 1:
+        return found
+    # every process must measure, and change, the same
+    images, classes = (cast(Tensor, module.all_gather(part)).flatten(0, 1) for part in found)
+    return images, classes
 
 
 def whiten_start(generator: Generator, encoder: FeatureEncoder, pictures: Tensor) -> None:
