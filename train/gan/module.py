@@ -152,7 +152,7 @@ class GAN(CountingModule):
         if self.generator is not None:
             return
         data = self._data
-        check_class_count(data.class_names, data.root, self.stages, self._opponents)
+        check_class_count(data.class_names, getattr(data, "root", "the data"), self.stages, self._opponents)
         self.generator = build_generator(self.specification, data, self.group_tables, self.start.generator)
         if self.start.generator is not None:
             self.images_before = read_header(Path(self.start.generator)).known.images_seen

@@ -151,7 +151,8 @@ class ProjectionTraining(CountingModule):
             return None
         if self._labels is None:
             data = cast(ImageDataModule, self.trainer.datamodule)  # type: ignore[attr-defined]
-            self._labels = generator_labels(self.model, data.class_names, data.class_ids)
+            ids = getattr(data, "class_ids", ())  # a data module of somebody's own may have names alone
+            self._labels = generator_labels(self.model, data.class_names, ids)
         return self._labels.to(label.device)[label]
 
     def on_fit_start(self) -> None:
@@ -182,7 +183,9 @@ class ProjectionTraining(CountingModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """The loss of a batch. Its terms are sums over the pictures as in the original, here of all ranks."""
-        images, label = fast_layout(images_to_float(batch["image"])), self.labels(batch["label"])
+        images, label = images_to_float(batch["image"]), self.labels(batch["label"])
+        if self.half_precision:  # in float32 another layout is another rounding by the size of the batch
+            images = fast_layout(images)
         terms = self.loss(self.objective(images, label), images, label)
         self.log_dict({name: value.detach() / len(images) for name, value in terms.items()})
         check_terms(terms, self.steps)
