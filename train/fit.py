@@ -300,9 +300,14 @@ def fit() -> None:
     except MisconfigurationException as error:  # a trainer's settings that do not go together
         raise PhotograftError(f"the trainer: {' '.join(str(error).split()):.300}") from error
     except SIGTERMException:
-        print("error: terminated; the last checkpoint is kept", file=sys.stderr)
+        print("error: terminated (--ckpt_path last goes on from the last checkpoint)", file=sys.stderr)
         sys.exit(143)
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):
             raise end.__context__ from None
         raise
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb."):
+            raise
+        hint = "WANDB_MODE=offline needs neither account nor network"
+        raise PhotograftError(f"Weights & Biases: {' '.join(str(error).split()):.200} ({hint})") from error

@@ -142,6 +142,18 @@ def test_a_training_that_does_not_begin_leaves_no_run(offline: None, tmp_path: P
     assert not list(tmp_path.rglob("offline-run-*"))
 
 
+def test_without_an_account_it_is_one_line(
+    offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    assert Train(tmp_path, WANDB)(steps=1) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert line.startswith("error: Weights & Biases: ")
+    assert line.endswith("(WANDB_MODE=offline needs neither account nor network)")
+
+
 def test_card(tmp_path: Path) -> None:
     train = Train(tmp_path)
     train(steps=2)

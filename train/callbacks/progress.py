@@ -63,7 +63,7 @@ class TrainingProgress(pl.Callback):
             return
         if self._at is None:  # the first step chooses kernels: not what the others take
             self._at, self._told = (now, seen, trainer.global_step), now
-            tell(f"first step after {duration(now - self._begun)}")
+            tell(f"first step after {now - self._begun:.1f} s")
             return
         if now - self._told < (1.0 if self._terminal else self.seconds):
             return
