@@ -16,7 +16,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from PIL import Image
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import LightningModule
 
 import data.loaders
 from models.discriminators.projected import ProjectedDiscriminator
@@ -162,22 +162,11 @@ def synthetic(root: Path, per_class: int = 2) -> Path:
 
 def _build(arguments: list[str]) -> Any:
     """A training, as `train.py fit` builds it."""
-    from train.fit import TrainingCLI
-    from train.parser import OneLineParser
+    from train.fit import run
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # `sys.argv` is this command's
-        return TrainingCLI(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            save_config_callback=None,
-            args=arguments,
-            parser_class=OneLineParser,
-            run=False,
-        )
+        return run(arguments, only_build=True)
 
 
 def measure(name: str, root: Path, seconds: float, say: Say) -> Profile:

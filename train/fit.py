@@ -273,8 +273,8 @@ def _run_name(config: Any, folder: Path) -> str:
     return "/".join(parts if parts[0] == stem else (stem, *parts))
 
 
-def run(args: list[str] | None = None) -> LightningCLI:
-    """Build trainer, module and data from configs and run the subcommand."""
+def run(args: list[str] | None = None, *, only_build: bool = False) -> LightningCLI:
+    """Build trainer, module and data from configs and run the subcommand, or only build them (without a subcommand)."""
     for text in EXPECTED:
         warnings.filterwarnings("ignore", message=text)
     for name in INFORMING:
@@ -286,10 +286,11 @@ def run(args: list[str] | None = None) -> LightningCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         seed_everything_default=0,
-        save_config_callback=KeepConfig,
+        save_config_callback=None if only_build else KeepConfig,
         save_config_kwargs={"overwrite": True, "config_filename": CONFIG},
         args=args,
         parser_class=OneLineParser,
+        run=not only_build,
     )
 
 
