@@ -15,6 +15,7 @@ import yaml
 
 from infer.cli.main import app
 from infer.editor import Editor
+from models.errors import PhotograftError
 from train.cli import COMMANDS, run_bench, run_demo, run_export, run_outline
 from train.fit import SHORT
 
@@ -90,7 +91,7 @@ def wrong_training(words: list[str], whole: bool) -> str | None:
         try:
             if rest:
                 runs[name](rest)
-        except SystemExit:
+        except (SystemExit, PhotograftError):
             return f"train.py {name} does not take {rest}"
         return None
     known = {"-c", "--config", "--ckpt_path", "--overwrite", *(f"--{short}" for short in SHORT)}

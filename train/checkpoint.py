@@ -97,10 +97,14 @@ def check_classes(checkpoint: Mapping[str, Any], class_names: Sequence[str]) -> 
     """Raise PhotograftError for a checkpoint of other classes than the data's."""
     names = checkpoint.get("classes", {}).get("class_names", [])
     if [*map(english, names)] != [*map(english, class_names)]:  # earlier versions kept bare WordNet ids
-        differ = sorted({*names} ^ {*class_names}) or names
+        only = {
+            "checkpoint": [n for n in names if n not in class_names],
+            "data": [n for n in class_names if n not in names],
+        }
+        said = "; ".join(f"only in the {where}: {short(found)}" for where, found in only.items() if found)
         raise PhotograftError(
-            f"the checkpoint was trained on {len(names)} classes and the data have {len(class_names)}, or in"
-            f" another order ({short(differ)}): give the same data, or start anew"
+            f"the checkpoint was trained on {len(names)} classes and the data have {len(class_names)}"
+            f" ({said or 'in another order'}): give the same data, or start anew"
         )
 
 

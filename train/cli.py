@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from models.errors import PhotograftError
 from models.terminal import orderly, reader_gone, robust_streams, visible
@@ -46,9 +47,17 @@ Change a setting, add a config:
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise PhotograftError."""
+        raise PhotograftError(f"{message} ({self.prog} --help)")
+
+
 def run_export(args: list[str]) -> None:
     """`train.py export CHECKPOINT OUT`."""
-    parser = argparse.ArgumentParser(prog="train.py export", description=EXPORT)
+    parser = _Parser(prog="train.py export", description=EXPORT)
     parser.add_argument("checkpoint", type=Path, help="a .ckpt written by train.py fit")
     parser.add_argument("out", type=Path, help="folder and stem of the files, such as models/weights/my-model")
     parser.add_argument("--last", action="store_true", help="the last step's weights, not their moving average")
@@ -88,7 +97,7 @@ def run_export(args: list[str]) -> None:
 
 def run_outline(args: list[str]) -> None:
     """`train.py outline MODEL --data FOLDER`."""
-    parser = argparse.ArgumentParser(prog="train.py outline", description=OUTLINE)
+    parser = _Parser(prog="train.py outline", description=OUTLINE)
     parser.add_argument("model", help="name of a model, or path of its .generator.safetensors")
     parser.add_argument("--data", type=Path, required=True, help="its data: class folders or tar shards")
     parser.add_argument("--pictures", type=int, default=1500, help="real pictures that are segmented (default: 1500)")
@@ -106,7 +115,7 @@ def run_outline(args: list[str]) -> None:
 
 def run_taught(args: list[str]) -> None:
     """`train.py taught MODEL OUT`."""
-    parser = argparse.ArgumentParser(prog="train.py taught", description=TAUGHT)
+    parser = _Parser(prog="train.py taught", description=TAUGHT)
     parser.add_argument("model", help="name of a model, or path of its .generator.safetensors")
     parser.add_argument("out", type=Path, help="folder for taught-train-000.tar and taught-val-000.tar")
     parser.add_argument("--pictures", type=int, default=150, help="samples (default: 150)")
@@ -120,7 +129,7 @@ def run_taught(args: list[str]) -> None:
 
 def run_demo(args: list[str]) -> None:
     """`train.py demo`."""
-    parser = argparse.ArgumentParser(prog="train.py demo", description=DEMO)
+    parser = _Parser(prog="train.py demo", description=DEMO)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of it (default: runs/demo)")
     parser.add_argument("--pictures", type=int, default=1200, help="that are drawn (default: 1200)")
     parser.add_argument("--images", type=int, default=40_000, help="that the GAN's training sees (default: 40000)")
@@ -133,7 +142,7 @@ def run_demo(args: list[str]) -> None:
 
 def run_bench(args: list[str]) -> None:
     """`train.py bench`."""
-    parser = argparse.ArgumentParser(prog="train.py bench", description=BENCH)
+    parser = _Parser(prog="train.py bench", description=BENCH)
     parser.add_argument("--data", type=Path, help="class folders or tar shards (default: drawn pictures)")
     parser.add_argument("--seconds", type=float, default=15.0, help="for the steps of each training (default: 15)")
     parser.add_argument("trainings", nargs="*", help="names of their configs (default: all three)")

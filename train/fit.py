@@ -110,7 +110,6 @@ class TrainingCLI(LightningCLI):
             return
         kept = self._kept[1].callbacks if self._kept is not None and self.place.continues else {}
         place_loggers(config["trainer"], self.place.folder, _run_name(config, self.place.folder), kept_id(kept))
-        self._say_place()
 
     def _say_place(self) -> None:
         place, folder = self.place, visible(self.place.folder)
@@ -143,6 +142,9 @@ class TrainingCLI(LightningCLI):
             trainer["limit_val_batches"] = 1.0
         if on_cpu:
             keep_freed_memory()
+        several = str(trainer["devices"]) not in ("auto", "0", "1") or trainer["num_nodes"] > 1
+        if several and trainer["strategy"] == "auto":  # a GAN's optimisers leave each other's networks alone
+            trainer["strategy"] = "ddp_find_unused_parameters_true"
         given = {name: config[name] for name in SHORT if config.get(name) is not None}
         if not given:
             return
@@ -171,12 +173,11 @@ class TrainingCLI(LightningCLI):
             while cause is not None and not isinstance(cause, PhotograftError | ModuleNotFoundError):
                 cause = cause.__cause__ or cause.__context__
             if isinstance(cause, ModuleNotFoundError):
-                hint = "pip install 'photograft[tensorboard]'" if "tensorboard" in str(cause) else "install it"
-                raise PhotograftError(
-                    f"a logger's package is missing ({' '.join(str(cause).split()):.70}): {hint}"
-                ) from error
-            if cause is None:
-                raise
+                if "tensorboard" in str(cause):
+                    raise PhotograftError("TensorBoard is missing: pip install 'photograft[tensorboard]'") from error
+                raise PhotograftError(f"a package is missing: {' '.join(str(cause).split()):.200}") from error
+            if cause is None:  # a trainer's settings
+                raise PhotograftError(f"the trainer: {' '.join(str(error).split()):.300}") from error
             raise cause from error
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:
@@ -207,6 +208,7 @@ class TrainingCLI(LightningCLI):
         """
         if isinstance(self.datamodule, ImageDataModule):  # before a logger begins anything
             _ = self.datamodule.class_names
+        self._say_place()
         try:
             self._fit(**arguments)
         except BaseException:
@@ -217,6 +219,7 @@ class TrainingCLI(LightningCLI):
     def _fit(self, **arguments: Any) -> None:
         if self._kept is None:
             self.trainer.fit(**arguments)
+            self._say_if_nothing_was_done()
             return
         path, kept = self._kept
         name = type(self.datamodule).__qualname__
@@ -232,6 +235,13 @@ class TrainingCLI(LightningCLI):
             if begun.begun:
                 raise
             raise _misfit(path, error) from error
+        self._say_if_nothing_was_done()
+
+    def _say_if_nothing_was_done(self) -> None:
+        """Lightning ends without a word where `max_steps` or `max_epochs` are reached already."""
+        bars = [c for c in self.trainer.callbacks if isinstance(c, TrainingProgress)]  # type: ignore[attr-defined]
+        if bars and not bars[0].begun:
+            tell("nothing was left to train: raise trainer.max_steps (or max_epochs)")
 
     def validate(self, **arguments: Any) -> None:
         """Lightning's step: measure a checkpoint, and print what was measured.

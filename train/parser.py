@@ -29,6 +29,8 @@ class OneLineParser(LightningArgumentParser):
         if not self.exit_on_error:  # one of many readings that are tried
             super().error(message, ex)
         lines = (line.strip().removeprefix("- ") for line in message.splitlines())
+        if "pytorch_lightning.Lightning" in message:
+            raise PhotograftError("there is no config: give -c configs/train/NAME.yaml (train.py --help)") from ex
         said = " ".join(line for line in lines if line and not line.startswith(NOISE))
         raise PhotograftError(f"{said:.400} ({self._hint(said)}train.py fit --help lists the options)") from ex
 

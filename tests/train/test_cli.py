@@ -64,7 +64,7 @@ def test_other_classes_at_a_resume(train: Train, capsys: Capture) -> None:
     capsys.readouterr()
     root = f"--data.init_args.root={train.folder / 'two'}"
     line = refused(train("--ckpt_path", "last", root, steps=2), capsys)
-    assert "3 classes and the data have 2" in line
+    assert "3 classes and the data have 2 (only in the checkpoint: " in line
 
 
 def test_encoder_inherits_the_generators_latents(train: Train) -> None:
@@ -124,3 +124,31 @@ def test_default_folder_is_called_after_the_config(train: Train, monkeypatch: py
     assert train(config=Path("small.yaml"), steps=1) == 0
     assert (train.folder / "runs" / "small" / "last.ckpt").is_file()
     assert (train.folder / "runs" / "small" / "metrics.csv").is_file()
+
+
+def test_rates_and_ends_that_are_none(train: Train, capsys: Capture) -> None:
+    for more, expected in {
+        "--model.init_args.optimizer.learning_rate=-1": "learning_rate is -1: give 0 or more",
+        "--model.init_args.optimizer.decay=[480, 400]": "decay is [480.0, 400.0]: give [FROM, TO] in pictures",
+        "--trainer.accelerator=xpu": "the trainer: You selected an invalid accelerator name",
+    }.items():
+        code = train(more, steps=1)
+        assert expected in refused(code, capsys)
+    assert not train.base.exists()
+
+
+def test_an_error_is_not_announced_as_a_run(train: Train, capsys: Capture) -> None:
+    assert train("--data.init_args.root=none", steps=1) == 2
+    assert "new run" not in capsys.readouterr().err
+
+
+def test_nothing_left_to_train_is_said(train: Train, capsys: Capture) -> None:
+    train(steps=2)
+    capsys.readouterr()
+    assert train("--ckpt_path", "last", steps=2) == 0
+    assert "nothing was left to train: raise trainer.max_steps" in capsys.readouterr().err
+
+
+def test_no_config_and_no_target(train: Train, capsys: Capture) -> None:
+    assert "give -c configs/train/NAME.yaml" in refused(call(["fit", "--data.root=data"]), capsys)
+    assert "required: out (train.py export --help)" in refused(call(["export", "last.ckpt"]), capsys)

@@ -33,6 +33,7 @@ class TrainingProgress(pl.Callback):
         self._terminal = sys.stderr.isatty()
         self._bar: Progress | None = None
         self._task = TaskID(0)
+        self.begun = False
         self._begun = self._told = 0.0
         self._at: tuple[float, int, int] | None = None  # when, pictures or steps, optimiser's steps
         self._first = self._of = 0  # pictures or steps, and optimiser's steps, before this run
@@ -43,6 +44,7 @@ class TrainingProgress(pl.Callback):
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say where it runs, and start the clock."""
+        self.begun = True
         seen, unit = _seen(trainer, pl_module)
         self._first, self._of, self._begun, self._at = seen, trainer.global_step, time.monotonic(), None
         several = f" x {trainer.world_size} processes" if trainer.world_size > 1 else ""

@@ -25,6 +25,7 @@ from models.layers.batch_norm import shares_statistics
 from models.losses import hinge_discriminator, hinge_generator, logistic_discriminator, logistic_generator
 from train.gan.augment import DIFFAUGMENT, PARTS, Augmentation
 from train.gan.sources import Fakes
+from train.schedule import check_rates
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Adversary(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.init = init
+        check_rates(None, learning_rate=learning_rate)
         self.weight, self.every, self.learning_rate = weight, every, learning_rate
         unknown = set(augment) - set(PARTS)
         if unknown:

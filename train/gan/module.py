@@ -182,7 +182,7 @@ class GAN(CountingModule):
         if self.steps:
             return
         wanted = [512, 2048 if self.start.whiten_codes else 0, *(term.pictures for term in self._terms)]
-        tell(f"measuring the first {max(wanted):,} pictures")
+        tell("measuring the first pictures")
         pictures, labels = first_pictures(self, self._data.train_dataloader(), max(wanted))
         for adversary in self._opponents:
             if isinstance(adversary, ProjectedAdversary) and not adversary.init:

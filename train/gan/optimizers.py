@@ -8,7 +8,7 @@ from torch import nn
 
 from models.base import Generator
 from train.gan.adversaries import Adversary
-from train.schedule import linear_decay
+from train.schedule import check_rates, linear_decay
 from train.tables import table_parameters
 
 Rates = list[list[float]]
@@ -32,6 +32,15 @@ class OptimizerSettings:
     table_learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.0, 0.9)
     decay: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise PhotograftError for rates that are none."""
+        check_rates(
+            self.decay,
+            learning_rate=self.learning_rate,
+            encoder_learning_rate=self.encoder_learning_rate,
+            table_learning_rate=self.table_learning_rate,
+        )
 
     def build(
         self, generator: Generator, encoder: nn.Module | None, adversaries: Sequence[Adversary]

@@ -24,7 +24,7 @@ from train.counters import CountingModule
 from train.divergence import check_terms
 from train.networks import describe
 from train.projection.classes import generator_labels
-from train.schedule import linear_decay
+from train.schedule import check_rates, linear_decay
 
 
 @dataclass
@@ -89,6 +89,7 @@ class ProjectionTraining(CountingModule):
         self._encoder = (self._beside(encoder, "encoder"),)
         if self._discriminator[0] is None:
             raise PhotograftError(f"{generator} has no discriminator beside it: give --discriminator FILE")
+        check_rates(decay, learning_rate=learning_rate, weight_decay=weight_decay)
         self.learning_rate, self.decay, self.weight_decay = learning_rate, decay, weight_decay
         self.half_precision = half_precision
         self._labels: Tensor | None = None
