@@ -96,11 +96,9 @@ def read_resumable(path: Path) -> ResumableCheckpoint:
 def check_classes(checkpoint: Mapping[str, Any], class_names: Sequence[str]) -> None:
     """Raise PhotograftError for a checkpoint of other classes than the data's."""
     names = checkpoint.get("classes", {}).get("class_names", [])
-    if [*map(english, names)] != [*map(english, class_names)]:  # earlier versions kept bare WordNet ids
-        only = {
-            "checkpoint": [n for n in names if n not in class_names],
-            "data": [n for n in class_names if n not in names],
-        }
+    kept, given = [*map(english, names)], [*map(english, class_names)]  # earlier versions kept bare WordNet ids
+    if kept != given:
+        only = {"checkpoint": [n for n in kept if n not in given], "data": [n for n in given if n not in kept]}
         said = "; ".join(f"only in the {where}: {short(found)}" for where, found in only.items() if found)
         raise PhotograftError(
             f"the checkpoint was trained on {len(names)} classes and the data have {len(class_names)}"
