@@ -1,11 +1,13 @@
 """What a training says on its way: plain lines off a terminal, a bar on one, and where it will end."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytorch_lightning.callbacks import Timer
 
 from tests.train.trainings import Train
 from train.callbacks import TrainingProgress
@@ -78,14 +80,10 @@ def test_what_comes_first_ends_it(changes: dict[str, Any], decay: float | None, 
     assert first_end(trainer(**changes), Module(1000, decay), rate=10.0, per_step=8.0) == expected
 
 
-def test_max_time(train: Train, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TrainingProgress.__init__, "__defaults__", (0.0,))
-    train("--trainer.max_time=00:00:20:00", "--model.init_args.optimizer.decay=[100000000, 100000001]", steps=3)
-    line = next(line for line in capsys.readouterr().err.splitlines() if " to go " in line)
-    assert "to go (max_steps)" in line  # of three
-    train("--trainer.max_time=00:00:00:04", "--model.init_args.optimizer.decay=[100000000, 100000001]")
-    line = next(line for line in capsys.readouterr().err.splitlines() if " to go " in line)
-    assert "to go (max_time)" in line
+def test_max_time_is_in_seconds() -> None:
+    timer = Timer(timedelta(seconds=100))  # not started
+    assert first_end(trainer(callbacks=[timer]), Module(1000), rate=10.0, per_step=8.0) == (2000, "max_time")
+    assert first_end(trainer(callbacks=[timer]), Module(1000, 1500.0), rate=10.0, per_step=8.0) == (1500, "decay")
 
 
 def test_losses() -> None:
