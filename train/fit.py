@@ -44,8 +44,7 @@ SHORT = {  # of --model.init_args.X -> help
 }
 
 
-EXPECTED = (  # Lightning's warnings of what is meant so: GANs are judged by infer.py evaluate, frozen features stay so
-    r"You passed in a `val_dataloader` but have no `validation_step`",
+EXPECTED = (  # Lightning's warnings of what is meant so: frozen features stay in evaluation mode
     r"Found \d+ module\(s\) in eval mode at the start of training",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Experiment logs directory .* exists and is not empty",  # a resumed run's
@@ -142,7 +141,7 @@ class TrainingCLI(LightningCLI):
             trainer["limit_val_batches"] = 1.0
         if on_cpu:
             keep_freed_memory()
-        several = str(trainer["devices"]) not in ("auto", "0", "1") or trainer["num_nodes"] > 1
+        several = _several(trainer["devices"], on_cpu) or trainer["num_nodes"] > 1
         if several and trainer["strategy"] == "auto":  # a GAN's optimisers leave each other's networks alone
             trainer["strategy"] = "ddp_find_unused_parameters_true"
         given = {name: config[name] for name in SHORT if config.get(name) is not None}
@@ -256,18 +255,29 @@ class TrainingCLI(LightningCLI):
         if isinstance(self.datamodule, ImageDataModule) and not len(self.datamodule.val_pictures):
             raise PhotograftError("there are no validation pictures: give --data.init_args.val_root FOLDER")
         try:
-            (found,) = self.trainer.validate(**arguments, weights_only=True, verbose=False)
+            results = self.trainer.validate(
+                **arguments, weights_only=True, verbose=False
+            )  # one for each set of pictures
         except PhotograftError:
             raise
         except RuntimeError as error:
             raise _misfit(self._kept[0], error) from error
-        for measured, value in found.items():
+        for measured, value in {name: value for found in results for name, value in found.items()}.items():
             print(f"{measured} {value:.5g}")
 
 
 def _misfit(path: Path, error: Exception) -> PhotograftError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return PhotograftError(f"{path} does not fit this training: {reason:.300}")
+
+
+def _several(devices: Any, on_cpu: bool) -> bool:
+    """Whether `trainer.devices` (2, "2", [0, 1], "0,1", "auto", -1) are more than one."""
+    if str(devices) in ("auto", "-1"):
+        return not on_cpu and torch.cuda.device_count() > 1
+    listed = [part for part in str(devices).strip("[]").split(",") if part.strip()]
+    number = str(devices)
+    return len(listed) > 1 or (number.isdecimal() and int(number) > 1)
 
 
 def _stem(config: Any) -> str:

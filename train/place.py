@@ -1,7 +1,6 @@
 """The folder of a run, chosen before a training begins, so that none writes over another unasked."""
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from models.errors import PhotograftError
 LAST = "last.ckpt"
 CONFIG, METRICS = "config.yaml", "metrics.csv"
 _VERSION = re.compile(r"v(\d{3,})")
+_GRID = re.compile(r"[a-z]+_\d{9,}\.png")
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,14 @@ class Place:
         checkpoint: file to go on from.
         continues: the run that the checkpoint was written by goes on, and does not branch off at an earlier point.
         beside: an earlier run that is left as it is, if that is why the folder has a number.
+        replaces: the earlier run in the folder is taken away when this one begins.
     """
 
     folder: Path
     checkpoint: Path | None = None
     continues: bool = False
     beside: Path | None = None
+    replaces: bool = False
 
 
 def holds_run(folder: Path) -> bool:
@@ -67,14 +69,16 @@ def choose_place(base: Path, checkpoint: str | None = None, *, overwrite: bool =
     if path is not None and path.name == LAST and path.parent.resolve() in [run.resolve() for run in runs]:
         return Place(path.parent, path, continues)
     if overwrite or base not in runs:
-        return Place(base, path, continues)
+        return Place(base, path, continues, replaces=base in runs)
     newest = runs[-1]
     number = 2 if newest == base else int(newest.name[1:]) + 1
     return Place(base / f"v{number:03d}", path, continues, newest)
 
 
 def clear_run(folder: Path) -> None:
-    """Take away what an earlier training has written; what others keep there (caches, W&B's files) stays."""
-    for path in (folder / CONFIG, folder / METRICS, *folder.glob("*.ckpt")):
+    """Take away what an earlier training has written, by its names; a user's own files, caches and W&B's stay."""
+    for path in (folder / CONFIG, folder / METRICS, folder / LAST, *folder.glob("images_*.ckpt")):
         path.unlink(missing_ok=True)
-    shutil.rmtree(folder / "images", ignore_errors=True)
+    for path in (folder / "images").glob("*.png"):
+        if _GRID.fullmatch(path.name):
+            path.unlink()

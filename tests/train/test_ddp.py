@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from models.layers.batch_norm import BatchNorm1d, BatchNorm2d, batch_norm
 from tests.train import ranks
 from tests.train.tiny import read
+from tests.train.trainings import Train
+from train.fit import _several
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*in eval mode at the start of training"),
@@ -228,3 +230,18 @@ def test_two_machines(tmp_path: Path, root: Path) -> None:
     written = {p.name for p in (tmp_path / "node_0").rglob("*") if p.is_file()}
     assert {"last.ckpt", "metrics.csv"} <= written
     assert [p for p in (tmp_path / "node_1").rglob("*") if p.is_file()] == []  # rank 0 alone writes
+
+
+@pytest.mark.parametrize(
+    ("devices", "expected"),
+    [(2, True), ("2", True), ([0, 1], True), ("0,1", True), (1, False), ("1", False), ([3], False), ("auto", False)],
+)
+def test_several_devices_are_seen(devices: object, expected: bool) -> None:
+    assert _several(devices, on_cpu=True) is expected
+
+
+def test_a_gan_on_two_devices_needs_no_other_config(train: Train, root: Path) -> None:
+    config = str(train.folder / "tiny.yaml")
+    options = ["--trainer.devices=2", "--trainer.max_steps=4"]
+    finish([start(root, "train.py", "fit", "-c", config, *options)], 120)
+    assert int(read(train.base / "last.ckpt")["state_dict"]["images_seen"]) == 2 * 2 * 4

@@ -68,13 +68,27 @@ def test_an_earlier_checkpoint_begins_a_run_of_its_own(train: Train) -> None:
 def test_overwrite_takes_the_earlier_run_away(train: Train) -> None:
     train(steps=6)
     (train.base / "images_000000004.ckpt").write_bytes(b"of the earlier run")
-    (train.base / "notes.txt").write_text("a user's")
+    users = [train.base / name for name in ("notes.txt", "mine.ckpt", "images/cat.png")]
+    grid = train.base / "images" / "samples_000000004.png"
+    grid.parent.mkdir()
+    for path in (*users, grid):
+        path.write_text("something")
     assert train("--overwrite", steps=2) == 0
     assert seen(train.base) == 8
     assert [float(row["images"]) for row in rows(train.base) if row["images"]] == [4, 8]
     assert not (train.base / "images_000000004.ckpt").exists()
-    assert (train.base / "notes.txt").exists()
+    assert all(path.exists() for path in users)
+    assert not grid.exists()
     assert not yaml.safe_load((train.base / "config.yaml").read_text())["overwrite"]  # nor when it is used again
+
+
+def test_a_folder_that_holds_no_run_keeps_what_it_has(train: Train) -> None:
+    (train.base / "images").mkdir(parents=True)
+    (train.base / "images" / "samples_000000004.png").write_text("a user's")
+    assert train(steps=1) == 0
+    assert train("--overwrite", "--trainer.default_root_dir", str(train.folder), steps=1) == 0
+    assert (train.base / "images" / "samples_000000004.png").read_text() == "a user's"
+    assert (train.folder / "data").is_dir()
 
 
 def test_a_training_that_does_not_begin_takes_nothing_away(train: Train, capsys: Capture) -> None:

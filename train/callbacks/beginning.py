@@ -22,9 +22,8 @@ class KeepConfig(SaveConfigCallback):
         """Lightning's hook."""
         if self.already_saved:
             return
-        path = self.place.checkpoint
-        if trainer.is_global_zero and (path is None or path.parent != self.place.folder):
-            clear_run(self.place.folder)  # that --overwrite was for; others have a new one
+        if trainer.is_global_zero and self.place.replaces:
+            clear_run(self.place.folder)
         super().setup(trainer, pl_module, "fit")
 
 

@@ -242,7 +242,8 @@ class GAN(CountingModule):
             turns = (self.steps % self.n_dis == 0, *(self.steps % a.every == 0 for a in self._opponents))
             kind = (self.stages.index(stage), turns, len(real))
             report = self._graphs(kind, lambda real, label: self._step(stage, real, label), real, label)
-        check_terms(report, self.steps)
+        # norms of gradients scaled for float16 overflow now and then, and are passed over
+        check_terms({k: v for k, v in report.items() if not k.startswith("gradient_norm/")}, self.steps)
         self.count(len(real))
         self.log_dict(report)
         self.log_dict({f"learning_rate/{self._name_of(i)}": r[0] * factor for i, r in enumerate(self._rates)})
