@@ -39,6 +39,8 @@ Classes = Annotated[int, Field(ge=0, le=100_000)]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
 Seen = Annotated[int, Field(ge=32, le=2048)]  # by a feature network, which halves five times
 Flag = Annotated[bool, Field()]
+Flags = Annotated[Sequence[bool], Field(min_length=1, max_length=64)]
+Places = Annotated[Sequence[Annotated[int, Field(ge=0, le=64)]], Field(max_length=64)]  # numbers of blocks
 BottomWidth = Annotated[int, Field(ge=1, le=64)]
 Architecture = Annotated[str, Field(pattern="^(skip|resnet|orig)$")]  # of StyleGAN2
 Side = Annotated[str, Field(pattern="^(in|out)$")]

@@ -9,6 +9,7 @@ from typing import Any
 
 from models.checkpoints.archives import MAX_BYTES, Archive, ArrayArchive, Unreadable
 from models.checkpoints.pickles import read_pickle, read_torch
+from models.checkpoints.tfhub import is_module, read_module
 from models.checkpoints.signatures import HEAD, UNFINISHED, name_archive, name_folder, name_kind
 from models.errors import PhotograftError
 from models.tensors import open_tensors
@@ -22,14 +23,14 @@ def read_content(path: Path) -> Any:
     Raises:
         PhotograftError: missing, empty, unreadable, damaged or oversized file, or what it is if it holds no weights.
     """
-    if path.is_dir():
+    if path.is_dir() and not is_module(path):
         raise PhotograftError(f"{path} {name_folder(path)}")
-    if not path.is_file():
+    if not path.is_file() and not path.is_dir():
         raise PhotograftError(
             f"{path} is no regular file: choose one" if path.exists() else f"weights file not found: {path}"
         )
     try:
-        return _read(path)
+        return read_module(path) if path.is_dir() else _read(path)
     except OSError as error:
         raise PhotograftError(f"cannot read {path}: {error.strerror or error}") from error
     except Unreadable as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Configurable
+from models.checkpoints.tfhub import weights_file
 from models.errors import PhotograftError
 from models.files import network_writer, sha256
 from models.registry import KINDS
@@ -76,7 +77,7 @@ def write_networks(
     stem = out.name.removesuffix(".safetensors").removesuffix(".generator")
     for kind, network in networks.items():
         where = out if len(networks) == 1 else out.with_name(f"{stem}.{kind}.safetensors")
-        info = {"source": source.name, "source_sha256": sha256(source), "layout": layouts[kind]}
+        info = {"source": source.name, "source_sha256": sha256(weights_file(source)), "layout": layouts[kind]}
         if where.exists() and where.samefile(source):
             raise PhotograftError(f"{where} is the file to convert: choose another name")
         jobs[where] = network_writer(network, kind, info)

@@ -8,6 +8,9 @@ from typing import Any
 from models.base import Configurable
 from models.checkpoints import (
     basicsr,
+    biggan_ajbrock,
+    biggan_huggingface,
+    biggan_tfhub,
     chainer,
     gan_zoo,
     lernapparat,
@@ -17,6 +20,7 @@ from models.checkpoints import (
     tf_progan,
     tf_stylegan,
     tf_stylegan2,
+    tfhub,
 )
 from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.contents import read_content
@@ -63,6 +67,9 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("StyleGAN2 of BasicSR", basicsr.find, basicsr.read, rosinality_stylegan2.remarks),
     Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read),
+    Format("BigGAN of ajbrock", biggan_ajbrock.find, biggan_ajbrock.read, biggan_ajbrock.remarks),
+    Format("BigGAN of TensorFlow Hub", biggan_tfhub.find, biggan_tfhub.read, biggan_tfhub.remarks),
+    Format("BigGAN-deep of Hugging Face", biggan_huggingface.find, biggan_huggingface.read, biggan_huggingface.remarks),
 )
 
 
@@ -98,13 +105,14 @@ class UnknownNetwork(PhotograftError):
 
 
 def read(path: Path) -> Reading:
-    """The networks of a foreign file.
+    """The networks of a foreign file, or of a module of TensorFlow Hub (its folder, or its address).
 
     Raises:
         UnknownNetwork: with what the file holds.
         PhotograftError: missing or damaged file, one of another kind (named), arrays that are missing, unknown or do
             not fit, NaN weights.
     """
+    path = tfhub.located(path)
     content = read_content(path)
     if isinstance(content, dict) and {"networks", "pytorch-lightning_version"} <= content.keys():
         raise PhotograftError(f"{path} is a training's checkpoint: `train.py export {path} OUT` writes its networks")
@@ -136,7 +144,7 @@ def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing) -> l
     """Write the networks of a foreign file as ours, see `write_networks`; returns where.
 
     Args:
-        path: the file.
+        path: the file, or a module of TensorFlow Hub.
         out: the file to write, or whose name others are made of.
         say: gets the remarks on what was read.
 

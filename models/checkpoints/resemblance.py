@@ -91,12 +91,17 @@ KINDS = (
         "an encoder of pSp or e4e (photo to w+)",
         "input_layer.0.weight input_layer.1.weight body.0.res_layer.0.weight styles.0.linear.weight latlayer1.weight",
     ),
-    _kind(
-        "BigGAN (ajbrock)",
+    _known(
+        "BigGAN of ajbrock",
         "shared.weight linear.weight blocks.0.0.conv1.weight blocks.0.0.bn1.gain.weight output_layer.0.gain",
     ),
-    _kind(
-        "BigGAN (Hugging Face)",
+    _known(
+        "BigGAN of TensorFlow Hub",
+        "module/linear/w/ema_b999900:0 module/Generator/GBlock/conv0/w/ema_b999900:0",
+        "module/Generator/G_Z/G_linear/w/ema_b999900:0",
+    ),
+    _known(
+        "BigGAN-deep of Hugging Face",
         "embeddings.weight generator.gen_z.weight_orig generator.layers.0.conv_0.weight_orig",
         "generator.bn.running_means",
     ),

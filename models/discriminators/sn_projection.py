@@ -1,4 +1,5 @@
-"""Spectral-norm projection discriminator: Miyato et al. 2018, in the layouts of the original collaging code.
+"""Spectral-norm projection discriminator: Miyato et al. 2018, in the layouts of the original collaging code and, with
+self-attention, of BigGAN (Brock et al. 2019).
 
 Its final features are the Psi of projection.
 """
@@ -10,10 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Configurable
+from models.errors import PhotograftError
+from models.layers.attention import SelfAttention
 from models.layers.resampling import keeps_kernel, pooling
 from models.layers.spectral_norm import SNConv2d, SNEmbedding, SNLinear
 from models.registry import discriminators
-from models.schema import Classes, Flag, Side, Widths
+from models.schema import Classes, Count, Flag, Places, Side, Widths
 
 SN_LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the blocks' outputs in units of ch
     "snresnet_64": (1, 2, 4, 8, 16),  # the only one whose last block halves the resolution too: give last_down
@@ -44,19 +47,36 @@ class SNBlock(nn.Module):
         return self.conv2.pooled(h) + self.skip(F.avg_pool2d(x, 2))
 
 
+def projection_score(features: Tensor, label: Tensor | None, linear: SNLinear, embedding: SNEmbedding | None) -> Tensor:
+    """Score [N] of final features [N,C,H,W]: of their sum, and of its product with the class (Miyato & Koyama 2018)."""
+    h = features.sum(dim=(2, 3))  # [N,C]
+    score: Tensor = linear(h)[:, 0]
+    if embedding is not None and label is not None:
+        score = score + (embedding(label) * h).sum(1)
+    return score
+
+
 @discriminators.register("sn_projection")
 class SNProjectionDiscriminator(Configurable):
     """Image [N,3,H,W] in [-1,1] and class -> score [N].
 
     Args:
-        channels: widths of the blocks' outputs; all blocks but the last halve the resolution.
+        channels: widths of the blocks' outputs; all blocks but the last ones halve the resolution.
         num_classes: 0 for an unconditional one.
         hidden: "in" or "out": which side gives the width between a block's two convolutions.
         last_down: whether the last block halves the resolution too (the original's 64 px layout).
+        attention: numbers of blocks that self-attention stands behind.
+        level: how many of the last blocks keep the resolution, unless `last_down`.
     """
 
     def __init__(
-        self, channels: Widths, num_classes: Classes = 0, hidden: Side = "in", last_down: Flag = False
+        self,
+        channels: Widths,
+        num_classes: Classes = 0,
+        hidden: Side = "in",
+        last_down: Flag = False,
+        attention: Places = (),
+        level: Count = 1,
     ) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
@@ -64,26 +84,28 @@ class SNProjectionDiscriminator(Configurable):
             "num_classes": num_classes,
             "hidden": hidden,
             "last_down": last_down,
+            **({"attention": list(attention)} if attention else {}),  # files of before say nothing of these
+            **({"level": level} if level != 1 else {}),
         }
+        if any(not 1 <= i <= len(channels) for i in attention):
+            raise PhotograftError(f"attention must stand behind blocks 1..{len(channels)}")
         self.num_classes = num_classes
-        widths, last = [3, *channels], len(channels) - 1
+        widths, last = [3, *channels], len(channels) - level
         self.blocks = nn.ModuleList(
             SNBlock(c_in, c_out, c_in if hidden == "in" and i else c_out, down=last_down or i < last, first=i == 0)
             for i, (c_in, c_out) in enumerate(pairwise(widths))
         )
+        self.attention = nn.ModuleDict({str(i): SelfAttention(channels[i - 1]) for i in sorted({*attention})})
         self.linear = SNLinear(channels[-1], 1)
         self.embedding = SNEmbedding(num_classes, channels[-1]) if num_classes else None
 
     def features(self, x: Tensor) -> Tensor:  # [N,3,H,W] -> [N,C,h,w]
         """Final features before pooling: ReLU of the last block. Psi (paper Eq. 4) is their normalised vector."""
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks, start=1):
             x = block(x)
+            x = self.attention[str(i)](x) if str(i) in self.attention else x
         return F.relu(x)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Score [N]; without a label the unconditional part alone."""
-        h = self.features(x).sum(dim=(2, 3))  # [N,C]
-        score: Tensor = self.linear(h)[:, 0]
-        if self.embedding is not None and label is not None:
-            score = score + (self.embedding(label) * h).sum(1)
-        return score
+        return projection_score(self.features(x), label, self.linear, self.embedding)

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
-from models.layers.batch_norm import BatchNorm2d, batch_norm
+from models.layers.batch_norm import BatchNorm2d
+from models.layers.modulated_norm import ModulatedBatchNorm2d
 from models.layers.resampling import keeps_kernel, kept_kernel, upsampled_conv, upsampling
 from models.registry import register_generator
 from models.schema import BottomWidth, Classes, Dim, Widths
@@ -35,22 +36,17 @@ def layout(name: str, ch: int) -> tuple[int, ...]:
     return tuple(ch * m for m in LAYOUTS[name])
 
 
-class ConditionalBatchNorm2d(nn.Module):
-    """Batch statistics shared by all classes; gamma and beta come from outside, as a `Modulation`.
+class ConditionalBatchNorm2d(ModulatedBatchNorm2d):
+    """Batch norm with gamma and beta of K classes.
 
     Attributes:
         gamma, beta: [K,C] tables of the K classes ([1,C] if unconditional), paper Eq. 1.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
-
     def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
+        super().__init__(channels, NORM_EPS)
         self.gamma = nn.Parameter(torch.ones(max(num_classes, 1), channels))
         self.beta = nn.Parameter(torch.zeros(max(num_classes, 1), channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
 
     def modulation(self, n: int, label: Tensor | None) -> Modulation:
         """gamma and beta [N,C] of class indices [N], of class weights [N,K], or of the only class (None)."""
@@ -62,19 +58,6 @@ class ConditionalBatchNorm2d(nn.Module):
             return Modulation(F.embedding(label, gamma), F.embedding(label, beta))
         label = label.to(gamma)
         return Modulation(label @ gamma, label @ beta)
-
-    def normalise(self, x: Tensor) -> Tensor:  # [N,C,H,W] -> [N,C,H,W]
-        """Zero mean and unit variance: of the batch in training, of the running statistics in evaluation."""
-        return batch_norm(x, self.running_mean, self.running_var, training=self.training, momentum=0.1, eps=NORM_EPS)
-
-    def forward(self, x: Tensor, modulation: Modulation) -> Tensor:
-        """Normalise, scale and shift; fused into one pass where the modulation does not vary over space."""
-        if self.training or modulation.spatial:
-            return modulation.map(lambda t: t.to(x.dtype)).apply(self.normalise(x))
-        assert modulation.shift is not None
-        scale = modulation.scale * torch.rsqrt(self.running_var + NORM_EPS)
-        shift = modulation.shift - scale * self.running_mean
-        return Modulation(scale, shift).map(lambda t: t.to(x.dtype)).apply(x)
 
 
 class Block(nn.Module):
@@ -159,9 +142,9 @@ class SNGANGenerator(Generator):
         x = self._touch("linear", x, tap)
         blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
         for i, block in enumerate(blocks):
-            h = self._modulate(f"blocks.{i}.norm1", block.norm1, x, modulations[2 * i], tap)
+            h = block.norm1(x, modulations[2 * i], self._by_name[f"blocks.{i}.norm1"], tap)
             h = upsampled_conv(F.relu(h, inplace=True), block.conv1.weight, block.conv1.bias, kept_kernel(block.conv1))
-            h = self._modulate(f"blocks.{i}.norm2", block.norm2, h, modulations[2 * i + 1], tap)
+            h = block.norm2(h, modulations[2 * i + 1], self._by_name[f"blocks.{i}.norm2"], tap)
             h = block.conv2(F.relu(h, inplace=True))  # nobody else has what modulation has made
             # a 1x1 convolution commutes with nearest-neighbour upsampling, and costs a quarter before it
             x = h + F.interpolate(block.skip(x), scale_factor=2.0, mode="nearest")
@@ -170,11 +153,3 @@ class SNGANGenerator(Generator):
 
     def _touch(self, name: str, x: Tensor, tap: Tap | None) -> Tensor:
         return x if tap is None else tap(self._by_name[name], x)
-
-    def _modulate(
-        self, name: str, norm: ConditionalBatchNorm2d, x: Tensor, modulation: Modulation, tap: Tap | None
-    ) -> Tensor:
-        if tap is None:
-            h: Tensor = norm(x, modulation)
-            return h
-        return modulation.map(lambda t: t.to(x.dtype)).apply(tap(self._by_name[name], norm.normalise(x)))

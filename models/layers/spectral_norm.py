@@ -1,12 +1,12 @@
 """Spectral normalisation (Miyato et al. 2018) of convolutions, linear layers and embeddings."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.layers.resampling import kept_kernel, pooled_conv
+from models.layers.resampling import keeps_kernel, kept_kernel, pooled_conv, upsampled_conv, upsampling
 
 
 class SpectralNorm(nn.Module):
@@ -44,6 +44,11 @@ class SNConv2d(nn.Conv2d):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    @classmethod
+    def upsampling(cls, c_in: int, c_out: int) -> Self:
+        """A 3x3 one for `upsampled`, which keeps the fused kernel when it is frozen."""
+        return keeps_kernel(cls(c_in, c_out, 3), upsampling)
+
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.spectral_norm(self.weight), self.bias)
 
@@ -51,15 +56,20 @@ class SNConv2d(nn.Conv2d):
         """The mean over 2x2 windows of what `forward` gives (3x3 kernels)."""
         return pooled_conv(x, self.spectral_norm(self.weight), self.bias, kept_kernel(self))
 
+    def upsampled(self, x: Tensor) -> Tensor:  # [N,I,H,W] -> [N,O,2H,2W]
+        """What `forward` gives of x enlarged twice by its nearest neighbours (3x3 kernels)."""
+        return upsampled_conv(x, self.spectral_norm(self.weight), self.bias, kept_kernel(self))
+
 
 class SNLinear(nn.Linear):
     """Linear layer with spectral norm."""
 
-    def __init__(self, c_in: int, c_out: int) -> None:
-        super().__init__(c_in, c_out)
+    def __init__(self, c_in: int, c_out: int, bias: bool = True) -> None:
+        super().__init__(c_in, c_out, bias)
         self.spectral_norm = SpectralNorm(c_out)
         nn.init.xavier_uniform_(self.weight)
-        nn.init.zeros_(self.bias)
+        if bias:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.spectral_norm(self.weight), self.bias)
@@ -77,6 +87,13 @@ class SNEmbedding(nn.Embedding):
         return F.embedding(label, self.spectral_norm(self.weight))
 
 
+def without_spectral_norm(network: nn.Module) -> None:
+    """Let a network's layers take their weights as they are: those of files in which they are divided by sigma."""
+    for module in network.modules():
+        if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
+            module.spectral_norm = nn.Identity()
+
+
 @torch.no_grad()
 def fold_spectral_norm(network: nn.Module) -> None:
     """Give a frozen network weight / sigma as its plain weights, in place: the same results without power iterations.
@@ -86,4 +103,4 @@ def fold_spectral_norm(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
             module.weight = nn.Parameter(module.spectral_norm(module.weight), requires_grad=False)
-            module.add_module("spectral_norm", nn.Identity())
+    without_spectral_norm(network)

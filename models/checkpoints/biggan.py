@@ -1,0 +1,55 @@
+"""What readers of BigGAN have in common: weights divided by their largest singular value, conditions put in order."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.checkpoints.arrays import Arrays
+from models.errors import PhotograftError
+
+
+def divided(weight: Tensor, u: Tensor, v: Tensor | None = None, eps: float = 0.0) -> Tensor:
+    """weight [O,...] / sigma.
+
+    Args:
+        u: [O], the left singular vector, as far as training came to it.
+        v: the right one; None: both are found by one step of the power iteration from u, as the network does.
+        eps: added to their lengths in that step.
+    """
+    flat = weight.flatten(1)
+    u = u.flatten()
+    if v is None:
+        v = flat.mT @ u
+        v = v / (v.norm() + eps)
+        u = flat @ v
+        u = u / (u.norm() + eps)
+    return weight / torch.dot(u, flat @ v.flatten())
+
+
+def class_first(weight: Tensor, latent: int) -> Tensor:  # [O,Z+S] -> [O,S+Z]
+    """A condition that begins with z as one that begins with the class."""
+    return torch.cat([weight[:, latent:], weight[:, :latent]], dim=1)
+
+
+def channels_first(rows: Tensor, width: int) -> Tensor:  # [h*w*C,...] -> [C*h*w,...]
+    """A first map whose values are stored position by position as one stored channel by channel."""
+    return rows.unflatten(0, (width, width, -1)).movedim(2, 0).flatten(0, 2)
+
+
+def bottom_width(features: int, channels: int, name: str, arrays: Arrays) -> int:
+    """Height of a first map of so many values."""
+    width = round((features / channels) ** 0.5)
+    if width * width * channels != features:
+        raise arrays.misfit(name)
+    return width
+
+
+def attended(arrays: Arrays, name: str, channels: Sequence[int], axis: int) -> int:
+    """The last block whose output has as many channels as self-attention takes; axis: of its kernel, where they are."""
+    width = arrays.shape(name, 4)[axis]
+    fitting = [i for i, given in enumerate(channels) if given == width and i]
+    if not fitting:
+        raise PhotograftError(f"{arrays.path}: {arrays.told(name)} takes {width} channels, which no block gives")
+    return fitting[-1]
+
