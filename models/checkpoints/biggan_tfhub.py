@@ -13,9 +13,10 @@ from torch import Tensor
 from models.base import Configurable
 from models.checkpoints.arrays import Arrays, fitted
 from models.checkpoints.biggan import attended, bottom_width, channels_first, class_first, divided
-from models.checkpoints.tfhub import CONSTANT, MOST_CONSTANTS
+from models.checkpoints.tfhub import MOST_CONSTANTS
 from models.errors import PhotograftError
 from models.generators.biggan import BigGANDeepGenerator, BigGANGenerator
+from models.tf.module import CONSTANT
 
 State = dict[str, tuple[str, Tensor]]
 EPS = 1e-4  # of batch norm

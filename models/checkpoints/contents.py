@@ -20,17 +20,21 @@ LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # its magic number, 
 def read_content(path: Path) -> Any:
     """The value of a torch file or pickle, see `pickles`; or arrays by name, each read when it is asked for.
 
+    A module of TensorFlow Hub is its folder or its address.
+
     Raises:
         PhotograftError: missing, empty, unreadable, damaged or oversized file, or what it is if it holds no weights.
     """
-    if path.is_dir() and not is_module(path):
+    if is_module(path):
+        return read_module(path)
+    if path.is_dir():
         raise PhotograftError(f"{path} {name_folder(path)}")
-    if not path.is_file() and not path.is_dir():
+    if not path.is_file():
         raise PhotograftError(
             f"{path} is no regular file: choose one" if path.exists() else f"weights file not found: {path}"
         )
     try:
-        return read_module(path) if path.is_dir() else _read(path)
+        return _read(path)
     except OSError as error:
         raise PhotograftError(f"cannot read {path}: {error.strerror or error}") from error
     except Unreadable as error:

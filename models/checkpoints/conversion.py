@@ -74,10 +74,12 @@ def write_networks(
         PhotograftError: a folder that cannot be written, or a file that would take the source's place.
     """
     jobs: dict[Path, Writer] = {}
+    weights = weights_file(source)
+    hashed = {} if weights is None else {"source_sha256": sha256(weights)}
     stem = out.name.removesuffix(".safetensors").removesuffix(".generator")
     for kind, network in networks.items():
         where = out if len(networks) == 1 else out.with_name(f"{stem}.{kind}.safetensors")
-        info = {"source": source.name, "source_sha256": sha256(weights_file(source)), "layout": layouts[kind]}
+        info = {"source": source.name, **hashed, "layout": layouts[kind]}
         if where.exists() and where.samefile(source):
             raise PhotograftError(f"{where} is the file to convert: choose another name")
         jobs[where] = network_writer(network, kind, info)

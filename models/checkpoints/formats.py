@@ -20,7 +20,6 @@ from models.checkpoints import (
     tf_progan,
     tf_stylegan,
     tf_stylegan2,
-    tfhub,
 )
 from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.contents import read_content
@@ -112,7 +111,6 @@ def read(path: Path) -> Reading:
         PhotograftError: missing or damaged file, one of another kind (named), arrays that are missing, unknown or do
             not fit, NaN weights.
     """
-    path = tfhub.located(path)
     content = read_content(path)
     if isinstance(content, dict) and {"networks", "pytorch-lightning_version"} <= content.keys():
         raise PhotograftError(f"{path} is a training's checkpoint: `train.py export {path} OUT` writes its networks")
