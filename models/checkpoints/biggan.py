@@ -46,10 +46,9 @@ def bottom_width(features: int, channels: int, name: str, arrays: Arrays) -> int
 
 
 def attended(arrays: Arrays, name: str, channels: Sequence[int], axis: int) -> int:
-    """The last block whose output has as many channels as self-attention takes; axis: of its kernel, where they are."""
+    """The first block whose output has as many channels as self-attention takes; axis: that of its kernel."""
     width = arrays.shape(name, 4)[axis]
     fitting = [i for i, given in enumerate(channels) if given == width and i]
     if not fitting:
         raise PhotograftError(f"{arrays.path}: {arrays.told(name)} takes {width} channels, which no block gives")
-    return fitting[-1]
-
+    return fitting[0]

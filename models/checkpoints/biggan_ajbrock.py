@@ -1,7 +1,7 @@
 """ajbrock's BigGAN-PyTorch (`G_ema.pth`, `D.pth`) -> BigGAN and BigGAN-deep, with their discriminators.
 
-The generator divides its weights by sigma anew at every pass; here that is done once. The discriminator keeps u, so that
-it can be trained on.
+The generator divides its weights by sigma anew at every pass; here that is done once. The discriminator keeps u: it
+can be trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -149,14 +149,12 @@ def _output(arrays: Arrays) -> State:
 
 def _statistics(arrays: Arrays, theirs: str, ours: str) -> State:
     """Of one of the original's three batch norms; one that accumulated them keeps sums and their number."""
-    for mean, variance in STATISTICS:
-        if f"{theirs}.{mean}" in arrays:
-            break
-    else:
+    found = next((pair for pair in STATISTICS if f"{theirs}.{pair[0]}" in arrays), None)
+    if found is None:
         raise arrays.missing(f"{theirs}.stored_mean")
     counter = f"{theirs}.bn.accumulation_counter"
     count = max(1.0, arrays.number(counter)) if counter in arrays else 1.0
-    pairs = (("running_mean", mean), ("running_var", variance))
+    pairs = zip(("running_mean", "running_var"), found, strict=True)
     return {f"{ours}.{own}": (f"{theirs}.{n}", arrays.ranked(f"{theirs}.{n}", 1)[None] / count) for own, n in pairs}
 
 

@@ -110,7 +110,7 @@ def _config(path: Path) -> Config | None:
             return None
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise PhotograftError(f"cannot read {found}: {error}") from error
-    return parse_json(Config, text, found)
+    return parse_json(Config, text, str(found))
 
 
 def _blocks(arrays: Arrays) -> tuple[list[str], dict[str, int]]:

@@ -218,8 +218,8 @@ def _standing(arrays: Arrays, norms: list[tuple[str, int]]) -> State:
     names = [name for i in range(MOST_CONSTANTS) if (name := f"{CONSTANT}{i}") in arrays]
     if len(names) != 2 * len(norms):
         raise PhotograftError(
-            f"{arrays.path}: {len(names)} tables of statistics for {len(norms)} norms, which have two each: BigGAN-deep's"
-            " are constants of the module's graph, so give the folder of the whole module"
+            f"{arrays.path}: {len(names)} tables of statistics for {len(norms)} norms, which have two each: those of"
+            " BigGAN-deep are constants of the module's graph, so give the folder of the whole module"
         )
     placed: State = {}
     for k, (norm, channels) in enumerate(norms):
@@ -229,4 +229,3 @@ def _standing(arrays: Arrays, norms: list[tuple[str, int]]) -> State:
                 raise arrays.misfit(name)
             placed[f"{norm}.{own}"] = name, table
     return placed
-

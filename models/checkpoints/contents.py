@@ -9,8 +9,8 @@ from typing import Any
 
 from models.checkpoints.archives import MAX_BYTES, Archive, ArrayArchive, Unreadable
 from models.checkpoints.pickles import read_pickle, read_torch
-from models.checkpoints.tfhub import is_module, read_module
 from models.checkpoints.signatures import HEAD, UNFINISHED, name_archive, name_folder, name_kind
+from models.checkpoints.tfhub import is_module, read_module
 from models.errors import PhotograftError
 from models.tensors import open_tensors
 

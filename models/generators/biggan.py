@@ -1,9 +1,9 @@
 """BigGAN and BigGAN-deep generators.
 
-Brock, Donahue & Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (2019): gamma and beta of
-every batch norm are linear in an embedding of the class that all layers share, and in z; self-attention between blocks.
-BigGAN gives each block a chunk of z (Fig. 15), BigGAN-deep the whole of it, and its first map sees the class too
-(Fig. 16): there that share is a shift, so that it can vary over space as every modulation can.
+Brock, Donahue & Simonyan, "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (2019): gamma and beta
+of every batch norm are linear in an embedding of the class that all layers share, and in z; self-attention stands
+between blocks. BigGAN gives each block a chunk of z (Fig. 15). BigGAN-deep gives it the whole, and its first map sees
+the class too (Fig. 16): there that share is a shift, so that it can vary over space as every modulation can.
 
 Published networks keep statistics of 51 truncations; `truncation` says which ones stand.
 """
@@ -60,7 +60,7 @@ class StandingBatchNorm2d(ModulatedBatchNorm2d):
 
 
 class LinearBatchNorm2d(StandingBatchNorm2d):
-    """Batch norm with gamma and beta linear in a condition [N,D]: gamma = 1 + gain(condition), beta = bias(condition)."""
+    """Batch norm whose gamma = 1 + gain(condition) and beta = bias(condition) are linear in a condition [N,D]."""
 
     def __init__(self, channels: int, condition: int, eps: float, rows: int) -> None:
         super().__init__(channels, eps, rows)
@@ -169,7 +169,9 @@ class _BigGAN(Generator):
         config, rows = self.config, self.config["statistics"]
         shared_dim: int = config["shared_dim"]
         self.shared = nn.Embedding(self.num_classes, shared_dim) if shared_dim else None
-        self.attention = nn.ModuleDict({str(i): SelfAttention(self.channels[i]) for i in sorted({*config["attention"]})})
+        self.attention = nn.ModuleDict(
+            {str(i): SelfAttention(self.channels[i]) for i in sorted({*config["attention"]})}
+        )
         self.norm = PlainBatchNorm2d(self.channels[-1], config["eps"], rows)
         self.to_rgb = SNConv2d(self.channels[-1], 3, 3)
         if not config["spectral_norm"]:
@@ -296,7 +298,9 @@ class BigGANGenerator(_BigGAN):
         self._begin(config)
         self._slots = len(channels) if hierarchical else 1
         if latent_dim % self._slots:
-            raise PhotograftError(f"z of {latent_dim} does not divide into {self._slots} chunks: one for each block and one")
+            raise PhotograftError(
+                f"z of {latent_dim} does not divide into {self._slots} chunks: one for each block and one"
+            )
         chunk = latent_dim // self._slots
         self.linear = SNLinear(chunk, channels[0] * bottom_width**2)
         condition = self.config["shared_dim"] + (chunk if hierarchical else 0)

@@ -1,7 +1,6 @@
 """Batch norm whose scale and shift come from outside, as a `Modulation`: what CBN is in every family that has it."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Layer, Modulation, Tap

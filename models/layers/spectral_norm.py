@@ -91,7 +91,7 @@ def without_spectral_norm(network: nn.Module) -> None:
     """Let a network's layers take their weights as they are: those of files in which they are divided by sigma."""
     for module in network.modules():
         if isinstance(module, SNConv2d | SNLinear | SNEmbedding):
-            module.spectral_norm = nn.Identity()
+            module.add_module("spectral_norm", nn.Identity())
 
 
 @torch.no_grad()

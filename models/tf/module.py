@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def fetched(handle: str) -> Path:
         )
 
 
-def refuse(line: str) -> Any:
+def refuse(line: str) -> NoReturn:
     """End the program with a line for the user."""
     print(line, file=sys.stderr)
     sys.exit(REFUSED)
