@@ -16,14 +16,17 @@ WORKERS ?= 2
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.photograft-installed
+TFHUB_STAMP := $(VENV)/.photograft-tfhub-installed
 DOCS_STAMP := $(VENV)/.photograft-docs-installed
 
-.PHONY: help env demo test lint bench format docs constraints train train-demo clean
+.PHONY: help env tfhub demo test lint bench format docs constraints train train-demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 env: $(STAMP) ## create or update the environment (.venv); every target below does it when needed
+
+tfhub: $(TFHUB_STAMP) ## add the extra [tfhub] to the environment: TensorFlow, 2 GB (its tests run then)
 
 demo: $(STAMP) ## edit the sample photos with the embedded weights
 	@$(PY) infer.py demo $(ARGS)
@@ -56,12 +59,12 @@ train-demo: $(STAMP) ## a first training: draws pictures, trains GAN, E, A and B
 	@$(PY) train.py demo $(ARGS)
 
 # Pins what .venv holds now: raise a version there first (.venv/bin/python -m pip install -U NAME), then run this.
-constraints: $(DOCS_STAMP) ## write the installed versions to constraints.txt
+constraints: $(DOCS_STAMP) $(TFHUB_STAMP) ## write the installed versions to constraints.txt
 	@{ echo "# Exact versions of everything that the tests ran with. Regenerate with: make constraints"; \
 	   $(PY) -m pip list --local --exclude-editable --format=freeze --disable-pip-version-check \
 	     | sed -E -e 's/\+[A-Za-z0-9.]+$$//' -e '/^(photograft|pip|setuptools|wheel)==/d' | LC_ALL=C sort -f; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt
-	@touch $(STAMP) $(DOCS_STAMP)
+	@touch $(STAMP) $(DOCS_STAMP) $(TFHUB_STAMP)
 	@echo "constraints.txt: $$(grep -c == constraints.txt) packages"
 
 clean: ## remove caches and build products (not .venv, runs/ or out/)
@@ -91,6 +94,12 @@ $(STAMP): pyproject.toml constraints.txt
 	           if (size + 0 >= 20) { n = split($$2, part, "/"); print "  " part[n], $$(NF - 1), $$NF } } \
 	         /^Installing collected/ { print "  unpacking " NF - 3 " packages" } { fflush() }'
 	@touch $(STAMP)
+
+$(TFHUB_STAMP): $(STAMP)
+	@echo "Installing TensorFlow into $(VENV) (2 GB)"
+	@$(PY) -m pip install --disable-pip-version-check --progress-bar off --quiet -c constraints.txt -e '.[tfhub]' \
+	  2> >(grep -v '^WARNING: Location .* is ignored' >&2)
+	@touch $(TFHUB_STAMP)
 
 $(DOCS_STAMP): $(STAMP)
 	@echo "Installing what builds the pages into $(VENV)"

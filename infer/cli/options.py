@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 
 import typer
 
@@ -74,7 +74,27 @@ SkipUnfoundOption = Annotated[
         "--skip-unfound", help="Leave photos out where no head is found, with exit code 0.", rich_help_panel=_EDIT
     ),
 ]
-SegmenterOption = Annotated[SegmenterName, typer.Option(help="What finds the animal.", rich_help_panel=_EDIT)]
+SegmenterOption = Annotated[
+    str,
+    typer.Option(
+        metavar="deeplab|grabcut|torchvision|tensorflow:FILE",
+        help="What finds the animal. tensorflow: a frozen graph or SavedModel with PASCAL VOC's labels"
+        " (tensorflow-coco: COCO's).",
+        callback=lambda name: _segmenter(name),
+        rich_help_panel=_EDIT,
+    ),
+]
+
+
+def _segmenter(name: str) -> str:
+    """A segmenter's name as it is. Raises PhotograftError for one that is not known."""
+    if name not in get_args(SegmenterName) and not name.startswith(("tensorflow:", "tensorflow-coco:")):
+        raise PhotograftError(
+            f"unknown segmenter {name!r}: use one of {', '.join(get_args(SegmenterName))}, or tensorflow:FILE"
+        )
+    return name
+
+
 DrawSeedOption = Annotated[
     int, typer.Option("--seed", min=0, max=2**31 - 1, help="Seed of random draws.", rich_help_panel=_PROJECTION)
 ]

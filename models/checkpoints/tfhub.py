@@ -3,30 +3,16 @@
 The extra [tfhub]: TensorFlow reads the checkpoint, tensorflow-hub finds and keeps modules, see `models.tf.module`.
 """
 
-import json
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from models.tf.process import check_installed, run
+from models.tf.process import check_installed, handle_of, run
 
 INDEX = Path("variables") / "variables.index"
 MOST_CONSTANTS = 10_000
-SHORT = re.compile(r"deepmind/biggan(-deep)?-\d+/\d+")
-
-
-def handle_of(path: Path) -> str | None:
-    """The address on TensorFlow Hub that a path stands for, or None if it is one of this computer's.
-
-    `deepmind/biggan-256/2` is short for https://tfhub.dev/deepmind/biggan-256/2.
-    """
-    text = path.as_posix()
-    if match := re.fullmatch(r"https?:/+(.+)", text):
-        return f"https://{match[1]}"
-    return f"https://tfhub.dev/{text}" if SHORT.fullmatch(text) and not path.exists() else None
 
 
 def is_module(path: Path) -> bool:
@@ -53,6 +39,6 @@ def read_module(path: Path) -> dict[str, Any]:
     check_installed(f"{name} is a module of TensorFlow Hub")
     with tempfile.TemporaryDirectory() as folder:
         run("module", name, folder)
-        names = json.loads(Path(folder, "names.json").read_text())
+        names = np.load(Path(folder, "names.npy"), allow_pickle=False).tolist()
         files = ((name, Path(folder, f"{i}.npy")) for i, name in enumerate(names))
         return {name: np.load(file, allow_pickle=False) for name, file in files if file.is_file()}

@@ -1,7 +1,7 @@
 """Which pixels of a photo show the animal: segmenters with one call signature.
 
 DeepLab v3 (Chen et al. 2017) is embedded and the default. GrabCut needs no weights but a box. torchvision's
-DeepLabV3-ResNet50 is larger and downloaded once by torchvision.
+DeepLabV3-ResNet50 is larger and downloaded once by torchvision. Networks of TensorFlow are `tensorflow_segmenter`.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv
 from models.errors import PhotograftError
 from models.files import read_tensors
 from models.layers.resampling import resize_pixels
+from models.perception.tensorflow_segmenter import ANIMALS, TensorFlowSegmenter
 from models.tensors import check_finite
 
 DEEPLAB_WEIGHTS = Path(__file__).parents[1] / "weights" / "deeplabv3_mnv2_voc.safetensors"
@@ -40,6 +41,7 @@ def create_segmenter(
 ) -> Segmenter:
     """Make a segmenter by name: "deeplab" (embedded weights), "grabcut" (needs `box`) or "torchvision".
 
+    "tensorflow:PATH" is a frozen graph or SavedModel with labels of PASCAL VOC, "tensorflow-coco:PATH" of COCO.
     box: (x, y, width, height) around the whole animal, in photo pixels; used by GrabCut only.
     Raises `PhotograftError` for an unknown name, a missing box, or weights that are missing, damaged or out of reach.
     """
@@ -51,7 +53,10 @@ def create_segmenter(
         return NetworkSegmenter(load_deeplab(), _mobile_input, device)
     if name == "torchvision":
         return NetworkSegmenter(_load_torchvision(), _imagenet_input, device)
-    raise PhotograftError(f"unknown segmenter {name!r}: use one of {', '.join(SEGMENTERS)}")
+    kind, colon, path = name.partition(":")
+    if colon and kind in ANIMALS:
+        return TensorFlowSegmenter(Path(path), kind)
+    raise PhotograftError(f"unknown segmenter {name!r}: use one of {', '.join(SEGMENTERS)}, or tensorflow:FILE")
 
 
 class DeepLabV3(nn.Module):

@@ -3,10 +3,9 @@
     python -m models.tf.module MODULE FOLDER
 
 MODULE is a folder or an address, which tensorflow-hub fetches and keeps. No graph is run: of it only constants and
-stacks of constants are read. FOLDER gets `names.json`, a list of names, and one file per name, `0.npy`, `1.npy`, ...
+stacks of constants are read. FOLDER gets `names.npy`, an array of names, and one file per name, `0.npy`, `1.npy`, ...
 """
 
-import json
 import re
 import sys
 from collections.abc import Mapping
@@ -40,7 +39,7 @@ def main() -> None:
         value = np.asarray(values[name])
         if value.dtype.kind in "fiu":
             np.save(out / f"{i}.npy", value, allow_pickle=False)
-    out.joinpath("names.json").write_text(json.dumps(names))
+    np.save(out / "names.npy", np.array(names, np.str_), allow_pickle=False)
 
 
 def fetched(handle: str) -> Path:

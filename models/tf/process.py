@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,19 @@ from models.errors import PhotograftError
 
 EXTRA = "pip install 'photograft[tfhub]'"
 NEEDED = ("tensorflow", "tensorflow_hub")
+SHORT = re.compile(r"deepmind/biggan(-deep)?-\d+/\d+")
 REFUSED = 3  # exit code of a program that says in its last line what is wrong
+
+
+def handle_of(path: Path) -> str | None:
+    """The address on TensorFlow Hub that a path stands for, or None if it is one of this computer's.
+
+    `deepmind/biggan-256/2` is short for https://tfhub.dev/deepmind/biggan-256/2.
+    """
+    text = path.as_posix()
+    if match := re.fullmatch(r"https?:/+(.+)", text):
+        return f"https://{match[1]}"
+    return f"https://tfhub.dev/{text}" if SHORT.fullmatch(text) and not path.exists() else None
 
 
 def check_installed(what: str) -> None:

@@ -198,7 +198,7 @@ def test_a_bug_with_one_photo_is_raised_after_the_others(
         (["--to", "lion", "--preset", "slow"], "Invalid value for '--preset'"),
         (["--to", "lion", "--seed", "-1"], "Invalid value for '--seed'"),
         (["--to", "lion", "--method", "glue"], "Invalid value for '--method'"),
-        (["--to", "lion", "--segmenter", "eye"], "Invalid value for '--segmenter'"),
+        (["--to", "lion", "--segmenter", "eye"], "unknown segmenter 'eye': use one of deeplab"),
         (["--to", "lion", "--tp", "x"], "No such option: --tp"),
         (["--to"], "requires an argument"),
         (["--to", "lion", "--model", "nothing"], "unknown model 'nothing'"),
