@@ -147,6 +147,10 @@ class Generator(Configurable, ABC):
         """Image [N,3,R,R] of a latent and a class, without an edit; range as of `synthesize`."""
         return self.synthesize(latent, self.modulations(latent, label), tap)
 
+    def at_truncation(self, truncation: float) -> Self:
+        """What draws samples of a truncation in [0,1]: this generator, unless it has statistics of several."""
+        return self
+
     def sample_latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:  # -> [n,latent_dim]
         """Draw latents from the prior N(0, I), on the CPU so that a seed means the same everywhere."""
         return torch.randn(n, self.latent_dim, generator=generator)

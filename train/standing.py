@@ -27,7 +27,7 @@ def measure_statistics(generator: Generator, distribution: Tensor, batches: int 
         for module in generator.modules()
         if isinstance(getattr(module, "running_mean", None), Tensor)
     }
-    sums = {norm: torch.zeros(2, len(mean), dtype=torch.float64) for norm, (mean, _) in running.items()}
+    sums = {norm: torch.zeros(2, mean.shape[-1], dtype=torch.float64) for norm, (mean, _) in running.items()}
 
     def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0].float()  # normalising is how the CPU finds both in one fast pass

@@ -30,11 +30,7 @@ def stream_of(generator: Generator, samples: Samples) -> Stream:
     """Samples with their modulations: the mapping half of the generator, done once.
 
     z of a style generator becomes w+, so that samples and projected photos go through the synthesis as one batch.
-
-    Raises:
-        UnsupportedEdit: a generator without modulated layers.
     """
-    check_transfers(generator)
     latent = samples.latent.to(generator.device)
     if isinstance(generator, StyleGenerator) and latent.ndim == 2:
         latent = generator.mapping(latent, samples.label)
@@ -66,8 +62,10 @@ def transfer_parts(
         [N,3,R,R] in [-1,1].
 
     Raises:
+        UnsupportedEdit: a generator without modulated layers.
         PhotograftError: an unknown part, or references that do not fit.
     """
+    check_transfers(generator)
     edited = part_modulations(catalog, source, transfers, shift=shift)
     n = max(len(m.scale) for m in edited)
     return generator.synthesize(source.latent.expand(n, *source.latent.shape[1:]), edited)

@@ -125,12 +125,27 @@ def convert(
         Path, typer.Argument(metavar="FILE", help="A file of another project: .npz, .pkl, .pt, .pth, .model.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    truncation: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of BigGANs with statistics of several truncations: whose stand, and times which their prior is.",
+        ),
+    ] = 1.0,
+    ported_statistics: Annotated[
+        bool,
+        typer.Option(
+            "--ported-statistics",
+            help="Mix the statistics of two truncations as pytorch-pretrained-biggan does, for pictures like its own.",
+        ),
+    ] = False,
 ) -> None:
     """Convert a file of another project to our format.
 
-    Its content says what it is: a snapshot of the original authors, or a StyleGAN or Progressive GAN generator of its
-    authors or of a port to torch. Nothing in the file is executed. A file of several networks becomes several files,
-    with their kind in the name.
+    Its content says what it is: a snapshot of the original authors, or a BigGAN, StyleGAN or Progressive GAN of its
+    authors or of a port to torch. A BigGAN of TensorFlow Hub is named by its module's folder or address. Nothing in the
+    file is executed. A file of several networks becomes several files, with their kind in the name.
     """
     from infer.editor.results import check_folder
     from models.checkpoints import formats
@@ -138,7 +153,7 @@ def convert(
     if out.suffix != ".safetensors":
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
-    for path in formats.convert(file, out, note):
+    for path in formats.convert(file, out, note, truncation=truncation, ported_statistics=ported_statistics):
         say(path)
 
 

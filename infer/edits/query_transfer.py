@@ -202,4 +202,6 @@ def _moved(source: Modulation, reference: Modulation, q: Tensor, shift: bool) ->
 def check_transfers(generator: Generator) -> None:
     """Raise UnsupportedEdit for a generator whose layers take no modulation (PG-GAN)."""
     if not generator.modulated_layers:
-        raise UnsupportedEdit("this generator has no modulated layers: the look of parts cannot be transferred")
+        raise UnsupportedEdit(
+            "this generator has no modulated layers: looks of parts cannot be transferred, only features can be blended"
+        )

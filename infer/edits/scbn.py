@@ -190,7 +190,8 @@ def region_maps(
         PhotograftError: bad masks, strengths or layers.
     """
     if not generator.modulated_layers or not generator.num_classes:
-        raise UnsupportedEdit("this generator has no class-conditional layers: classes of regions cannot be changed")
+        other = "" if generator.modulated_layers else ", only features can be blended"
+        raise UnsupportedEdit(f"this generator has no class-conditional layers: classes cannot be changed{other}")
     weights = region_weights([r.mask for r in regions], [r.strength for r in regions])
     return layer_weights(weights, generator.modulated_layers, layers, mode)
 

@@ -70,7 +70,7 @@ def draw_samples(networks: Networks, n: int, seed: int, truncation: float, progr
     model, random = networks.model, torch.Generator().manual_seed(seed)
     labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
     z = model.generator.sample_latent(n, random) * truncation
-    generator, images = networks.generator, []
+    generator, images = networks.generator.at_truncation(truncation), []
     for i in range(0, n, BATCH):
         images.append(to_uint8(generator(z[i : i + BATCH], labels[i : i + BATCH])).cpu())
         progress("sampling", min(i + BATCH, n), n)

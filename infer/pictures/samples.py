@@ -31,8 +31,9 @@ def sample_rows(
     z = generator.sample_latent(columns, torch.Generator().manual_seed(seed))
     conditions: list[Tensor | None] = [torch.tensor([label]) for label in labels]
     conditions = conditions or [None]
+    drawing = generator.at_truncation(truncation)
     rows = [(truncated(generator, z, None if k is None else k.expand(columns), truncation), k) for k in conditions]
-    return [[to_pixels(generator(one[None], k)) for one in latents] for latents, k in rows]
+    return [[to_pixels(drawing(one[None], k)) for one in latents] for latents, k in rows]
 
 
 def spread_classes(count: int, most: int) -> list[int]:

@@ -138,18 +138,34 @@ def is_foreign(path: Path) -> bool:
     return path.is_file() and "photograft" not in read_metadata(path)
 
 
-def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing) -> list[Path]:
+def convert(
+    path: Path,
+    out: Path,
+    say: Callable[[str], object] = _nothing,
+    *,
+    truncation: float = 1.0,
+    ported_statistics: bool = False,
+) -> list[Path]:
     """Write the networks of a foreign file as ours, see `write_networks`; returns where.
 
     Args:
         path: the file, or a module of TensorFlow Hub.
         out: the file to write, or whose name others are made of.
         say: gets the remarks on what was read.
+        truncation, ported_statistics: of generators with statistics of several truncations, see
+            `models.generators.biggan`.
 
     Raises:
         PhotograftError: as `read` does, or a folder that cannot be written.
     """
     reading = read(path)
+    if truncation != 1 or ported_statistics:
+        config = reading.networks["generator"].config if "generator" in reading.networks else {}
+        if config.get("statistics", 1) == 1:
+            raise PhotograftError(
+                f"{path} holds no statistics of several truncations: leave out --truncation and --ported-statistics"
+            )
+        config |= {"truncation": truncation, "ported_statistics": ported_statistics}
     for remark in reading.remarks:
         say(remark)
     return write_networks(reading.networks, reading.layouts, path, out)

@@ -187,7 +187,10 @@ class _BigGAN(Generator):
                 module.truncation, module.as_ported = truncation, self.config["ported_statistics"]
 
     def at_truncation(self, truncation: float) -> Self:
-        """The same network, sharing its weights, with the statistics of another truncation, in [0,1]."""
+        """See `Generator.at_truncation`: a copy that shares the weights; beyond 1 the statistics are those of 1."""
+        if self.config["statistics"] == 1:
+            return self
+        truncation = min(1.0, self.config["truncation"] * truncation)
         memo = {id(t): t for t in (*self.parameters(), *self.buffers())}
         other = copy.deepcopy(self, memo)
         other.config = {**self.config, "truncation": truncation}

@@ -50,12 +50,13 @@ def overrides(config: dict[str, Any], root: Path, folder: Path) -> list[str]:
 
 
 SMALL_ADVERSARIES = {
-    "SNProjectionAdversary": {"ch": 2},
+    "SNProjectionAdversary": {"ch": 8},
     "ProjectedAdversary": {"mixed_channels": 4},
     "StyleGAN2Adversary": {"channels": [8, 8, 4, 4], "mapping": [8]},
 }
 SMALL_GENERATORS: dict[str, dict[str, Any]] = {
     "sngan": {"channels": [8, 8, 4, 4], "latent_dim": 16},
+    "biggan": {"channels": [8, 8, 8, 8], "latent_dim": 16, "shared_dim": 4, "attention": [3], "spectral_norm": True},
     "stylegan2": {"channels": [8, 8, 4, 4], "latent_dim": 16, "mapping": [16]},
 }
 

@@ -120,6 +120,7 @@ class SNProjectionAdversary(Adversary):
     Args:
         layout: one of the original's widths (`snresnet_64`, `snresnet_128`, `snresnet_small`, `snresnet_256`).
         ch: base width.
+        attention: numbers of blocks that self-attention stands behind, as in BigGAN.
     """
 
     def __init__(
@@ -132,9 +133,10 @@ class SNProjectionAdversary(Adversary):
         augment: Sequence[str] = (),
         share: float = 1.0,
         init: str | None = None,
+        attention: Sequence[int] = (),
     ) -> None:
         super().__init__(weight, every, learning_rate, augment, share, init)
-        self.layout, self.ch = layout, ch
+        self.layout, self.ch, self.attention = layout, ch, tuple(attention)
 
     def build(self, num_classes: int, resolution: int) -> None:
         """See `Adversary`."""
@@ -142,7 +144,8 @@ class SNProjectionAdversary(Adversary):
             raise PhotograftError(f"unknown layout {self.layout!r}: choose from {', '.join(SN_LAYOUTS)}")
         channels = [self.ch * m for m in SN_LAYOUTS[self.layout]]
         hidden = "out" if self.layout == "snresnet_256" else "in"
-        self.network = SNProjectionDiscriminator(channels, num_classes, hidden, self.layout == "snresnet_64")
+        last_down = self.layout == "snresnet_64"
+        self.network = SNProjectionDiscriminator(channels, num_classes, hidden, last_down, self.attention)
 
     def _score(self, x: Tensor, label: Tensor) -> Tensor:
         score: Tensor = self.network(x.contiguous(memory_format=torch.channels_last), label)
