@@ -4,7 +4,7 @@ The generator divides its weights by sigma anew at every pass; here that is done
 can be trained on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from models.generators.biggan import BigGANDeepGenerator, BigGANGenerator
 
 Found = dict[str, Mapping[str, Any]]
 State = dict[str, tuple[str, Tensor]]
-DEPTH = 2  # blocks of BigGAN-deep at each resolution, unless their widths say otherwise
+DEPTH = 2  # blocks of BigGAN-deep's generator at each resolution; with others the original does not run
 STATISTICS = tuple(
     (f"{mean}_mean", f"{mean}_var") for mean in ("stored", "bn.stored", "bn.running")
 )  # of the original's three batch norms
@@ -92,7 +92,7 @@ def _generator(arrays: Arrays) -> Configurable:
     if deep:
         state["class_map.weight"] = "linear.weight", linear[:, :shared_dim]
         linear = linear[:, shared_dim:]
-        config |= {"latent_dim": chunk, "up": _steps(channels, last=True)}
+        config |= {"latent_dim": chunk, "up": [i % DEPTH == DEPTH - 1 for i in range(count)]}
     else:
         config |= {"latent_dim": chunk * (count + 1) or given, "hierarchical": chunk > 0}
     state["linear.weight"] = "linear.weight", linear
@@ -125,11 +125,11 @@ def _generator_block(arrays: Arrays, i: int, *, deep: bool, unshared: bool) -> S
             state[f"{ours}.norm{number}.{part}.weight"] = f"{norm}.{part}.weight", weight.t() if unshared else weight
     if not deep:
         state |= _conv(arrays, f"{theirs}.conv_sc", f"{ours}.skip")
-    return state | _attention(arrays, i)
+    return state | _attention(arrays, f"blocks.{i}.1", i + 1)
 
 
-def _attention(arrays: Arrays, i: int, *, learns: bool = False) -> State:
-    theirs, ours = f"blocks.{i}.1", f"attention.{i + 1}"
+def _attention(arrays: Arrays, theirs: str, place: int, *, learns: bool = False) -> State:
+    ours = f"attention.{place}"
     if f"{theirs}.gamma" not in arrays:
         return {}
     state: State = {f"{ours}.gamma": (f"{theirs}.gamma", arrays.take(f"{theirs}.gamma").reshape(()))}
@@ -177,64 +177,73 @@ def _weight(arrays: Arrays, name: str, *, divides: bool = True) -> Tensor:
 
 
 def _discriminator(arrays: Arrays) -> Configurable:
-    count = _count(arrays)
-    deep = "input_conv.weight" in arrays
-    out = "conv4" if deep else "conv2"
-    widths = [arrays.shape(f"blocks.{i}.0.{out}.weight", 4)[0] for i in range(count)]
     num_classes, _ = arrays.shape("embed.weight", 2)
-    config: dict[str, Any] = {
-        "num_classes": num_classes,
-        "attention": [i + 1 for i in range(count) if f"blocks.{i}.1.gamma" in arrays],
-    }
-    state: State = {}
-    if deep:
-        config["channels"] = [arrays.shape("input_conv.weight", 4)[0], *widths]
-        config["down"] = _steps(config["channels"], last=False)
-        state |= _conv(arrays, "input_conv", "conv", learns=True)
-    else:
-        hidden = [arrays.shape(f"blocks.{i}.0.conv1.weight", 4)[0] for i in range(count)]
-        config["channels"] = widths
-        config["hidden"] = "out" if hidden[1:] == widths[1:] else "in"
-        level = [i for i in range(1, count) if f"blocks.{i}.0.conv_sc.weight" not in arrays]
-        config["level"] = max(1, len(level))
-        config["last_down"] = widths[-2:-1] == widths[-1:] and not level
-    for i in range(count):
-        for name in (*(f"conv{n}" for n in range(1, 5 if deep else 3)), "conv_sc"):
-            if name != "conv_sc" or f"blocks.{i}.0.conv_sc.weight" in arrays:
-                own = "skip" if name == "conv_sc" else name
-                state |= _conv(arrays, f"blocks.{i}.0.{name}", f"blocks.{i}.{own}", learns=True)
-        state |= _attention(arrays, i, learns=True)
-    state |= _conv(arrays, "linear", "linear", learns=True)
+    state = _conv(arrays, "linear", "linear", learns=True)
     state |= _conv(arrays, "embed", "embedding", bias=False, learns=True)
+    build = _deep_discriminator if "input_conv.weight" in arrays else _shallow_discriminator
+    make, rest = build(arrays, num_classes)
     _skip_unused(arrays)
     arrays.finish()
-    family = BigGANDeepDiscriminator if deep else SNProjectionDiscriminator
-    return fitted(lambda: family(**config), state, arrays)
+    return fitted(make, state | rest, arrays)
 
 
-def _count(arrays: Arrays) -> int:
+def _shallow_discriminator(arrays: Arrays, num_classes: int) -> tuple[Callable[[], Configurable], State]:
+    count = _count(arrays)
+    widths, hidden = (
+        [arrays.shape(f"blocks.{i}.0.{conv}.weight", 4)[0] for i in range(count)] for conv in ("conv2", "conv1")
+    )
+    level = [i for i in range(1, count) if f"blocks.{i}.0.conv_sc.weight" not in arrays]
+    config: dict[str, Any] = {
+        "channels": widths,
+        "num_classes": num_classes,
+        "hidden": "out" if hidden[1:] == widths[1:] else "in",
+        "last_down": widths[-2:-1] == widths[-1:] and not level,
+        "attention": [i + 1 for i in range(count) if f"blocks.{i}.1.gamma" in arrays],
+        "level": max(1, len(level)),
+    }
+    state: State = {}
+    for i in range(count):
+        state |= _discriminator_block(arrays, f"blocks.{i}.0", f"blocks.{i}", 2)
+        state |= _attention(arrays, f"blocks.{i}.1", i + 1, learns=True)
+    return lambda: SNProjectionDiscriminator(**config), state
+
+
+def _deep_discriminator(arrays: Arrays, num_classes: int) -> tuple[Callable[[], Configurable], State]:
+    """Its blocks lie in lists, one for each resolution, of which the first halves it; attention closes a list."""
+    channels, down, attention = [arrays.shape("input_conv.weight", 4)[0]], list[bool](), list[int]()
+    state = _conv(arrays, "input_conv", "conv", learns=True)
+    for i in range(_count(arrays)):
+        depth = _count(arrays, f"blocks.{i}.{{}}.conv1.weight")
+        for k in range(depth):
+            state |= _discriminator_block(arrays, f"blocks.{i}.{k}", f"blocks.{len(down)}", 4)
+            channels.append(arrays.shape(f"blocks.{i}.{k}.conv4.weight", 4)[0])
+            down.append(k == 0)
+        if f"blocks.{i}.{depth}.gamma" in arrays:
+            attention.append(len(down))
+            state |= _attention(arrays, f"blocks.{i}.{depth}", len(down), learns=True)
+    if len({*channels}) == 1:  # the original's 32 px, whose last blocks stay at 8
+        halved = [i for i, halves in enumerate(down) if halves][2:]
+        down = [halves and i not in halved for i, halves in enumerate(down)]
+    config: dict[str, Any] = {"num_classes": num_classes, "attention": attention}
+    return lambda: BigGANDeepDiscriminator(channels, down, **config), state
+
+
+def _discriminator_block(arrays: Arrays, theirs: str, ours: str, convs: int) -> State:
+    state: State = {}
+    for n in range(1, convs + 1):
+        state |= _conv(arrays, f"{theirs}.conv{n}", f"{ours}.conv{n}", learns=True)
+    if f"{theirs}.conv_sc.weight" in arrays:
+        state |= _conv(arrays, f"{theirs}.conv_sc", f"{ours}.skip", learns=True)
+    return state
+
+
+def _count(arrays: Arrays, name: str = "blocks.{}.0.conv1.weight") -> int:
     count = 0
-    while f"blocks.{count}.0.conv1.weight" in arrays:
+    while name.format(count) in arrays:
         count += 1
         if count > 64:
             raise PhotograftError(f"{arrays.path}: more than 64 blocks: no network has so many")
     return count
-
-
-def _steps(channels: Sequence[int], *, last: bool) -> list[bool]:
-    """Which blocks of BigGAN-deep change the resolution: of the blocks at each, the last one (or the first).
-
-    The generator's first two resolutions are equally wide, the discriminator's first two are not, so that where widths
-    change tells how many blocks there are at each.
-    """
-    changes = [i for i in range(len(channels) - 1) if channels[i] != channels[i + 1]]
-    if last:
-        depth = (changes[0] + 1) // 2 if changes and changes[0] % 2 else DEPTH
-        return [i % depth == depth - 1 for i in range(len(channels) - 1)]
-    depth = changes[1] - changes[0] if len(changes) > 1 else DEPTH
-    if changes:
-        return [i % depth == 0 for i in range(len(channels) - 1)]
-    return [i % depth == 0 and i < 2 * depth for i in range(len(channels) - 1)]  # the original's 32 px
 
 
 def _skip_unused(arrays: Arrays) -> None:
