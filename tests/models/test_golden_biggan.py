@@ -70,9 +70,9 @@ def test_discriminator_of_ajbrock(folder: Path) -> None:
     io = tensors(folder / "io.npz")
     network = formats.read(folder / "weights_D.npz").networks["discriminator"]
     close(network(io["img"], io["y"]), io["D_out"][:, 0], 1e-4)
-    last = sorted((name for name in io if name.startswith("D_block.")), key=lambda n: int(n.split(".")[1]))[-1]
-    if io[last].ndim == 4:
-        close(network.features(io["img"]), io[last].relu(), 1e-4)  # type: ignore[operator]
+    blocks = sorted((name for name in io if name.startswith("D_block.")), key=lambda name: int(name.split(".")[1]))
+    if blocks and io[blocks[-1]].ndim == 4:
+        close(network.features(io["img"]), io[blocks[-1]].relu(), 1e-4)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("folder", PORT, ids=names(PORT))
