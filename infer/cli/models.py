@@ -93,6 +93,8 @@ def inspect(
         raise
     for description in reading.descriptions():
         say(description)
+    for part in reading.parts:
+        say(part)
     for remark in reading.remarks:
         note(remark)
 
@@ -128,9 +130,9 @@ def convert(
 ) -> None:
     """Convert a file of another project to our format.
 
-    Its content says what it is: a snapshot of the original authors, or a StyleGAN or Progressive GAN generator of its
-    authors or of a port to torch. Nothing in the file is executed. A file of several networks becomes several files,
-    with their kind in the name.
+    Its content says what it is: a snapshot of the original authors, or a StyleGAN or Progressive GAN of its authors or
+    of a port to torch, with the discriminator if the file has one. Nothing in the file is executed. A file of several
+    networks becomes several files, with their kind in the name.
     """
     from infer.editor.results import check_folder
     from models.checkpoints import formats

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from infer.projection.options import ProjectionOptions
 from infer.projection.search import project
+from models.discriminators.base import Discriminator
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.prepared import Networks
@@ -90,11 +91,13 @@ def choose_class(
 
 
 def class_scores(discriminator: object) -> ScoreFunction | None:
-    """A projection discriminator's scores of a picture under all classes, from one pass; None if it has no classes.
+    """A discriminator's scores of a picture under all classes, from one pass; None if it has no classes.
 
     Args:
         discriminator: prepared for inference (see `models.prepared.prepare`).
     """
+    if isinstance(discriminator, Discriminator) and discriminator.num_classes:
+        return torch.no_grad()(discriminator.class_scores)
     if not isinstance(discriminator, SNProjectionDiscriminator) or discriminator.embedding is None:
         return None
     network, embedding = discriminator, discriminator.embedding

@@ -1,7 +1,7 @@
 """Every foreign format in one table: which one a file is of is told by its content, never by its name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,15 @@ def _nothing(_: Any) -> list[str]:
     return []
 
 
+def _notes(found: Any) -> list[str]:
+    """What was not read beside a generator, and why."""
+    return list(found.notes or ())
+
+
+def _parts(found: Any) -> list[str]:
+    return list(found.parts)
+
+
 @dataclass(frozen=True)
 class Format:
     """One way in which others publish networks.
@@ -41,28 +50,31 @@ class Format:
         find: what `read` needs of a file's content (a state dict, variables by name, a pickled object), or None if the
             file is of another format. It looks at names and types alone: of an archive of arrays it gets no values.
         read: networks by kind, of what was found; raises PhotograftError naming the file.
-        remarks: what is assumed of what was found because the file does not say it, a line each.
+        remarks: what is assumed of what was found because the file does not say it, and what of it was not read and
+            why, a line each; asked for after `read`.
+        parts: every network of the file and what it is used for, a line each.
     """
 
     name: str
     find: Callable[[Any], Any]
     read: Callable[[Any, Path], dict[str, Configurable]]
     remarks: Callable[[Any], list[str]] = _nothing
+    parts: Callable[[Any], list[str]] = _nothing
 
 
 FORMATS: tuple[Format, ...] = (
     # before the next, which shares its names:
-    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read),
-    Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read),
-    Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read),
+    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read, _notes, _parts),
+    Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read, _notes, _parts),
+    Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read, _notes, _parts),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),
-    Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read),
+    Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read, _notes, _parts),
     Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read, nvidia.remarks),
     Format(
         "StyleGAN2 of rosinality", rosinality_stylegan2.find, rosinality_stylegan2.read, rosinality_stylegan2.remarks
     ),
     Format("StyleGAN2 of BasicSR", basicsr.find, basicsr.read, rosinality_stylegan2.remarks),
-    Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read),
+    Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read, _notes, _parts),
 )
 
 
@@ -74,11 +86,13 @@ class Reading:
         networks: by kind, frozen.
         layouts: what the file's format calls the architecture of each.
         remarks: what was assumed, and what else the file holds that is not read; a line each.
+        parts: the networks of a file that holds several, and which of them were read; a line each.
     """
 
     networks: dict[str, Configurable]
     layouts: dict[str, str]
     remarks: list[str]
+    parts: list[str] = field(default_factory=list)
 
     def descriptions(self) -> list[Description]:
         """What each network is."""
@@ -115,7 +129,8 @@ def read(path: Path) -> Reading:
                 if (found := candidate.find(view.content)) is not None:
                     networks = candidate.read(found, path)
                     remarks = [*candidate.remarks(found), *_beside(view)]
-                    return Reading(networks, dict.fromkeys(networks, candidate.name), remarks)
+                    layouts = dict.fromkeys(networks, candidate.name)
+                    return Reading(networks, layouts, remarks, candidate.parts(found))
             seen.append(view)
         if isinstance(content, ArrayArchive) and chainer.fits(content):
             networks = chainer.read_arrays(content, path)
@@ -144,8 +159,8 @@ def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing) -> l
         PhotograftError: as `read` does, or a folder that cannot be written.
     """
     reading = read(path)
-    for remark in reading.remarks:
-        say(remark)
+    for line in (*reading.parts, *reading.remarks):
+        say(line)
     return write_networks(reading.networks, reading.layouts, path, out)
 
 
