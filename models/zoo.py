@@ -119,7 +119,7 @@ class Model:
             PhotograftError: unknown name, with the nearest ones; or a word or number that may mean several classes.
         """
         if not self.class_names:
-            raise PhotograftError(f"model {self.name} is unconditional: it has no classes")
+            raise PhotograftError(f"model {self.name} is unconditional: it has no classes (blend edits photos without)")
         check(str, name, "class")
         if self.class_names.count(name) == 1:
             return self.class_names.index(name)

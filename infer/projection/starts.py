@@ -9,11 +9,16 @@ from infer.projection.options import ProjectionOptions
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.prepared import Networks
+from models.projection.objective import Objective
 from models.projection.spaces import Space, WSpace, ZetaSpace, ZSpace
 from models.schema import short
 
 W_SPACES = ("w", "w+")
 SPACES = ("z", "zeta", *W_SPACES)
+# Of 12 pictures of another model with the same classes, without encoders: SNGAN in z, 30 updates: loss 0.128 from
+# z = 0, 0.131 from one sample, 0.103 from the nearest of 8, 0.098 of 16; StyleGAN2 in w+, 40 updates: 0.080 from the
+# mean of w, 0.079 from one sample, 0.046 from the nearest of 8 and the mean, 0.045 of 16.
+SAMPLES, TRUNCATION = 16, 0.7
 
 
 @dataclass(frozen=True)
@@ -48,16 +53,16 @@ def check_space(name: str, networks: Networks, max_norm: float | None = None) ->
         raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
 
 
-def find_starts(
-    networks: Networks, target: Tensor, label: Tensor | None, options: ProjectionOptions, start: Tensor | None
-) -> Starts:
-    """Starts of pictures, the random ones the same for each; see `infer.projection.search.project` for the arguments.
+def find_starts(networks: Networks, objective: Objective, options: ProjectionOptions, start: Tensor | None) -> Starts:
+    """Starts of the objective's pictures, the random ones the same for each; see `infer.projection.search.project` for
+    the other arguments.
 
     In w and w+ they are w+, which the mean of w can be; else z.
 
     Raises:
         PhotograftError: latents that do not fit, or a start that there is not.
     """
+    target, label = objective.target, objective.label
     n, generator, encoder = len(target), networks.generator, networks.encoder
     restarts, in_w = options.restarts or 0, options.space in W_SPACES
     prior = generator.sample_latent(1 + restarts, torch.Generator().manual_seed(options.seed)).to(target)
@@ -75,6 +80,9 @@ def find_starts(
         first = torch.zeros_like(prior[0])
         if in_w and isinstance(generator, StyleGenerator):
             first = generator.broadcast(generator.w_mean.to(target).expand(n, -1))
+    elif init == "samples":
+        more = generator.sample_latent(1 + restarts + SAMPLES, torch.Generator().manual_seed(options.seed))
+        first = _nearest(objective, more[1 + restarts :], in_w)
     else:
         first = prior[0]
     check_start(first, n, generator, in_w)
@@ -85,6 +93,23 @@ def find_starts(
         ws = [z if z.ndim == 3 else generator.mapping(z, label).to(target) for z in (first, *prior[1:])]
     unknown = torch.full_like(prior[0], torch.nan)
     return Starts(torch.stack(ws), torch.stack([unknown if first.ndim == 3 else first, *prior[1:]]), informed)
+
+
+@torch.no_grad()
+def _nearest(objective: Objective, z: Tensor, in_w: bool) -> Tensor:  # [S,latent_dim] -> [N,latent_dim] or w+
+    """For each picture what comes nearest to it of S samples under its own class, and in w of their mean."""
+    generator, z = objective.generator, z.to(objective.target)
+    found = []
+    for i in range(len(objective.target)):  # each picture, and each sample, for itself: others must not even round
+        label = None if objective.label is None else objective.label[i : i + 1]
+        tried = list(z.split(1))
+        if in_w and isinstance(generator, StyleGenerator):
+            tried = [generator.mapping(one, label, TRUNCATION).to(z) for one in tried]
+            tried.append(generator.broadcast(generator.w_mean.to(z)[None]))
+        row = torch.tensor([i], device=z.device)
+        losses = torch.cat([objective.at(latent, row).total for latent in tried])
+        found.append(tried[int(losses.nan_to_num(torch.inf).argmin())])
+    return torch.cat(found)
 
 
 def check_start(start: Tensor, n: int, generator: Generator, in_w: bool) -> None:

@@ -37,8 +37,12 @@ def _notes(found: Any) -> list[str]:
     return list(found.notes or ())
 
 
-def _parts(found: Any) -> list[str]:
+def _parts(found: Any, _: Any) -> list[str]:
     return list(found.parts)
+
+
+def _no_parts(_found: Any, _content: Any) -> list[str]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,15 @@ class Format:
         read: networks by kind, of what was found; raises PhotograftError naming the file.
         remarks: what is assumed of what was found because the file does not say it, and what of it was not read and
             why, a line each; asked for after `read`.
-        parts: every network of the file and what it is used for, a line each.
+        parts: every network of a file that holds several and what it is used for, a line each: of what was found, and
+            of the content that it was found in.
     """
 
     name: str
     find: Callable[[Any], Any]
     read: Callable[[Any, Path], dict[str, Configurable]]
     remarks: Callable[[Any], list[str]] = _nothing
-    parts: Callable[[Any], list[str]] = _nothing
+    parts: Callable[[Any, Any], list[str]] = _no_parts
 
 
 FORMATS: tuple[Format, ...] = (
@@ -69,9 +74,13 @@ FORMATS: tuple[Format, ...] = (
     Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read, _notes, _parts),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),
     Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read, _notes, _parts),
-    Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read, nvidia.remarks),
+    Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read, nvidia.remarks, nvidia.parts),
     Format(
-        "StyleGAN2 of rosinality", rosinality_stylegan2.find, rosinality_stylegan2.read, rosinality_stylegan2.remarks
+        "StyleGAN2 of rosinality",
+        rosinality_stylegan2.find,
+        rosinality_stylegan2.read,
+        rosinality_stylegan2.remarks,
+        rosinality_stylegan2.parts,
     ),
     Format("StyleGAN2 of BasicSR", basicsr.find, basicsr.read, rosinality_stylegan2.remarks),
     Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read, _notes, _parts),
@@ -130,7 +139,7 @@ def read(path: Path) -> Reading:
                     networks = candidate.read(found, path)
                     remarks = [*candidate.remarks(found), *_beside(view)]
                     layouts = dict.fromkeys(networks, candidate.name)
-                    return Reading(networks, layouts, remarks, candidate.parts(found))
+                    return Reading(networks, layouts, remarks, candidate.parts(found, view.content))
             seen.append(view)
         if isinstance(content, ArrayArchive) and chainer.fits(content):
             networks = chainer.read_arrays(content, path)

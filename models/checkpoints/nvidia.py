@@ -12,6 +12,7 @@ from typing import Any
 from models.base import Configurable
 from models.checkpoints import grey
 from models.checkpoints.modules import StateDict
+from models.checkpoints.parts import part_lines
 from models.checkpoints.stylegan2 import GROUP_SIZE, MAPPING_RATE, build_discriminator, build_generator, is_grey
 from models.checkpoints.tflib import MAX_SETTING
 from models.checkpoints.told import told
@@ -48,6 +49,11 @@ def remarks(found: Found) -> list[str]:
     if not all(isinstance(state, StateDict) for state in found.values()):
         lines.append("a bare state dict does not say whether activations are clamped (conv_clamp): they are not")
     return lines
+
+
+def parts(found: Found, content: Mapping[str, Any]) -> list[str]:
+    """Every network of a file that holds several, and what it is used for."""
+    return part_lines(content, (*GENERATORS, *DISCRIMINATORS), found)
 
 
 def _setting(state: Mapping[str, Any], note: str, keyword: str, default: Any = None) -> Any:
