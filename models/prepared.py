@@ -11,6 +11,7 @@ from torch import nn
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
 from models.device import fast_dtype, find_device, likes_channels_last
+from models.discriminators.base import Discriminator
 from models.discriminators.projected import ProjectedDiscriminator
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import Encoder
@@ -109,9 +110,9 @@ class Networks:
         return generator
 
     @cached_property
-    def discriminator(self) -> SNProjectionDiscriminator | None:
-        """The SN projection discriminator in the fast form; None if there is none."""
-        network: SNProjectionDiscriminator | None = self.fast(self.model.discriminator)
+    def discriminator(self) -> SNProjectionDiscriminator | Discriminator | None:
+        """The discriminator that the generator was trained against, in the fast form; None if there is none."""
+        network: SNProjectionDiscriminator | Discriminator | None = self.fast(self.model.discriminator)
         return network
 
     @cached_property

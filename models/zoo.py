@@ -21,6 +21,7 @@ from models.schema import Classes, PathText, check, short
 if TYPE_CHECKING:
     from models.auxiliary import AuxiliaryNetworks
     from models.base import Generator
+    from models.discriminators.base import Discriminator
     from models.discriminators.projected import ProjectedDiscriminator
     from models.discriminators.sn_projection import SNProjectionDiscriminator
     from models.encoder import Encoder
@@ -91,7 +92,7 @@ class Model:
 
     name: str
     generator: Generator
-    discriminator: SNProjectionDiscriminator | None = None
+    discriminator: SNProjectionDiscriminator | Discriminator | None = None
     projected: ProjectedDiscriminator | None = None
     encoder: Encoder | None = None
     auxiliary: AuxiliaryNetworks | None = None

@@ -138,7 +138,7 @@ def project(
         objective = Objective(
             generator, psi, target[chosen], part_label, space=moves, pixel_weight=options.pixel_weight
         )
-        starts = find_starts(networks, objective, options, part_start)
+        starts = find_starts(networks, objective, options, part_start, progress)
         parts.append(_Descent(objective, starts, options, progress).run())
     found = join(parts).cpu()
     return replace(found, label=None if label is None else label.cpu())

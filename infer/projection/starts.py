@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from infer.progress import Progress, untold
 from infer.projection.options import ProjectionOptions
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError, UnsupportedEdit
@@ -53,7 +54,13 @@ def check_space(name: str, networks: Networks, max_norm: float | None = None) ->
         raise UnsupportedEdit(f"space {name!r} is a style generator's, this one has no w: choose z or zeta")
 
 
-def find_starts(networks: Networks, objective: Objective, options: ProjectionOptions, start: Tensor | None) -> Starts:
+def find_starts(
+    networks: Networks,
+    objective: Objective,
+    options: ProjectionOptions,
+    start: Tensor | None,
+    progress: Progress | None = None,
+) -> Starts:
     """Starts of the objective's pictures, the random ones the same for each; see `infer.projection.search.project` for
     the other arguments.
 
@@ -82,7 +89,7 @@ def find_starts(networks: Networks, objective: Objective, options: ProjectionOpt
             first = generator.broadcast(generator.w_mean.to(target).expand(n, -1))
     elif init == "samples":
         more = generator.sample_latent(1 + restarts + SAMPLES, torch.Generator().manual_seed(options.seed))
-        first = _nearest(objective, more[1 + restarts :], in_w)
+        first = _nearest(objective, more[1 + restarts :], in_w, progress or untold)
     else:
         first = prior[0]
     check_start(first, n, generator, in_w)
@@ -96,8 +103,11 @@ def find_starts(networks: Networks, objective: Objective, options: ProjectionOpt
 
 
 @torch.no_grad()
-def _nearest(objective: Objective, z: Tensor, in_w: bool) -> Tensor:  # [S,latent_dim] -> [N,latent_dim] or w+
-    """For each picture what comes nearest to it of S samples under its own class, and in w of their mean."""
+def _nearest(objective: Objective, z: Tensor, in_w: bool, progress: Progress) -> Tensor:
+    """For each picture what comes nearest to it of S samples under its own class, and in w of their mean.
+
+    z [S,latent_dim] -> [N,latent_dim], or w+ [N,num_ws,w_dim].
+    """
     generator, z = objective.generator, z.to(objective.target)
     found = []
     for i in range(len(objective.target)):  # each picture, and each sample, for itself: others must not even round
@@ -107,7 +117,10 @@ def _nearest(objective: Objective, z: Tensor, in_w: bool) -> Tensor:  # [S,laten
             tried = [generator.mapping(one, label, TRUNCATION).to(z) for one in tried]
             tried.append(generator.broadcast(generator.w_mean.to(z)[None]))
         row = torch.tensor([i], device=z.device)
-        losses = torch.cat([objective.at(latent, row).total for latent in tried])
+        losses = torch.full((len(tried),), torch.inf)
+        for k, latent in enumerate(tried):
+            losses[k] = objective.at(latent, row).total.item()
+            progress("looking for a start", k + 1, len(tried))
         found.append(tried[int(losses.nan_to_num(torch.inf).argmin())])
     return torch.cat(found)
 

@@ -10,6 +10,7 @@ from models.checkpoints import (
     basicsr,
     chainer,
     gan_zoo,
+    grey,
     lernapparat,
     nvidia,
     rosinality_stylegan,
@@ -35,6 +36,10 @@ def _nothing(_: Any) -> list[str]:
 def _notes(found: Any) -> list[str]:
     """What was not read beside a generator, and why."""
     return list(found.notes or ())
+
+
+def _tensorflow_notes(found: Any) -> list[str]:
+    return [*grey.remarks(found.variables), *found.notes]
 
 
 def _parts(found: Any, _: Any) -> list[str]:
@@ -69,9 +74,9 @@ class Format:
 
 FORMATS: tuple[Format, ...] = (
     # before the next, which shares its names:
-    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read, _notes, _parts),
-    Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read, _notes, _parts),
-    Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read, _notes, _parts),
+    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read, _tensorflow_notes, _parts),
+    Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read, _tensorflow_notes, _parts),
+    Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read, _tensorflow_notes, _parts),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),
     Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read, _notes, _parts),
     Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read, nvidia.remarks, nvidia.parts),

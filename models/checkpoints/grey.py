@@ -1,11 +1,23 @@
 """Networks of grey pictures as networks of colour ones: three equal channels are drawn, the mean of three is seen."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from models.checkpoints.told import told
 from models.errors import PhotograftError
 
 GREY = "its pictures are grey: they are drawn as three equal channels, and colours are seen as their mean"
+
+
+def remarks(variables: Mapping[str, Any]) -> list[str]:
+    """What is assumed of a generator in TensorFlow that draws grey pictures."""
+    shapes: list[tuple[int, ...]] = [
+        getattr(variables[name], "shape", ()) for name in variables if "ToRGB_lod0/weight" in name
+    ]
+    shapes += [getattr(variables[name], "shape", ()) for name in variables if name.endswith("/ToRGB/weight")]
+    return [GREY] if any(len(shape) == 4 and shape[3] == 1 for shape in shapes) else []
 
 
 def check_channels(channels: object, where: object) -> None:

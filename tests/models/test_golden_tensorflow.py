@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.checkpoints import tf_discriminator, tf_stylegan2
+from models.checkpoints import formats, tf_discriminator, tf_stylegan2
+from models.checkpoints.grey import GREY
 from models.checkpoints.tflib import TFNetwork
 from models.discriminators.base import Discriminator
 from models.errors import PhotograftError
@@ -78,6 +79,8 @@ def test_generators(folder: Path) -> None:
     io = tensors(folder / "io.npz")
     generator: Any = tf_stylegan2.read(network(folder), folder)["generator"]
     close(generator.mapping(io["z"], io.get("labels"))[:, 0], io["ws"], 1e-5)
+    grey = "grey" in folder.name
+    assert formats._tensorflow_notes(network(folder)) == ([GREY] if grey else [])
     image = generator(io["z"], io.get("labels"))
     close(image, io["image"].expand(-1, 3, -1, -1), 1e-4)
 

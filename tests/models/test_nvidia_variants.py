@@ -94,6 +94,15 @@ def test_one_line_for_what_cannot_be_read() -> None:
         nvidia.read(states, folder)
 
 
+def test_all_networks_of_a_file_are_listed(tmp_path: Path) -> None:
+    folder = VARIANTS[0]
+    g, d = (dict(tensors(folder / file)) for file in ("weights.npz", "weights_D.npz"))
+    torch.save({"G": g, "D": d, "G_ema": {name: value + 0 for name, value in g.items()}}, tmp_path / "x.pt")
+    lines = {line.split(",")[0]: line.rpartition(": ")[2] for line in read(tmp_path / "x.pt").parts}
+    unread = "not read, for another state of the network is"
+    assert lines == {"'G_ema'": "the generator", "'G'": unread, "'D'": "the discriminator"}
+
+
 STYLEGAN3 = ("synthesis.input.weight", "synthesis.L0_36_16.weight", "mapping.fc0.weight", "mapping.w_avg")
 
 
