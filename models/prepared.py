@@ -11,8 +11,8 @@ from torch import nn
 from models.auxiliary import AuxiliaryNetworks
 from models.base import Generator
 from models.device import fast_dtype, find_device, likes_channels_last
+from models.discriminators.base import Discriminator
 from models.discriminators.projected import ProjectedDiscriminator
-from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.layers.resampling import keep_kernels
@@ -109,9 +109,9 @@ class Networks:
         return generator
 
     @cached_property
-    def discriminator(self) -> SNProjectionDiscriminator | None:
-        """The SN projection discriminator in the fast form; None if there is none."""
-        network: SNProjectionDiscriminator | None = self.fast(self.model.discriminator)
+    def discriminator(self) -> Discriminator | None:
+        """The discriminator that the generator was trained against, in the fast form; None if there is none."""
+        network: Discriminator | None = self.fast(self.model.discriminator)
         return network
 
     @cached_property

@@ -34,6 +34,7 @@ Width = Annotated[int, Field(ge=1, le=2**14)]
 Widths = Annotated[Sequence[Width], Field(min_length=1, max_length=12)]
 Layers = Annotated[Sequence[Width], Field(min_length=1, max_length=64)]
 Channels = Annotated[int, Field(ge=0, le=2**14)]  # 0: none
+MaybeLayers = Annotated[Sequence[Width], Field(max_length=64)]  # none at all, too
 Dim = Annotated[int, Field(ge=1, le=2**16)]
 Classes = Annotated[int, Field(ge=0, le=100_000)]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
@@ -43,6 +44,7 @@ Flags = Annotated[Sequence[bool], Field(min_length=1, max_length=64)]
 Places = Annotated[Sequence[Annotated[int, Field(ge=0, le=64)]], Field(max_length=64)]  # numbers of blocks
 BottomWidth = Annotated[int, Field(ge=1, le=64)]
 Architecture = Annotated[str, Field(pattern="^(skip|resnet|orig)$")]  # of StyleGAN2
+Activation = Annotated[str, Field(pattern="^(lrelu|relu|linear)$")]  # of StyleGAN2
 Side = Annotated[str, Field(pattern="^(in|out)$")]
 Taps = Annotated[Sequence[Annotated[float, Field(ge=-1e3, le=1e3)]], Field(min_length=2, max_length=32)]
 # numbers of work

@@ -21,8 +21,8 @@ from models.schema import Classes, PathText, check, short
 if TYPE_CHECKING:
     from models.auxiliary import AuxiliaryNetworks
     from models.base import Generator
+    from models.discriminators.base import Discriminator
     from models.discriminators.projected import ProjectedDiscriminator
-    from models.discriminators.sn_projection import SNProjectionDiscriminator
     from models.encoder import Encoder
 
 DEFAULT = "sngan-heads-128"
@@ -91,7 +91,7 @@ class Model:
 
     name: str
     generator: Generator
-    discriminator: SNProjectionDiscriminator | None = None
+    discriminator: Discriminator | None = None
     projected: ProjectedDiscriminator | None = None
     encoder: Encoder | None = None
     auxiliary: AuxiliaryNetworks | None = None
@@ -119,7 +119,7 @@ class Model:
             PhotograftError: unknown name, with the nearest ones; or a word or number that may mean several classes.
         """
         if not self.class_names:
-            raise PhotograftError(f"model {self.name} is unconditional: it has no classes")
+            raise PhotograftError(f"model {self.name} is unconditional: it has no classes (blend edits photos without)")
         check(str, name, "class")
         if self.class_names.count(name) == 1:
             return self.class_names.index(name)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infer.catalog.catalog import Catalog
 from infer.edits.feature_blending import Stream
-from infer.edits.query_transfer import Part, Query, check_transfers, transfer
+from infer.edits.query_transfer import Part, Query, transfer
 from models.base import Generator, Modulation, StyleGenerator
 from models.samples import Samples
 
@@ -30,6 +30,7 @@ def stream_of(generator: Generator, samples: Samples) -> Stream:
     """Samples with their modulations: the mapping half of the generator, done once.
 
     z of a style generator becomes w+, so that samples and projected photos go through the synthesis as one batch.
+    There are no modulations where layers take none (PG-GAN).
     """
     latent = samples.latent.to(generator.device)
     if isinstance(generator, StyleGenerator) and latent.ndim == 2:

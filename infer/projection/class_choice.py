@@ -8,7 +8,7 @@ from torch import Tensor
 
 from infer.projection.options import ProjectionOptions
 from infer.projection.search import project
-from models.discriminators.sn_projection import SNProjectionDiscriminator
+from models.discriminators.base import Discriminator
 from models.errors import PhotograftError
 from models.prepared import Networks
 
@@ -90,19 +90,11 @@ def choose_class(
 
 
 def class_scores(discriminator: object) -> ScoreFunction | None:
-    """A projection discriminator's scores of a picture under all classes, from one pass; None if it has no classes.
+    """A discriminator's scores of a picture under all classes, from one pass; None if it has no classes.
 
     Args:
         discriminator: prepared for inference (see `models.prepared.prepare`).
     """
-    if not isinstance(discriminator, SNProjectionDiscriminator) or discriminator.embedding is None:
-        return None
-    network, embedding = discriminator, discriminator.embedding
-
-    @torch.no_grad()
-    def score(pictures: Tensor) -> Tensor:
-        h = network.features(pictures).sum(dim=(2, 3))  # [N,C]
-        classes = embedding(torch.arange(network.num_classes, device=h.device))  # [K,C]
-        return (network.linear(h) + h @ classes.T).float()
-
-    return score
+    if isinstance(discriminator, Discriminator) and discriminator.num_classes:
+        return torch.no_grad()(discriminator.class_scores)
+    return None

@@ -45,7 +45,7 @@ def chosen_options(model: Model, preset: str = DEFAULT_PRESET, options: Projecti
     Args:
         model: with auxiliary networks zeta is searched, at the learning rate that their file names. Codes of a
             `FeatureEncoder` have the prior's norm: there z stays where the prior is. Of a style generator w or w+ is
-            searched.
+            searched. Without an encoder the search starts from the nearest of a few samples.
         preset: name in PRESETS.
         options: what is not None takes precedence.
 
@@ -59,6 +59,7 @@ def chosen_options(model: Model, preset: str = DEFAULT_PRESET, options: Projecti
     rate = 0.3 if bounded else None  # in the ball; docs/experiments
     rate = model.projection_learning_rate if space == "zeta" else rate
     steps = chosen.steps if space not in W_SPACES or chosen.style_steps is None else chosen.style_steps
+    steps = steps if options.steps is None else options.steps
     schedule = options.schedule or chosen.schedule
     if schedule == "falling" and space not in W_SPACES:
         rate = FALLING * (rate or LEARNING_RATES[space])
@@ -67,7 +68,8 @@ def chosen_options(model: Model, preset: str = DEFAULT_PRESET, options: Projecti
     return replace(
         options,
         space=space,
-        steps=steps if options.steps is None else options.steps,
+        init="samples" if options.init is None and model.encoder is None else options.init,
+        steps=steps,
         restarts=chosen.restarts if options.restarts is None else options.restarts,
         schedule=schedule,
         learning_rate=rate if options.learning_rate is None else options.learning_rate,

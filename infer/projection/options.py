@@ -21,8 +21,9 @@ class ProjectionOptions:
     Attributes:
         space: in which Adam moves: "z" or "zeta" (with A and B); of a style generator also "w" (one for all layers) or
             "w+". None: "z".
-        init: "encoder", "mean" (z = 0, or the mean of w) or "random" (the prior). None: "encoder" if there is one, else
-            "mean".
+        init: "encoder", "mean" (z = 0, or the mean of w), "random" (the prior) or "samples": of a few draws of the
+            prior, in w and w+ of its mean too, the one of the least loss.
+            None: "encoder" if there is one, else "mean".
         steps: updates at most. None: 200, as in the original.
         restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
             None: none.
@@ -44,7 +45,7 @@ class ProjectionOptions:
     """
 
     space: SpaceName | None = None
-    init: Literal["encoder", "mean", "random"] | None = None
+    init: Literal["encoder", "mean", "random", "samples"] | None = None
     steps: Steps | None = None
     restarts: Restarts | None = None
     learning_rate: Positive | None = None

@@ -135,10 +135,10 @@ def project(
         part_label = None if part_label is None else classes_of(part_label)
         # products round by memory's alignment too
         part_start = None if part_start is None else part_start.clone()
-        starts = find_starts(networks, target[chosen], part_label, options, part_start)
         objective = Objective(
             generator, psi, target[chosen], part_label, space=moves, pixel_weight=options.pixel_weight
         )
+        starts = find_starts(networks, objective, options, part_start, progress)
         parts.append(_Descent(objective, starts, options, progress).run())
     found = join(parts).cpu()
     return replace(found, label=None if label is None else label.cpu())

@@ -1,7 +1,7 @@
 """Every foreign format in one table: which one a file is of is told by its content, never by its name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from models.checkpoints import (
     biggan_tfhub,
     chainer,
     gan_zoo,
+    grey,
     lernapparat,
     nvidia,
     rosinality_stylegan,
@@ -35,6 +36,23 @@ def _nothing(_: Any) -> list[str]:
     return []
 
 
+def _notes(found: Any) -> list[str]:
+    """What was not read beside a generator, and why."""
+    return list(found.notes or ())
+
+
+def _tensorflow_notes(found: Any) -> list[str]:
+    return [*grey.remarks(found.variables), *found.notes]
+
+
+def _parts(found: Any, _: Any) -> list[str]:
+    return list(found.parts)
+
+
+def _no_parts(_found: Any, _content: Any) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True)
 class Format:
     """One way in which others publish networks.
@@ -44,28 +62,36 @@ class Format:
         find: what `read` needs of a file's content (a state dict, variables by name, a pickled object), or None if the
             file is of another format. It looks at names and types alone: of an archive of arrays it gets no values.
         read: networks by kind, of what was found; raises PhotograftError naming the file.
-        remarks: what is assumed of what was found because the file does not say it, a line each.
+        remarks: what is assumed of what was found because the file does not say it, and what of it was not read and
+            why, a line each; asked for after `read`.
+        parts: every network of a file that holds several and what it is used for, a line each: of what was found, and
+            of the content that it was found in.
     """
 
     name: str
     find: Callable[[Any], Any]
     read: Callable[[Any, Path], dict[str, Configurable]]
     remarks: Callable[[Any], list[str]] = _nothing
+    parts: Callable[[Any, Any], list[str]] = _no_parts
 
 
 FORMATS: tuple[Format, ...] = (
     # before the next, which shares its names:
-    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read),
-    Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read),
-    Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read),
+    Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read, _tensorflow_notes, _parts),
+    Format("StyleGAN of NVIDIA, TensorFlow", tf_stylegan.find, tf_stylegan.read, _tensorflow_notes, _parts),
+    Format("Progressive GAN of NVIDIA, TensorFlow", tf_progan.find, tf_progan.read, _tensorflow_notes, _parts),
     Format("StyleGAN of lernapparat or GANLocalEditing", lernapparat.find, lernapparat.read),
-    Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read),
-    Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read, nvidia.remarks),
+    Format("StyleGAN of rosinality", rosinality_stylegan.find, rosinality_stylegan.read, _notes, _parts),
+    Format("StyleGAN2 of NVIDIA", nvidia.find, nvidia.read, nvidia.remarks, nvidia.parts),
     Format(
-        "StyleGAN2 of rosinality", rosinality_stylegan2.find, rosinality_stylegan2.read, rosinality_stylegan2.remarks
+        "StyleGAN2 of rosinality",
+        rosinality_stylegan2.find,
+        rosinality_stylegan2.read,
+        rosinality_stylegan2.remarks,
+        rosinality_stylegan2.parts,
     ),
     Format("StyleGAN2 of BasicSR", basicsr.find, basicsr.read, rosinality_stylegan2.remarks),
-    Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read),
+    Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read, _notes, _parts),
     Format("BigGAN of ajbrock", biggan_ajbrock.find, biggan_ajbrock.read, biggan_ajbrock.remarks),
     Format("BigGAN of TensorFlow Hub", biggan_tfhub.find, biggan_tfhub.read, biggan_tfhub.remarks),
     Format("BigGAN-deep of Hugging Face", biggan_huggingface.find, biggan_huggingface.read, biggan_huggingface.remarks),
@@ -80,11 +106,13 @@ class Reading:
         networks: by kind, frozen.
         layouts: what the file's format calls the architecture of each.
         remarks: what was assumed, and what else the file holds that is not read; a line each.
+        parts: the networks of a file that holds several, and which of them were read; a line each.
     """
 
     networks: dict[str, Configurable]
     layouts: dict[str, str]
     remarks: list[str]
+    parts: list[str] = field(default_factory=list)
 
     def descriptions(self) -> list[Description]:
         """What each network is."""
@@ -121,7 +149,8 @@ def read(path: Path) -> Reading:
                 if (found := candidate.find(view.content)) is not None:
                     networks = candidate.read(found, path)
                     remarks = [*candidate.remarks(found), *_beside(view)]
-                    return Reading(networks, dict.fromkeys(networks, candidate.name), remarks)
+                    layouts = dict.fromkeys(networks, candidate.name)
+                    return Reading(networks, layouts, remarks, candidate.parts(found, view.content))
             seen.append(view)
         if isinstance(content, ArrayArchive) and chainer.fits(content):
             networks = chainer.read_arrays(content, path)
@@ -166,8 +195,8 @@ def convert(
                 f"{path} holds no statistics of several truncations: leave out --truncation and --ported-statistics"
             )
         config |= {"truncation": truncation, "ported_statistics": ported_statistics}
-    for remark in reading.remarks:
-        say(remark)
+    for line in (*reading.parts, *reading.remarks):
+        say(line)
     return write_networks(reading.networks, reading.layouts, path, out)
 
 

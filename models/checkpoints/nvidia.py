@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Configurable
+from models.checkpoints import grey
 from models.checkpoints.modules import StateDict
-from models.checkpoints.stylegan2 import GROUP_SIZE, MAPPING_RATE, build_discriminator, build_generator
+from models.checkpoints.parts import part_lines
+from models.checkpoints.stylegan2 import GROUP_SIZE, MAPPING_RATE, build_discriminator, build_generator, is_grey
 from models.checkpoints.tflib import MAX_SETTING
 from models.checkpoints.told import told
 from models.errors import PhotograftError
+from models.layers.equalized import ACTIVATIONS
 
 GENERATORS = ("G_ema", "g_ema", "netG_ema", "generator_ema", "G", "g")  # the running mean first
 DISCRIMINATORS = ("D", "netD", "d", "discriminator")
@@ -42,9 +45,15 @@ def _kind(state: Mapping[str, Any]) -> str | None:
 
 def remarks(found: Found) -> list[str]:
     """What is assumed of networks that say nothing about themselves."""
-    if all(isinstance(state, StateDict) for state in found.values()):
-        return []
-    return ["a bare state dict does not say whether activations are clamped (conv_clamp): they are not"]
+    lines = [grey.GREY] if is_grey(found.get("generator", {})) else []
+    if not all(isinstance(state, StateDict) for state in found.values()):
+        lines.append("a bare state dict does not say whether activations are clamped (conv_clamp): they are not")
+    return lines
+
+
+def parts(found: Found, content: Mapping[str, Any]) -> list[str]:
+    """Every network of a file that holds several, and what it is used for."""
+    return part_lines(content, (*GENERATORS, *DISCRIMINATORS), found)
 
 
 def _setting(state: Mapping[str, Any], note: str, keyword: str, default: Any = None) -> Any:
@@ -63,17 +72,21 @@ def read(found: Found, path: Path) -> dict[str, Configurable]:
     networks: dict[str, Configurable] = {}
     for kind, state in found.items():
         if kind == "generator" and "synthesis.b4.const" not in state:
-            raise PhotograftError(f"{path} holds a StyleGAN3, which cannot be read: choose a StyleGAN2")
+            raise PhotograftError(f"{path} {_without_layers(state)}: choose a StyleGAN2")
         layer = "synthesis.b4.conv1" if kind == "generator" else "b4.conv"
-        activation = _setting(state, f"{layer}.activation", "activation", "lrelu")
-        if not isinstance(activation, str) or activation != "lrelu":
-            raise PhotograftError(f"{path}: activation {told(activation)}: only 'lrelu' is supported")
+        activations: dict[str, Any] = {
+            "activation": _activation(state, layer, path),
+            "mapping_activation": _activation(state, "mapping.fc0", path),
+        }
+        grey.check_channels(_picture_channels(state), path)
         conv_clamp = _setting(state, f"{layer}.conv_clamp", "conv_clamp")
         mapping_rate = _setting(state, "mapping.fc0.bias_gain", "lr_multiplier", MAPPING_RATE)
         for name, value in (("conv_clamp", conv_clamp), ("lr_multiplier", mapping_rate)):
             _check_number(name, value, path, optional=name == "conv_clamp")
         if kind == "generator":
-            networks[kind] = build_generator(state, path, conv_clamp=conv_clamp, mapping_rate=mapping_rate)
+            networks[kind] = build_generator(
+                state, path, conv_clamp=conv_clamp, mapping_rate=mapping_rate, **activations
+            )
             continue
         group_size = _setting(state, "b4.mbstd.group_size", "mbstd_group_size", GROUP_SIZE)
         _check_number("mbstd_group_size", group_size, path, optional=True)
@@ -83,8 +96,33 @@ def read(found: Found, path: Path) -> dict[str, Configurable]:
             conv_clamp=conv_clamp,
             mapping_rate=mapping_rate,
             group_size=None if group_size is None else int(group_size),
+            **activations,
         )
     return networks
+
+
+def _without_layers(state: Mapping[str, Any]) -> str:
+    """What a generator is whose layers are those of StyleGAN3."""
+    if any(name.startswith("mapping.embed_proj.") for name in state):
+        return "holds a StyleGAN-XL (a StyleGAN3 that grew, of ImageNet's classes), for which there is no reader"
+    return "holds a StyleGAN3 (alias-free, from Fourier features), for which there is no reader"
+
+
+def _activation(state: Mapping[str, Any], layer: str, path: Path) -> str:
+    """As a layer noted it. Raises PhotograftError for one that is not among `ACTIVATIONS`."""
+    note = _setting(state, f"{layer}.activation", "activation", "lrelu")
+    if not isinstance(note, str) or note not in ACTIVATIONS:
+        raise PhotograftError(f"{path}: activation {told(note)}: only {', '.join(ACTIVATIONS)} can be read")
+    return note
+
+
+def _picture_channels(state: Mapping[str, Any]) -> int:
+    """Of a network's pictures; 3 where its arrays do not say it, which are complained of later."""
+    for name, axis in (("torgb.weight", 0), ("fromrgb.weight", 1)):
+        for key, value in state.items():
+            if key.endswith(name) and len(getattr(value, "shape", ())) == 4:
+                return int(value.shape[axis])
+    return 3
 
 
 def _check_number(name: str, value: Any, path: Path, *, optional: bool) -> None:

@@ -1,4 +1,4 @@
-"""rosinality's style-based-gan-pytorch (`.model` of a training) -> `StyleGANGenerator`.
+"""rosinality's style-based-gan-pytorch (`.model` of a training) -> `StyleGANGenerator`, `PGGANDiscriminator`.
 
 It differs from the original in its scaling: sqrt(2 / fan_in) for every weight, those of styles, RGB and noise included,
 no rate of its own for the mapping network; and in that the bias comes before the blur.
@@ -13,26 +13,51 @@ import torch
 from torch import Tensor
 
 from models.base import Configurable
-from models.checkpoints.arrays import Arrays
+from models.checkpoints.arrays import Arrays, fitted
+from models.checkpoints.parts import part_lines, read_beside
 from models.checkpoints.tf_stylegan import GAIN, build, drawn_noise
+from models.discriminators.pggan import PGGANDiscriminator
 from models.errors import PhotograftError
 
 PARTS = {"weight": "weight_orig", "const": "input"}
 NORM_EPS = 1e-5  # torch's default
 
 
-def find(content: Any) -> Mapping[str, Any] | None:
+class Found(dict[str, Any]):
+    """A generator's arrays by name.
+
+    Attributes:
+        discriminator: arrays of the one beside it, if there is one.
+        parts: what every network of the file is used for, a line each.
+        notes: what could not be read beside the generator, a line each.
+    """
+
+    discriminator: Mapping[str, Any] | None = None
+    parts: tuple[str, ...] = ()
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        self.notes: list[str] = []
+
+
+def find(content: Any) -> Found | None:
     """The generator's running mean (or else the generator) in a file's content, or None if it is another format's."""
     if not isinstance(content, Mapping):
         return None
     for part in (content.get("g_running"), content.get("generator"), content):
         if isinstance(part, Mapping) and "generator.progression.0.conv1.input" in part:
-            return part
+            found, beside = Found(part), content.get("discriminator")
+            if isinstance(beside, Mapping) and "linear.linear.weight_orig" in beside:
+                found.discriminator = beside
+            used = {"generator": part, "discriminator": found.discriminator}
+            found.parts = tuple(part_lines(content, ("generator", "discriminator", "g_running"), used))
+            return found
     return None
 
 
 def read(state: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
-    """The generator, loaded strictly, at the resolution that its training reached; noise and mean of w are ours.
+    """The generator, and the discriminator that `find` saw beside it, loaded strictly, at the resolution that their
+    training reached; noise and mean of w are ours.
 
     Raises:
         PhotograftError: missing or unknown arrays.
@@ -58,7 +83,54 @@ def read(state: Mapping[str, Any], path: Path) -> dict[str, Configurable]:
     generator = build(
         Arrays(renamed, path, _spelled(renamed)), rate=1.0, fused_from=None, eps=NORM_EPS, bias_before_blur=True
     )
-    return {"generator": generator}
+    networks: dict[str, Configurable] = {"generator": generator}
+    if isinstance(state, Found) and (beside := state.discriminator) is not None:
+        read_beside(networks, "discriminator", lambda: read_discriminator(beside, path, resolutions), state.notes)
+    return networks
+
+
+def read_discriminator(values: Mapping[str, Any], path: Path, resolutions: int) -> PGGANDiscriminator:
+    """The discriminator, loaded strictly, at this many resolutions; files hold the layers of all up to 1024 px.
+
+    Raises:
+        PhotograftError: missing or unknown arrays, or fewer resolutions.
+    """
+    arrays = Arrays(values, path)
+    last = _count(values, "progression.{}.conv1.0.conv.bias") - 1  # the block at 4 px
+    first = last - resolutions + 1
+    if first < 0:
+        raise PhotograftError(f"{path}: the discriminator has {last + 1} resolutions, the generator {resolutions}")
+    activated = f"from_rgb.{first}.0.conv.bias" in arrays
+    state = _seen(arrays, f"from_rgb.{first}{'.0' if activated else ''}.conv", "from_rgb")
+    for i in range(first, last):
+        root, own = f"progression.{i}", f"blocks.{i - first}"
+        fused = f"{root}.conv2.1.weight" in arrays
+        state |= _seen(arrays, f"{root}.conv1.0.conv", f"{own}.conv0")
+        state |= _seen(arrays, f"{root}.conv2.1{'' if fused else '.conv'}", f"{own}.conv1")
+    state |= _seen(arrays, f"progression.{last}.conv1.0.conv", "conv")
+    state |= _seen(arrays, f"progression.{last}.conv2.0.conv", "linear") | _seen(arrays, "linear.linear", "out")
+    arrays.skip("from_rgb.*", *(f"progression.{i}.*" for i in range(first)))
+    arrays.skip("progression.*.conv2.0.weight", "progression.*.conv2.0.weight_flip")  # blurs
+    arrays.finish()
+    channels = [state["conv.weight"][1].shape[0]]
+    channels += [state[f"blocks.{i - first}.conv0.weight"][1].shape[1] for i in reversed(range(first, last))]
+    final = len(state["linear.bias"][1])
+
+    def make() -> PGGANDiscriminator:
+        return PGGANDiscriminator(
+            channels, final=final, hidden="out", blurs=True, rgb_activation=activated, group_size=None
+        )
+
+    return fitted(make, state, arrays)
+
+
+def _seen(arrays: Arrays, name: str, own: str) -> dict[str, tuple[str, Tensor]]:
+    """State of one layer of the discriminator. Its 4x4 convolution at 4 px is the dense layer."""
+    theirs = f"{name}.weight" if f"{name}.weight" in arrays else f"{name}.weight_orig"
+    weight = arrays.ranked(theirs, 2 if own == "out" else 4)
+    weight = weight * (2 / weight[0].numel()) ** 0.5
+    weight = weight.flatten(1) if own == "linear" else weight
+    return {f"{own}.weight": (theirs, weight), f"{own}.bias": (f"{name}.bias", arrays.take(f"{name}.bias"))}
 
 
 def _count(state: Mapping[str, Any], name: str, first: int = 0, step: int = 1) -> int:

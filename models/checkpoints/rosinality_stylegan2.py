@@ -16,6 +16,7 @@ from torch import Tensor
 from models.base import Configurable
 from models.checkpoints.arrays import RESOLUTIONS, Arrays
 from models.checkpoints.nvidia import DISCRIMINATORS, GENERATORS
+from models.checkpoints.parts import part_lines
 from models.checkpoints.stylegan2 import build_discriminator, build_generator
 from models.generators.stylegan2 import BASE
 
@@ -69,6 +70,12 @@ def remarks(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if "generator" in found and not _noises(found["generator"]):
         lines.append("no noise maps are in the file: they are zeros, and pictures differ from the original's in detail")
     return lines
+
+
+def parts(found: Mapping[str, Mapping[str, Any]], content: Mapping[str, Any]) -> list[str]:
+    """Every network of a file that holds several, and what it is used for."""
+    first = next((part for part in map(content.get, GENERATORS) if isinstance(part, Mapping)), None)
+    return part_lines(content, (*GENERATORS, *DISCRIMINATORS), {**found, "generator": first})
 
 
 def read(

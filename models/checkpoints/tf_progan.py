@@ -1,4 +1,4 @@
-"""The original Progressive GAN in TensorFlow (`karras2018iclr-*.pkl`) -> `PGGANGenerator`."""
+"""The original Progressive GAN in TensorFlow (`karras2018iclr-*.pkl`) -> `PGGANGenerator`, `PGGANDiscriminator`."""
 
 from pathlib import Path
 from typing import Any
@@ -6,15 +6,17 @@ from typing import Any
 from torch import Tensor
 
 from models.base import Configurable
-from models.checkpoints import tflib
+from models.checkpoints import grey, tflib
 from models.checkpoints.arrays import RESOLUTIONS, Arrays, fitted
+from models.checkpoints.parts import read_beside
+from models.checkpoints.tf_discriminator import read_progan
 from models.checkpoints.tf_stylegan import GAIN, conv
 from models.checkpoints.tflib import TFNetwork
 from models.errors import PhotograftError
 from models.generators.pggan import PGGANGenerator
 
 SETTINGS = {
-    **{"num_channels": 3, "label_size": 0, "normalize_latents": True, "use_wscale": True, "use_pixelnorm": True},
+    **{"label_size": 0, "normalize_latents": True, "use_wscale": True, "use_pixelnorm": True},
     **{"pixelnorm_epsilon": 1e-8, "use_leakyrelu": True, "tanh_at_end": None},
 }
 
@@ -26,7 +28,8 @@ def find(content: Any) -> TFNetwork | None:
 
 
 def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
-    """The generator, loaded strictly. `lod`, how far a network had grown when it was saved, is heeded.
+    """The generator, and the discriminator of a file that has one; loaded strictly. `lod`, how far a network
+    had grown when it was saved, is heeded.
 
     Raises:
         PhotograftError: missing or unknown variables, a class-conditional network, other unsupported settings.
@@ -34,6 +37,7 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
     if network.settings.get("label_size"):
         raise PhotograftError(f"{path}: class-conditional Progressive GANs are not supported")
     tflib.require(network.settings, SETTINGS, path)
+    grey.check_channels(network.settings.get("num_channels", 3), path)
     arrays = Arrays(network.variables, path)
     sizes = [size for size in (4 << i for i in range(RESOLUTIONS)) if f"{_last(size)}/weight" in arrays]
     if not sizes:
@@ -60,7 +64,11 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
         state |= _to_rgb(arrays, "to_rgb_before", unused + 1)
     arrays.skip("ToRGB_lod*")  # of the other resolutions
     arrays.finish()
-    return {"generator": fitted(lambda: PGGANGenerator(channels, latent_dim, fade), state, arrays)}
+    networks: dict[str, Configurable] = {}
+    networks["generator"] = fitted(lambda: PGGANGenerator(channels, latent_dim, fade), state, arrays)
+    if (beside := network.discriminator) is not None:
+        read_beside(networks, "discriminator", lambda: read_progan(beside, path), network.notes)
+    return networks
 
 
 def _last(size: int) -> str:
@@ -87,8 +95,8 @@ def _block(arrays: Arrays, i: int, size: int) -> dict[str, tuple[str, Tensor]]:
 def _to_rgb(arrays: Arrays, name: str, lod: int) -> dict[str, tuple[str, Tensor]]:
     theirs = f"ToRGB_lod{lod}"
     weight = arrays.ranked(f"{theirs}/weight", 4)  # [1,1,C,3]
-    scaled = weight.permute(3, 2, 0, 1) * weight.shape[2] ** -0.5
+    scaled = grey.drawn(weight.permute(3, 2, 0, 1) * weight.shape[2] ** -0.5)
     return {
         f"{name}.weight": (f"{theirs}/weight", scaled),
-        f"{name}.bias": (f"{theirs}/bias", arrays.take(f"{theirs}/bias")),
+        f"{name}.bias": (f"{theirs}/bias", grey.drawn(arrays.take(f"{theirs}/bias"))),
     }

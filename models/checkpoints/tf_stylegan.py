@@ -1,4 +1,4 @@
-"""NVIDIA's StyleGAN in TensorFlow (`karras2019stylegan-*.pkl`) -> `StyleGANGenerator`."""
+"""NVIDIA's StyleGAN in TensorFlow (`karras2019stylegan-*.pkl`) -> `StyleGANGenerator`, `PGGANDiscriminator`."""
 
 from itertools import count
 from pathlib import Path
@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from models.base import Configurable
-from models.checkpoints import tflib
+from models.checkpoints import grey, tflib
 from models.checkpoints.arrays import RESOLUTIONS, Arrays, fitted
+from models.checkpoints.parts import read_beside
+from models.checkpoints.tf_discriminator import read_stylegan
 from models.checkpoints.tflib import TFNetwork
 from models.errors import PhotograftError
 from models.generators.stylegan import StyleGANGenerator
@@ -18,7 +20,7 @@ FUSED_FROM = 128  # px: from here on the original upscales by a fused transposed
 GAIN = 2**0.5
 RGB = "G_synthesis/ToRGB_lod0"
 SETTINGS = {
-    **{"num_channels": 3, "use_wscale": True, "nonlinearity": "lrelu", "normalize_latents": True},
+    **{"use_wscale": True, "nonlinearity": "lrelu", "normalize_latents": True},
     **{"use_styles": True, "use_noise": True, "use_pixel_norm": False, "use_instance_norm": True},
     **{"const_input_layer": True, "blur_filter": [1, 2, 1]},
 }
@@ -31,12 +33,13 @@ def find(content: Any) -> TFNetwork | None:
 
 
 def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
-    """The generator, loaded strictly.
+    """The generator, and the discriminator of a file that has one; loaded strictly.
 
     Raises:
         PhotograftError: missing or unknown variables, a network that was still growing, unsupported settings.
     """
     tflib.require(network.settings, SETTINGS, path)
+    grey.check_channels(network.settings.get("num_channels", 3), path)
     arrays = Arrays(network.variables, path)
     if any(arrays.number(name) for name in ("lod", "G_synthesis/lod") if name in arrays):
         raise PhotograftError(f"{path}: the network was saved while it grew: take a later snapshot of its training")
@@ -46,7 +49,10 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
     if fused not in ("auto", True, False):
         raise PhotograftError(f"{path}: the network's settings make no sense")
     fused_from = FUSED_FROM if fused == "auto" else 0 if fused else None
-    return {"generator": build(arrays, rate=rate, fused_from=fused_from)}
+    networks: dict[str, Configurable] = {"generator": build(arrays, rate=rate, fused_from=fused_from)}
+    if (beside := network.discriminator) is not None:
+        read_beside(networks, "discriminator", lambda: read_stylegan(beside, path), network.notes)
+    return networks
 
 
 def build(
@@ -86,9 +92,9 @@ def build(
         state |= {f"blocks.{i}.{name}": placed for name, placed in block.items()}
     measured = "dlatent_avg" not in arrays
     state["w_avg"] = "dlatent_avg", torch.zeros(widths[-1]) if measured else arrays.take("dlatent_avg", widths[-1])
-    rgb = arrays.take(f"{RGB}/weight", 1, 1, channels[-1], 3)
-    state["to_rgb.weight"] = f"{RGB}/weight", rgb.permute(3, 2, 0, 1) * channels[-1] ** -0.5
-    state["to_rgb.bias"] = f"{RGB}/bias", arrays.take(f"{RGB}/bias", 3)
+    rgb = arrays.ranked(f"{RGB}/weight", 4).permute(3, 2, 0, 1) * channels[-1] ** -0.5
+    state["to_rgb.weight"] = f"{RGB}/weight", grey.drawn(rgb)
+    state["to_rgb.bias"] = f"{RGB}/bias", grey.drawn(arrays.take(f"{RGB}/bias"))
     arrays.skip("G_synthesis/ToRGB_lod*")  # of the resolutions that it grew through
     arrays.finish()
     generator = fitted(

@@ -1,17 +1,19 @@
-"""Pickled networks of NVIDIA's `tflib`: which network of a file is wanted, its variables by name, its settings.
+"""Pickled networks of NVIDIA's `tflib`: which networks of a file are wanted, their variables by name, their settings.
 
-A file holds (G, D, Gs), of which Gs is the running mean that pictures are drawn with. A network keeps its variables in
-a list, and those of its components (`synthesis`, `mapping`) in theirs; full names put `G_synthesis/` before the latter.
+A file holds (G, D, Gs), of which Gs is the running mean of G that pictures are drawn with. A network keeps its
+variables in a list, and those of its components (`synthesis`, `mapping`) in theirs; full names put `G_synthesis/`
+before the latter.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from models.checkpoints.archives import Unreadable
+from models.checkpoints.parts import part_line
 from models.checkpoints.pickle_machine import Foreign
 from models.checkpoints.told import told
 from models.errors import PhotograftError
@@ -19,7 +21,9 @@ from models.errors import PhotograftError
 MAX_SETTING = 1e6  # of numbers that networks are built with
 PLAIN = (bool, int, float, str, NoneType)
 MAX_NAME = 200  # characters
+MAX_TAPS = 32
 MAX_COMPONENTS = 8  # the originals have two
+USES = {"G": "not read, for Gs is its running mean", "D": "the discriminator", "Gs": "the generator"}
 NETWORKS = ("dnnlib.tflib.network.Network", "tfutil.Network")
 
 
@@ -31,22 +35,37 @@ class TFNetwork:
         variables: full name -> array.
         settings: keywords of the function that built it, those of its components included.
         function: that function's name.
+        discriminator: the network that was trained against it, of a file that holds both.
+        parts: what every network of the file is used for, a line each.
+        notes: what a reader could not read beside it, a line each.
     """
 
     variables: Mapping[str, Any]
     settings: Mapping[str, Any]
     function: str = ""
+    discriminator: "TFNetwork | None" = None
+    parts: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
 
 def running_mean(content: Any) -> TFNetwork | None:
-    """Gs of what a file holds: a pickled tuple, one network, or an archive of variables by name. None if neither."""
+    """Gs of a pickled (G, D, Gs), with D; one network, or an archive of variables by name. None if neither."""
     if isinstance(content, list | tuple) and len(content) == 3:
+        networks = {name: _network(part.state) for name, part in zip(USES, content, strict=True) if _is_network(part)}
+        if "Gs" in networks:
+            d = networks.get("D")
+            parts = [part_line(name, network.variables.values(), USES[name]) for name, network in networks.items()]
+            return replace(networks["Gs"], discriminator=d if d and d.variables else None, parts=tuple(parts))
         content = content[2]
-    if isinstance(content, Foreign) and content.name in NETWORKS and isinstance(content.state, dict):
+    if _is_network(content):
         return _network(content.state)
     if isinstance(content, Mapping) and any(isinstance(name, str) and "/" in name for name in content):
         return TFNetwork(content, {})
     return None
+
+
+def _is_network(content: Any) -> bool:
+    return isinstance(content, Foreign) and content.name in NETWORKS and isinstance(content.state, dict)
 
 
 def _network(state: Mapping[str, Any]) -> TFNetwork:
@@ -75,6 +94,36 @@ def _settings(state: Mapping[str, Any]) -> dict[str, Any]:
     settings = state.get("static_kwargs")
     settings = settings.items if isinstance(settings, Foreign) else settings
     return {str(name): value for name, value in settings.items()} if isinstance(settings, dict) else {}
+
+
+def taps(settings: Mapping[str, Any], name: str, default: tuple[float, ...], where: object) -> tuple[float, ...] | None:
+    """A resampling filter among the settings; None where there is to be none.
+
+    Raises:
+        PhotograftError: one that is no list of numbers.
+    """
+    given = settings.get(name, default)
+    if isinstance(given, np.ndarray | np.generic):
+        given = given.tolist()
+    if given is None or given == []:
+        return None
+    numbers = isinstance(given, list | tuple) and len(given) <= MAX_TAPS
+    if not numbers or any(isinstance(tap, bool) or not isinstance(tap, int | float) for tap in given):
+        raise PhotograftError(f"{where}: built with {name}={told(given)}: it must be a list of numbers")
+    return tuple(float(tap) for tap in given)
+
+
+def group_size(settings: Mapping[str, Any], default: int | None, where: object) -> int | None:
+    """Pictures of a group of the minibatch standard deviation; None for the whole batch.
+
+    Raises:
+        PhotograftError: a setting that is no whole number.
+    """
+    given = settings.get("mbstd_group_size", default)
+    given = given.item() if isinstance(given, np.integer) else given
+    if given is not None and (type(given) is not int or not 0 <= given <= MAX_SETTING):
+        raise PhotograftError(f"{where}: mbstd_group_size={told(given)} makes no sense: it must be a whole number")
+    return None if given is None else max(given, 1)
 
 
 def require(settings: Mapping[str, Any], expected: Mapping[str, Any], where: object) -> None:

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import Configurable
-from models.discriminators.sn_projection import projection_score
+from models.discriminators.sn_projection import ProjectionDiscriminator
 from models.errors import PhotograftError
 from models.layers.attention import SelfAttention
 from models.layers.spectral_norm import SNConv2d, SNEmbedding, SNLinear
@@ -45,7 +44,7 @@ class DeepBlock(nn.Module):
 
 
 @discriminators.register("biggan_deep")
-class BigGANDeepDiscriminator(Configurable):
+class BigGANDeepDiscriminator(ProjectionDiscriminator):
     """Image [N,3,H,W] in [-1,1] and class -> score [N].
 
     Args:
@@ -83,7 +82,3 @@ class BigGANDeepDiscriminator(Configurable):
             x = block(x)
             x = self.attention[str(i)](x) if str(i) in self.attention else x
         return F.relu(x)
-
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Score [N]; without a label the unconditional part alone."""
-        return projection_score(self.features(x), label, self.linear, self.embedding)

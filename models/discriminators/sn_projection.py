@@ -7,10 +7,11 @@ Its final features are the Psi of projection.
 from itertools import pairwise
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import Configurable
+from models.discriminators.base import Discriminator
 from models.errors import PhotograftError
 from models.layers.attention import SelfAttention
 from models.layers.resampling import keeps_kernel, pooling
@@ -47,17 +48,36 @@ class SNBlock(nn.Module):
         return self.conv2.pooled(h) + self.skip(F.avg_pool2d(x, 2))
 
 
-def projection_score(features: Tensor, label: Tensor | None, linear: SNLinear, embedding: SNEmbedding | None) -> Tensor:
-    """Score [N] of final features [N,C,H,W]: of their sum, and of its product with the class (Miyato & Koyama 2018)."""
-    h = features.sum(dim=(2, 3))  # [N,C]
-    score: Tensor = linear(h)[:, 0]
-    if embedding is not None and label is not None:
-        score = score + (embedding(label) * h).sum(1)
-    return score
+class ProjectionDiscriminator(Discriminator):
+    """Scores of final features [N,C,h,w]: linear in their sum, and in its product with the class (Miyato & Koyama 2018).
+
+    Attributes:
+        linear, embedding: what a subclass makes; None for one without classes.
+    """
+
+    resolution = None
+    linear: SNLinear
+    embedding: SNEmbedding | None
+
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        """Score [N]; without a label the unconditional part alone."""
+        h = self.features(x).sum(dim=(2, 3))  # [N,C]
+        score: Tensor = self.linear(h)[:, 0]
+        if self.embedding is not None and label is not None:
+            score = score + (self.embedding(label) * h).sum(1)
+        return score
+
+    def class_scores(self, x: Tensor) -> Tensor:  # [N,3,H,W] -> [N,K]
+        """See `Discriminator.class_scores`."""
+        assert self.embedding is not None
+        h = self.features(x).sum(dim=(2, 3))
+        classes = self.embedding(torch.arange(self.num_classes, device=h.device))  # [K,C]
+        scores: Tensor = self.linear(h) + h @ classes.T
+        return scores.float()
 
 
 @discriminators.register("sn_projection")
-class SNProjectionDiscriminator(Configurable):
+class SNProjectionDiscriminator(ProjectionDiscriminator):
     """Image [N,3,H,W] in [-1,1] and class -> score [N].
 
     Args:
@@ -105,7 +125,3 @@ class SNProjectionDiscriminator(Configurable):
             x = block(x)
             x = self.attention[str(i)](x) if str(i) in self.attention else x
         return F.relu(x)
-
-    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Score [N]; without a label the unconditional part alone."""
-        return projection_score(self.features(x), label, self.linear, self.embedding)

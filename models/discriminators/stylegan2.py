@@ -1,7 +1,7 @@
 """StyleGAN2 discriminator.
 
-Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), Fig. 7, with the class projection through
-a mapping network of "Training Generative Adversarial Networks with Limited Data" (2020).
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), Fig. 7, with a score per class, or with
+the class projection through a mapping network of "Training Generative Adversarial Networks with Limited Data" (2020).
 """
 
 from collections.abc import Iterable
@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.base import Configurable
+from models.base import check_labels
+from models.discriminators.base import Discriminator, class_weights
 from models.errors import PhotograftError
 from models.layers.equalized import EqualConv2d, EqualLinear, Mapping, activate
 from models.layers.fir import Fir
 from models.registry import discriminators
-from models.schema import Architecture, Channels, Classes, Layers, Positive, Taps, Width, Widths
+from models.schema import Activation, Architecture, Channels, Classes, MaybeLayers, Positive, Taps, Width, Widths
 
 BASE = 4  # height and width of the last features
 ARCHITECTURES = ("resnet", "skip", "orig")
@@ -47,9 +48,11 @@ class Block(nn.Module):
         skip: the way round, in the residual architecture.
     """
 
-    def __init__(self, c_in: int, c_out: int, conv_clamp: float | None, *, rgb: bool, residual: bool) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, conv_clamp: float | None, activation: str, *, rgb: bool, residual: bool
+    ) -> None:
         super().__init__()
-        self.conv_clamp = conv_clamp
+        self.conv_clamp, self.activation = conv_clamp, activation
         self.from_rgb = EqualConv2d(3, c_in, 1) if rgb else None
         self.conv0 = EqualConv2d(c_in, c_in, 3)
         self.conv1 = EqualConv2d(c_in, c_out, 3)
@@ -57,14 +60,14 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, fir: Fir) -> Tensor:  # [N,C_in,2H,2W] -> [N,C_out,H,W]
         gain = 1.0 if self.skip is None else 0.5**0.5  # both branches, to keep the variance of their sum
-        h = activate(self.conv0(x), 1.0, self.conv_clamp)
+        h = activate(self.conv0(x), 1.0, self.conv_clamp, self.activation)
         h = fir.down_conv(h, self.conv1.scaled, self.conv1.bias)
-        h = activate(h, gain, self.conv_clamp)
+        h = activate(h, gain, self.conv_clamp, self.activation)
         return h if self.skip is None else torch.add(h, self.skip(fir.down(x)), alpha=gain)
 
 
 @discriminators.register("stylegan2")
-class StyleGAN2Discriminator(Configurable):
+class StyleGAN2Discriminator(Discriminator):
     """Image [N,3,R,R] in [-1,1] (and a class) -> score [N].
 
     Args:
@@ -74,10 +77,13 @@ class StyleGAN2Discriminator(Configurable):
         conv_clamp: bound of the activations, or None.
         group_size: of the minibatch standard deviation; None for the whole batch.
         group_channels: of that deviation; 0 for a network without it.
-        mapping: widths of the mapping network of the class; the last one is that of the projection.
+        mapping: widths of the mapping network of the class; the last one is that of the projection. Without any the
+            embedded class is projected on; without an embedding too, the last layer gives a score per class.
         embedding: size of the embedded class; None for that of the projection.
         mapping_rate: learning rate of the mapping network relative to the rest.
         taps: of the resampling filter.
+        final: width of the final features; None for that of 4 px.
+        activation, mapping_activation: of the convolutions and of the mapping network, see `ACTIVATIONS`.
     """
 
     def __init__(
@@ -88,17 +94,21 @@ class StyleGAN2Discriminator(Configurable):
         conv_clamp: Positive | None = None,
         group_size: Width | None = 4,
         group_channels: Channels = 1,
-        mapping: Layers = (512,) * 8,
+        mapping: MaybeLayers = (512,) * 8,
         embedding: Width | None = None,
         mapping_rate: Positive = 0.01,
         taps: Taps = TAPS,
+        final: Width | None = None,
+        activation: Activation = "lrelu",
+        mapping_activation: Activation = "lrelu",
     ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
             raise PhotograftError(f"unknown architecture {architecture!r}: choose from {', '.join(ARCHITECTURES)}")
         if group_channels and channels[0] % group_channels:
             raise PhotograftError(f"{channels[0]} channels do not divide into {group_channels} of minibatch deviation")
-        embedding = mapping[-1] if embedding is None else embedding
+        embedding = mapping[-1] if embedding is None and mapping else embedding
+        projection, final = mapping[-1] if mapping else embedding, channels[0] if final is None else final
         self.config: dict[str, Any] = {
             "channels": list(channels),
             "num_classes": num_classes,
@@ -110,8 +120,12 @@ class StyleGAN2Discriminator(Configurable):
             "embedding": embedding,
             "mapping_rate": mapping_rate,
             "taps": list(taps),
+            "final": final,
+            "activation": activation,
+            "mapping_activation": mapping_activation,
         }
-        self.num_classes, self.architecture, self.conv_clamp = num_classes, architecture, conv_clamp
+        self.num_classes, self.architecture = num_classes, architecture
+        self.conv_clamp, self.activation = conv_clamp, activation
         self.group_size, self.group_channels = group_size, group_channels
         self.resolution = BASE * 2 ** (len(channels) - 1)
         self.fir = Fir(taps)
@@ -120,6 +134,7 @@ class StyleGAN2Discriminator(Configurable):
                 channels[i],
                 channels[i - 1],
                 conv_clamp,
+                activation,
                 rgb=architecture == "skip" or i == len(channels) - 1,
                 residual=architecture == "resnet",
             )
@@ -128,13 +143,14 @@ class StyleGAN2Discriminator(Configurable):
         last = channels[0]
         self.from_rgb = EqualConv2d(3, last, 1) if architecture == "skip" else None
         self.conv = EqualConv2d(last + group_channels, last, 3)
-        self.linear = EqualLinear(last * BASE**2, last)
-        self.out = EqualLinear(last, mapping[-1] if num_classes else 1)
-        self.map_class = Mapping(0, mapping, num_classes, embedding, mapping_rate) if num_classes else None
+        self.linear = EqualLinear(last * BASE**2, final)
+        self.map_class: Mapping | None = None
+        if num_classes and projection is not None and embedding is not None:
+            self.map_class = Mapping(0, mapping, num_classes, embedding, mapping_rate, mapping_activation)
+        self.out = EqualLinear(final, (projection or num_classes) if num_classes else 1)
 
     def _final(self, x: Tensor, group_size: int | None) -> Tensor:  # [N,3,R,R] -> [N,C]
-        if x.shape[1:] != (3, self.resolution, self.resolution):
-            raise PhotograftError(f"this discriminator takes pictures of {self.resolution} px, not {list(x.shape)}")
+        self.check_pictures(x)
         blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
         image, h = x, None
         for block in blocks:
@@ -144,15 +160,15 @@ class StyleGAN2Discriminator(Configurable):
         h = self._see(h, image, self.from_rgb)
         if self.group_channels:
             h = with_deviation(h, group_size, self.group_channels)
-        h = activate(self.conv(h), 1.0, self.conv_clamp)
-        return activate(self.linear(h.flatten(1)))
+        h = activate(self.conv(h), 1.0, self.conv_clamp, self.activation)
+        return activate(self.linear(h.flatten(1)), kind=self.activation)
 
     def _see(self, h: Tensor | None, image: Tensor, from_rgb: EqualConv2d | None) -> Tensor:
         """Features with those of the image added, where there is a layer that looks at it."""
         if from_rgb is None:
             assert h is not None
             return h
-        seen = activate(from_rgb(image), 1.0, self.conv_clamp)
+        seen = activate(from_rgb(image), 1.0, self.conv_clamp, self.activation)
         return seen if h is None else h + seen
 
     def features(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,C]
@@ -162,10 +178,19 @@ class StyleGAN2Discriminator(Configurable):
         """
         return self._final(x, 1)
 
+    def class_scores(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,K]
+        """See `Discriminator.class_scores`."""
+        y: Tensor = self.out(self.features(x))
+        if self.map_class is None:
+            return y[:, : self.num_classes]
+        directions = self.map_class(x.new_zeros(self.num_classes, 0), torch.arange(self.num_classes))  # [K,D]
+        return y @ directions.t() * directions.shape[1] ** -0.5
+
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Score [N]; label as of a generator. A batch is a multiple of the group size, or smaller than it."""
         y: Tensor = self.out(self._final(x, self.group_size))
-        if self.map_class is None:
-            return y[:, 0]
-        direction = self.map_class(x.new_zeros(len(x), 0), label)  # [N,D]
-        return (y * direction).sum(1) * direction.shape[1] ** -0.5
+        if self.map_class is not None:
+            direction = self.map_class(x.new_zeros(len(x), 0), label)  # [N,D]
+            return (y * direction).sum(1) * direction.shape[1] ** -0.5
+        check_labels(label, self.num_classes, len(x))
+        return y[:, 0] if label is None else (y * class_weights(label, self.num_classes).to(y)).sum(1)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from models.base import Layer, Modulation, StyleGenerator, Tap
 from models.errors import PhotograftError
-from models.layers.equalized import GAIN, SLOPE, EqualConv2d, EqualLinear, Mapping, clamped
+from models.layers.equalized import ACTIVATIONS, EqualConv2d, EqualLinear, Mapping, clamped
 from models.layers.fir import Fir
 from models.layers.resampling import keeps_kernel, kept_kernel
 from models.registry import register_generator
-from models.schema import Architecture, Classes, Dim, Layers, Positive, Taps, Width, Widths
+from models.schema import Activation, Architecture, Classes, Dim, Flag, Layers, Positive, Taps, Width, Widths
 
 BASE = 4  # height and width of the constant input
 EPS = 1e-8
@@ -54,6 +54,7 @@ class ModulatedConv(nn.Module):
         size: height and width of the output.
         fir: filter of a layer that doubles the resolution, else None.
         conv_clamp: bound of the activations, or None.
+        activation: see `ACTIVATIONS`.
 
     Attributes:
         strength, const: of the noise, [] and [size,size].
@@ -61,9 +62,19 @@ class ModulatedConv(nn.Module):
 
     const: Tensor
 
-    def __init__(self, c_in: int, c_out: int, size: int, w_dim: int, fir: Fir | None, conv_clamp: float | None) -> None:
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        size: int,
+        w_dim: int,
+        fir: Fir | None,
+        conv_clamp: float | None,
+        activation: str = "lrelu",
+    ) -> None:
         super().__init__()
         self.fir, self.conv_clamp = fir, conv_clamp
+        self.slope, self.gain = ACTIVATIONS[activation]
         self.affine = EqualLinear(w_dim, c_in, bias=1.0)
         self.weight = nn.Parameter(torch.randn(c_out, c_in, 3, 3))
         self.bias = nn.Parameter(torch.zeros(c_out))
@@ -92,13 +103,14 @@ class ModulatedConv(nn.Module):
         x = modulation.map(lambda t: t.to(x.dtype)).apply(x)
         x = F.conv2d(x, self.weight, padding=1) if self.fir is None else self.fir.up_conv(x, self._transposed())
         # in place, and leaky ReLU's gain in the factors before it, which it passes on: fewer passes over the features
-        gain *= GAIN
+        bound = None if self.conv_clamp is None else self.conv_clamp * gain
+        gain *= self.gain
         x *= (self.demodulation(modulation.scale) * gain).to(x.dtype)
         x += (self.bias * gain).to(x.dtype)[:, None, None]
         if noise != "none":
             values = self.const if noise == "const" else torch.randn_like(x[:, :1])
             x += (values * (self.strength * gain)).to(x.dtype)
-        return clamped(F.leaky_relu_(x, SLOPE), None if self.conv_clamp is None else self.conv_clamp * gain / GAIN)
+        return clamped(F.leaky_relu_(x, self.slope), bound)
 
 
 class ToRGB(nn.Module):
@@ -119,14 +131,23 @@ class Block(nn.Module):
     """All layers of one resolution. The first one (c_in None) has a constant [C,4,4] in place of `conv0`."""
 
     def __init__(
-        self, c_in: int | None, c_out: int, size: int, w_dim: int, fir: Fir, conv_clamp: float | None, *, rgb: bool
+        self,
+        c_in: int | None,
+        c_out: int,
+        size: int,
+        w_dim: int,
+        fir: Fir,
+        conv_clamp: float | None,
+        activation: str,
+        *,
+        rgb: bool,
     ) -> None:
         super().__init__()
         if c_in is None:
             self.const = nn.Parameter(torch.randn(c_out, size, size))
         else:
-            self.conv0 = ModulatedConv(c_in, c_out, size, w_dim, fir, conv_clamp)
-        self.conv1 = ModulatedConv(c_out, c_out, size, w_dim, None, conv_clamp)
+            self.conv0 = ModulatedConv(c_in, c_out, size, w_dim, fir, conv_clamp, activation)
+        self.conv1 = ModulatedConv(c_out, c_out, size, w_dim, None, conv_clamp, activation)
         self.to_rgb = ToRGB(c_out, w_dim, conv_clamp) if rgb else None
         self.skip: EqualConv2d | None = None
 
@@ -153,6 +174,8 @@ class StyleGAN2Generator(StyleGenerator):
         conv_clamp: bound of the activations and of each ToRGB, or None.
         mapping_rate: learning rate of the mapping network relative to the rest.
         taps: of the resampling filter.
+        activation, mapping_activation: of the convolutions and of the mapping network, see `ACTIVATIONS`.
+        together: whether z and the embedded class are normalised as one vector (the first version, in TensorFlow).
     """
 
     w_avg: Tensor
@@ -168,6 +191,9 @@ class StyleGAN2Generator(StyleGenerator):
         conv_clamp: Positive | None = None,
         mapping_rate: Positive = 0.01,
         taps: Taps = TAPS,
+        activation: Activation = "lrelu",
+        mapping_activation: Activation = "lrelu",
+        together: Flag = False,
     ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
@@ -184,17 +210,22 @@ class StyleGAN2Generator(StyleGenerator):
             "conv_clamp": conv_clamp,
             "mapping_rate": mapping_rate,
             "taps": list(taps),
+            "activation": activation,
+            "mapping_activation": mapping_activation,
+            "together": together,
         }
         self.architecture, self.num_ws = architecture, 2 * len(channels)
         self.resolution = BASE * 2 ** (len(channels) - 1)
-        self.map_latent = Mapping(latent_dim, mapping, num_classes, embedding, mapping_rate)
+        self.map_latent = Mapping(
+            latent_dim, mapping, num_classes, embedding, mapping_rate, mapping_activation, together=together
+        )
         self.register_buffer("w_avg", torch.zeros(self.w_dim))
         self.fir = Fir(taps)
         self.blocks = nn.ModuleList()
         for i, (c_in, c_out) in enumerate(pairwise([None, *channels])):
             assert c_out is not None
             rgb = architecture == "skip" or i == len(channels) - 1
-            block = Block(c_in, c_out, BASE * 2**i, self.w_dim, self.fir, conv_clamp, rgb=rgb)
+            block = Block(c_in, c_out, BASE * 2**i, self.w_dim, self.fir, conv_clamp, activation, rgb=rgb)
             if architecture == "resnet" and c_in is not None:
                 block.skip = EqualConv2d(c_in, c_out, 1, bias=False)
             self.blocks.append(block)

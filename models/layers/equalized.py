@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from models.base import check_labels
 
 SLOPE, GAIN = 0.2, 2**0.5  # of leaky ReLU, and what keeps the variance after it
+ACTIVATIONS = {"lrelu": (SLOPE, GAIN), "relu": (0.0, GAIN), "linear": (1.0, 1.0)}  # each a leaky ReLU, with its gain
 
 
-def activate(x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU that keeps the variance (times sqrt 2), times gain, within +-clamp * gain."""
-    return clamped(F.leaky_relu(x, SLOPE) * (GAIN * gain), None if clamp is None else clamp * gain)
+def activate(x: Tensor, gain: float = 1.0, clamp: float | None = None, kind: str = "lrelu") -> Tensor:
+    """An activation of `ACTIVATIONS` with the gain that keeps the variance, times gain, within +-clamp * gain."""
+    slope, keeping = ACTIVATIONS[kind]
+    return clamped(F.leaky_relu(x, slope) * (keeping * gain), None if clamp is None else clamp * gain)
 
 
 def clamped(x: Tensor, bound: float | None) -> Tensor:
@@ -71,15 +73,27 @@ class Mapping(nn.Module):
 
     Args:
         latent_dim: size of z; 0 for a mapping of the class alone.
-        widths: of the layers; the last one is the size of w.
+        widths: of the layers; the last one is the size of w. Without any w is the embedded class.
         num_classes: 0 for an unconditional one.
         embedding: size of the embedded class.
         rate: of the layers, see `EqualLinear`.
+        activation: of the layers, see `ACTIVATIONS`.
+        together: bring both to unit moment as one vector.
     """
 
-    def __init__(self, latent_dim: int, widths: Sequence[int], num_classes: int, embedding: int, rate: float) -> None:
+    def __init__(
+        self,
+        latent_dim: int,
+        widths: Sequence[int],
+        num_classes: int,
+        embedding: int,
+        rate: float,
+        activation: str = "lrelu",
+        *,
+        together: bool = False,
+    ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.activation, self.together = num_classes, activation, together
         self.embed = EqualLinear(num_classes, embedding) if num_classes else None
         sizes = (latent_dim + (embedding if num_classes else 0), *widths)
         self.layers = nn.ModuleList(EqualLinear(d_in, d_out, rate) for d_in, d_out in pairwise(sizes))
@@ -87,13 +101,15 @@ class Mapping(nn.Module):
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:  # [N,latent_dim] -> [N,w_dim]
         """label: class indices [N] or weights of classes [N,K]; see `check_labels`."""
         check_labels(label, self.num_classes, len(z))
-        parts = [unit_moment(z)] if z.shape[1] else []
+        scaled = (lambda part: part) if self.together else unit_moment
+        parts = [scaled(z)] if z.shape[1] else []
         if self.embed is not None and label is not None:
             label = label.to(z.device)
             classes = torch.arange(self.num_classes, device=label.device)  # one_hot would read labels back
             weights = label[:, None] == classes if label.ndim == 1 else label
-            parts.append(unit_moment(self.embed(weights.to(z.dtype))))
+            parts.append(scaled(self.embed(weights.to(z.dtype))))
         x = torch.cat(parts, dim=1)
+        x = unit_moment(x) if self.together else x
         for layer in self.layers:
-            x = activate(layer(x))
+            x = activate(layer(x), kind=self.activation)
         return x

@@ -82,8 +82,11 @@ class Objective:
 
     def __call__(self, variable: Tensor, rows: Tensor) -> Losses:
         """Losses of variables [n,D] for the pictures rows [n]."""
-        latent = self.space.to_latent(variable)
-        image = self._picture(latent, self.space.noise(variable), None if self.label is None else self.label[rows])
+        return self.at(self.space.to_latent(variable), rows, self.space.noise(variable))
+
+    def at(self, latent: Tensor, rows: Tensor, noise: dict[str, Tensor] | None = None) -> Losses:
+        """Losses of what the generator is given, latents and noise maps, for the pictures rows [n]."""
+        image = self._picture(latent, noise or {}, None if self.label is None else self.label[rows])
         feature = feature_distance(self._psi(image), self.psi_target[rows])
         pixel = pixel_distance(image, self.target[rows])
         return Losses(feature, pixel, self.feature_weight * feature + self.pixel_weight * pixel, latent, image)

@@ -1,9 +1,6 @@
 """Readers of StyleGAN and Progressive GAN files: official pickles, full-width key lists, faults, commands."""
 
 import json
-import pickle
-import sys
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,37 +20,16 @@ from models.errors import PhotograftError
 from models.files import load_network
 from models.generators.stylegan import StyleGANGenerator
 from tests.golden_fixtures import FOLDER, Arrays, arrays, shapes
+from tests.tf_pickles import Network, write_pickle
 
 STYLEGAN, PROGAN = FOLDER / "stylegan/tf_stylegan1", FOLDER / "pggan/tf_progan"
 PORT, ZOO = FOLDER / "stylegan/ivrl_stylegan1", FOLDER / "pggan/zoo_pgan32"
 
 
-class Network:
-    """Stands for tflib's class of that name, which a pickle asks for."""
-
-    def __init__(self, state: dict[str, Any]) -> None:
-        self.state = state
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.state
-
-
 @pytest.fixture
-def dump(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, Any, int], Path]:
+def dump(tmp_path: Path) -> Callable[[str, Any, int], Path]:
     """Write a pickle whose networks are of a module that this computer does not have."""
-
-    def write(module: str, value: Any, protocol: int) -> Path:
-        parts = module.split(".")
-        with monkeypatch.context() as patch:
-            for i in range(len(parts)):
-                patch.setitem(sys.modules, ".".join(parts[: i + 1]), types.ModuleType(parts[i]))
-            setattr(sys.modules[module], "Network", Network)  # noqa: B010 (a module made here)
-            patch.setattr(Network, "__module__", module)
-            path = tmp_path / "network.pkl"
-            path.write_bytes(pickle.dumps(value, protocol))
-        return path
-
-    return write
+    return lambda module, value, protocol: write_pickle(tmp_path / "network.pkl", module, value, protocol)
 
 
 def style_networks(variables: Arrays, **settings: Any) -> tuple[Network, Network, Network]:
@@ -333,7 +309,10 @@ def test_commands(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.safetensors"
     made = runner.invoke(app, ["convert", str(source), str(out)])
     assert made.exit_code == 0, made.output
-    assert runner.invoke(app, ["inspect", str(out)]).exit_code == 0
+    written = [line for line in made.stdout.splitlines() if line.endswith(".safetensors")]
+    assert len(written) == shown.output.count("parameters\n")
+    for path in written:
+        assert runner.invoke(app, ["inspect", path]).exit_code == 0
 
 
 def test_unknown_files(tmp_path: Path) -> None:

@@ -100,6 +100,29 @@ def test_zoo(folder: Path) -> None:
             close(fading(io["z"]), io[key], 1e-4)
 
 
+ZOO_DISCRIMINATORS = folders("pggan/zoo_pgan*", "weights_D.npz", "io_D.npz")
+
+
+@pytest.mark.parametrize("folder", ZOO_DISCRIMINATORS, ids=names(ZOO_DISCRIMINATORS))
+def test_zoo_discriminator(folder: Path) -> None:
+    """Batches that divide into groups of four and one that does not; also while a block fades in."""
+    io, weights = tensors(folder / "io_D.npz"), arrays(folder / "weights_D.npz")
+    image = tensors(folder / "io.npz")["img"]
+    x = torch.cat([image, image.flip(3) * 0.7, image.flip(2) * 0.5])
+    x = torch.cat([x, x.flip(0)[:2] * 0.3])
+    discriminator = gan_zoo.read_discriminator(weights, folder)
+    for key in (key for key in io if key.startswith("scores")):
+        count, _, alpha = key.removeprefix("scores").partition("_alpha")
+        network = gan_zoo.read_discriminator(weights, folder, float(alpha or 0))
+        close(network(x[: int(count)]), io[key], 1e-5)
+    close(discriminator.features(x[:6]), io["features"], 1e-5)
+    close(discriminator(image), tensors(folder / "io.npz")["D"][:, 0], 1e-5)
+    found = gan_zoo.find(read_torch(folder / "model.pt"))
+    assert found is not None
+    beside = gan_zoo.read(found, folder)["discriminator"]
+    close(beside(image), tensors(folder / "io.npz")["D"][:, 0], 1e-5)
+
+
 def test_edits() -> None:
     """Features can be blended, modulations are not there to be changed."""
     generator = PGGANGenerator((4, 3), 5).freeze()

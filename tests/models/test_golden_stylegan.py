@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.base import Layer, Modulation
-from models.checkpoints import lernapparat, tf_stylegan
+from models.checkpoints import lernapparat, rosinality_stylegan, tf_stylegan
 from models.checkpoints.tflib import TFNetwork
 from models.generators.stylegan import AdaIN, StyleGANGenerator
 from tests.golden_fixtures import arrays, close, folders, meta, names, tensors
@@ -142,6 +142,19 @@ def test_edited_modulations(folder: Path) -> None:
         ms = [queries[f"M.{i}"][labels[about["simul"]["label"]]] for i in layers]
         check(f"simul.{k}", edited([(factor * m).clamp(max=1) for m in ms]))
     assert not left, f"never compared: {sorted(left)}"
+
+
+ROSINALITY = folders("stylegan/rosinality_stylegan1_D*", "weights.npz", "io.npz")
+
+
+@pytest.mark.parametrize("part", ["", "_plain"])
+@pytest.mark.parametrize("folder", ROSINALITY, ids=names(ROSINALITY))
+def test_rosinality_discriminator(folder: Path, part: str) -> None:
+    """At 128 px, where it halves by fused convolutions, and at 16 px without an activation after the first layer."""
+    io, weights = tensors(folder / "io.npz"), arrays(folder / f"weights{part}.npz")
+    discriminator = rosinality_stylegan.read_discriminator(weights, folder, meta(folder)[f"resolutions{part}"])
+    close(discriminator(io[f"images{part}"]), io[f"scores{part}"], 1e-5)
+    close(discriminator.features(io[f"images{part}"]), io[f"features{part}"], 1e-5)
 
 
 def test_epsilon_matters() -> None:

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from infer.projection import model as model_projection
+from infer.projection.class_choice import class_scores
 from infer.projection.mixture import nearest_classes
 from infer.projection.model import ALONE, BALL, MIXED, TEMPERATURE, choose_classes, chosen_options
 from infer.projection.options import FALLING, LEARNING_RATES, ProjectionOptions, SpaceName
 from infer.projection.presets import PRESETS
 from infer.projection.search import Projection, project
 from models.auxiliary import AuxiliaryNetworks
+from models.discriminators.pggan import PGGANDiscriminator
 from models.discriminators.projected import ProjectedDiscriminator
 from models.discriminators.sn_projection import SNProjectionDiscriminator
+from models.discriminators.stylegan2 import StyleGAN2Discriminator
 from models.encoder import FeatureEncoder
 from models.errors import PhotograftError
 from models.files import save_network
@@ -171,7 +174,8 @@ def test_fast_without_a_classifier_takes_the_discriminators_best_score(model: Mo
     assert model.encoder is not None
     assert torch.allclose(torch.cat([f.latent for f in found]), model.encoder.encode(pictures, labels), atol=1e-5)
     bare = project_pictures(dataclasses.replace(model, encoder=None), pictures, "lion", preset="fast")
-    assert all(bool((f.latent == 0).all()) and f.loss.isfinite().all() for f in bare)
+    seventeen = model.generator.sample_latent(17, torch.Generator().manual_seed(0))[1:]
+    assert all(bool((f.latent == seventeen).all(1).any()) and f.loss.isfinite().all() for f in bare)
 
 
 def test_no_steps_still_try_classes_unless_fast(model: Model, pictures: Tensor) -> None:
@@ -246,3 +250,17 @@ def test_codes_of_a_feature_encoder_stay_in_the_ball(feature_model: Model, zeta_
 def test_unknown_preset(model: Model, pictures: Tensor) -> None:
     with pytest.raises(PhotograftError, match="unknown preset 'bst': did you mean best"):
         project_pictures(model, pictures, "lion", preset="bst")
+
+
+def test_any_discriminator_with_classes_scores_them() -> None:
+    x = torch.rand(2, 3, 8, 8) * 2 - 1
+    for discriminator in (
+        StyleGAN2Discriminator((4, 4), num_classes=3, mapping=(), group_channels=0),
+        StyleGAN2Discriminator((4, 4), num_classes=3, mapping=(5, 6), group_channels=0),
+        PGGANDiscriminator((4, 4), num_classes=3, group_channels=0),
+    ):
+        score = class_scores(discriminator)
+        assert score is not None
+        each = [discriminator(x, torch.full((2,), label)) for label in range(3)]
+        assert torch.allclose(score(x), torch.stack(each, dim=1), atol=1e-6)
+    assert class_scores(PGGANDiscriminator((4, 4))) is None

@@ -377,3 +377,19 @@ def test_bad_input_is_refused(nets: Nets) -> None:
     nn.init.constant_(broken.linear.weight, torch.nan)
     with pytest.raises(PhotograftError, match="not a number"):
         search(broken, d, x, y, steps=2)
+
+
+def test_the_nearest_of_a_few_samples_is_a_start(nets: Nets) -> None:
+    """Each picture's own, whatever others there are; of pictures of samples these themselves."""
+    g, d = nets
+    z = g.sample_latent(17, torch.Generator().manual_seed(3))
+    y = torch.tensor([1, 0])
+    with torch.no_grad():
+        x = g(z[[4, 9]], y)
+    found = search(g, d, x, y, steps=0, init="samples", seed=3)
+    assert torch.equal(found.latent, z[[4, 9]])
+    assert (found.loss < 1e-4).all()
+    alone = search(g, d, x[1:], y[1:], steps=0, init="samples", seed=3)
+    assert torch.equal(alone.latent, found.latent[1:])
+    worse = search(g, d, x, y, steps=0, init="random", seed=3)
+    assert (worse.loss > found.loss).all()
