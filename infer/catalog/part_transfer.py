@@ -11,7 +11,7 @@ from torch import Tensor
 
 from infer.catalog.catalog import Catalog
 from infer.edits.feature_blending import Stream
-from infer.edits.query_transfer import Part, Query, transfer
+from infer.edits.query_transfer import Part, Query, check_transfers, transfer
 from models.base import Generator, Modulation, StyleGenerator
 from models.samples import Samples
 

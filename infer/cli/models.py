@@ -146,9 +146,9 @@ def convert(
     """Convert a file of another project to our format.
 
     Its content says what it is: a snapshot of the original authors, or a BigGAN, StyleGAN or Progressive GAN of its
-    authors or of a port to torch, with the discriminator if the file has one. A BigGAN of TensorFlow Hub is named by its
-    module's folder or address. Nothing in the file is executed. A file of several networks becomes several files, with
-    their kind in the name.
+    authors or of a port to torch, with the discriminator if the file has one. A BigGAN of TensorFlow Hub is named by
+    its module's folder or address. Nothing in the file is executed. A file of several networks becomes several files,
+    with their kind in the name.
     """
     from infer.editor.results import check_folder
     from models.checkpoints import formats

@@ -41,7 +41,7 @@ def find(content: Any) -> Mapping[str, Any] | None:
 def remarks(state: Mapping[str, Any]) -> list[str]:
     """What a user should know of the file."""
     return [
-        "it holds statistics of several truncations: those of 1 stand, samples --truncation takes others",
+        "it holds statistics of several truncations: those of 1 stand, `sample --truncation` takes others",
         "not written: a discriminator, which these files do not have: give one, or photos cannot be projected",
     ]
 

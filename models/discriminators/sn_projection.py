@@ -49,7 +49,7 @@ class SNBlock(nn.Module):
 
 
 class ProjectionDiscriminator(Discriminator):
-    """Scores of final features [N,C,h,w]: linear in their sum, and in its product with the class (Miyato & Koyama 2018).
+    """Scores of final features [N,C,h,w]: linear in their sum, and in its product with the class (Miyato & Koyama).
 
     Attributes:
         linear, embedding: what a subclass makes; None for one without classes.

@@ -1,6 +1,7 @@
 """Published TensorFlow files from the pickle to the edited photo, through the command line: small random networks."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,33 @@ def test_what_is_not_read_is_said(tmp_path: Path, capsys: Capture) -> None:
     assert captured.out.split() == [str(tmp_path / "x.safetensors")]
     line = next(line for line in captured.err.splitlines() if line.startswith("the discriminator is not read: "))
     assert "unknown arrays: '4x4/Attention/weight'" in line
+
+
+@pytest.mark.parametrize("name", ["ajbrock_biggan64", "ajbrock_biggandeep64"])
+def test_a_biggan_edits_photos(name: str, tmp_path: Path, capsys: Capture) -> None:
+    """Two files become one model; a class is changed by sCBN, a sample's region blended, a part transferred."""
+    model, out, photo = tmp_path / "big", tmp_path / "out", PHOTOS / "photo.png"
+    for file, kind in (("weights.npz", "generator"), ("weights_D.npz", "discriminator")):
+        assert run("convert", FOLDER / "biggan" / name / file, f"{model}.{kind}.safetensors") == 0
+    common: tuple[Any, ...] = ("--model", model, "--out", out)
+    assert run("edit", photo, *BOX, "--to", "class 2", "--mask", "box", "--preset", "fast", *common) == 0
+    outside_is_untouched(photo, out / "photo_to_class-2.png")
+    recipe = ("--recipe", out / "photo_to_class-2.json", "--reference-seed", 3)
+    assert run("blend", photo, *recipe, "--mask", "box", *common) == 0
+    assert run("catalog", "build", "--model", model, "-k", 2, "--samples", 8, "--out", tmp_path) == 0
+    assert run("transfer", photo, *recipe, "--part", "0", *common) == 0
+    assert run("sample", "--model", model, "--out", tmp_path / "samples.png") == 0
+
+
+def test_truncation_of_a_converted_biggan(tmp_path: Path, capsys: Capture) -> None:
+    """Its statistics are chosen when it is converted, or for samples; a file without such says so."""
+    source, out = FOLDER / "biggan/hf_biggan_deep128/weights.npz", tmp_path / "x.safetensors"
+    shutil.copy(source, tmp_path / "w.npz")
+    assert run("convert", tmp_path / "w.npz", out, "--truncation", 0.5, "--ported-statistics") == 0
+    config = load_model(str(out)).generator.config
+    assert (config["truncation"], config["ported_statistics"], config["statistics"]) == (0.5, True, 51)
+    assert "not written: a discriminator" in capsys.readouterr().err
+    assert run("sample", "--model", out, "--out", tmp_path / "half.png", "--truncation", 0.5) == 0
+    other = FOLDER / "biggan/ajbrock_biggan64/weights.npz"
+    assert run("convert", other, tmp_path / "y.safetensors", "--truncation", 0.5) == 2
+    assert "holds no statistics of several truncations" in capsys.readouterr().err
