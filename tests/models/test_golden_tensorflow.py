@@ -108,3 +108,25 @@ def test_what_cannot_be_read() -> None:
     for settings, message in (({"blur_filter": [1, 3, 3, 1]}, "blur_filter"), ({"use_wscale": False}, "use_wscale")):
         with pytest.raises(PhotograftError, match=message):
             tf_discriminator.read_stylegan(TFNetwork(grown.variables, settings), folder)
+
+
+def test_full_width() -> None:
+    """The published discriminator of 1024 px: its widths follow from names and shapes."""
+
+    def width(stage: int) -> int:
+        return min(8192 >> stage, 512)
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for log in range(2, 11):
+        size, c = 2**log, width(log - 1)
+        shapes[f"FromRGB_lod{10 - log}/weight"] = (1, 1, 3, c)
+        if log > 2:
+            shapes[f"{size}x{size}/Conv0/weight"] = (3, 3, c, c)
+            shapes[f"{size}x{size}/Conv1_down/weight"] = (3, 3, c, width(log - 2))
+    shapes |= {"4x4/Conv/weight": (3, 3, 513, 512), "4x4/Dense0/weight": (8192, 512), "4x4/Dense1/weight": (512, 1)}
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    zeros |= {name.replace("weight", "bias"): np.zeros(shape[-1], np.float32) for name, shape in shapes.items()}
+    assert sum(value.size for value in zeros.values()) == 23_087_249
+    discriminator = tf_discriminator.read_stylegan(TFNetwork(zeros | {"lod": np.float32(0)}, {}), Path("x"))
+    assert discriminator.config["channels"] == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+    assert (discriminator.resolution, discriminator.config["blurs"]) == (1024, True)
