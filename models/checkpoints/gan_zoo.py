@@ -127,7 +127,7 @@ def _layer(arrays: Arrays, name: str, own: str) -> dict[str, tuple[str, Tensor]]
     theirs, bias = f"{name}.module.weight", f"{name}.module.bias"
     weight = arrays.ranked(theirs, 2 if own in ("linear", "out") else 4)
     he = (2 / weight[0].numel()) ** 0.5
-    weight, added = weight * he, arrays.take(bias) * he
+    weight, added = weight * he, arrays.ranked(bias, 1) * he
     if own.startswith("to_rgb"):
         weight, added = grey.drawn(weight), grey.drawn(added)
     weight = grey.seen(weight) if own.startswith("from_rgb") else weight

@@ -28,7 +28,7 @@ def check_channels(channels: object, where: object) -> None:
 
 def drawn(value: Tensor) -> Tensor:  # [1,...] -> [3,...]
     """Weight or bias of a layer that gives the picture; of one that gives colours it stays."""
-    return value.repeat(3, *[1] * (value.ndim - 1)) if len(value) == 1 else value
+    return value.repeat(3, *[1] * (value.ndim - 1)) if value.ndim and len(value) == 1 else value
 
 
 def seen(weight: Tensor, gain: float = 1 / 3) -> Tensor:  # [O,1,1,1] -> [O,3,1,1]
@@ -38,4 +38,4 @@ def seen(weight: Tensor, gain: float = 1 / 3) -> Tensor:  # [O,1,1,1] -> [O,3,1,
         weight: of one that sees colours it stays.
         gain: 1 / sqrt(3) for a weight that is divided by the square root of its fan-in at each pass.
     """
-    return weight.repeat(1, 3, 1, 1) * gain if weight.shape[1] == 1 else weight
+    return weight.repeat(1, 3, 1, 1) * gain if weight.ndim == 4 and weight.shape[1] == 1 else weight

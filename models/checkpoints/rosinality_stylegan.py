@@ -130,7 +130,7 @@ def _seen(arrays: Arrays, name: str, own: str) -> dict[str, tuple[str, Tensor]]:
     weight = arrays.ranked(theirs, 2 if own == "out" else 4)
     weight = weight * (2 / weight[0].numel()) ** 0.5
     weight = weight.flatten(1) if own == "linear" else weight
-    return {f"{own}.weight": (theirs, weight), f"{own}.bias": (f"{name}.bias", arrays.take(f"{name}.bias"))}
+    return {f"{own}.weight": (theirs, weight), f"{own}.bias": (f"{name}.bias", arrays.ranked(f"{name}.bias", 1))}
 
 
 def _count(state: Mapping[str, Any], name: str, first: int = 0, step: int = 1) -> int:

@@ -152,7 +152,7 @@ def build_discriminator(
 
 def is_grey(values: Mapping[str, Any]) -> bool:
     """Whether a generator of these arrays draws one channel."""
-    return any(name.endswith("torgb.bias") and tuple(value.shape) == (1,) for name, value in values.items())
+    return any(name.endswith("torgb.bias") and getattr(value, "shape", ()) == (1,) for name, value in values.items())
 
 
 def _any_noise(values: Iterable[str]) -> bool:

@@ -91,4 +91,7 @@ def _layer(arrays: Arrays, name: str, own: str, gain: float = GAIN) -> dict[str,
     weight = weight.t() if weight.ndim == 2 else weight.permute(3, 2, 0, 1)
     weight = weight * (gain * weight[0].numel() ** -0.5)
     weight = grey.seen(weight) if own.startswith("from_rgb") else weight
-    return {f"{own}.weight": (f"{name}/weight", weight), f"{own}.bias": (f"{name}/bias", arrays.take(f"{name}/bias"))}
+    return {
+        f"{own}.weight": (f"{name}/weight", weight),
+        f"{own}.bias": (f"{name}/bias", arrays.ranked(f"{name}/bias", 1)),
+    }

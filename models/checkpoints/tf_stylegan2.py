@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,7 +54,8 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
         PhotograftError: missing or unknown variables, a network that was still growing, unsupported settings.
     """
     tflib.require(network.settings, SETTINGS, path)
-    renamed, spelled = _renamed(_finished(network.variables, path, "G_synthesis/", "ToRGB"), path, _known())
+    variables, original = _finished(network.variables, path, "G_synthesis/", "ToRGB")
+    renamed, spelled = _renamed(variables, original, path, _known())
     settings = _settings(network, path, MAPPING_RATE, "mapping_nonlinearity")
     if CONCATENATED in network.variables:  # not scaled in the original, and without a bias
         table = renamed[EMBEDDED]
@@ -73,11 +73,12 @@ def read_discriminator(network: TFNetwork, path: Path) -> StyleGAN2Discriminator
     Raises:
         PhotograftError: missing or unknown variables, a network that was still growing, unsupported settings.
     """
-    variables = _finished(network.variables, path, "", "FromRGB")
+    variables, original = _finished(network.variables, path, "", "FromRGB")
     scores = network.settings.get("score_max", 1)
     if type(scores) is int and scores > 1:  # of which the first is the score, and others are of rotations
-        variables |= {name: np.asarray(value)[..., :1] for name, value in variables.items() if name[:7] == "Output/"}
-    renamed, spelled = _renamed(variables, path, ())
+        rows = {name: value for name, value in variables.items() if name.startswith("Output/")}
+        variables |= {name: value[..., :1] for name, value in rows.items() if getattr(value, "ndim", 0)}
+    renamed, spelled = _renamed(variables, original, path, ())
     whole_batch = "LabelEmbed/weight" in variables or network.function == "D_main"  # by default in ADA's version
     return build_discriminator(
         renamed,
@@ -109,8 +110,9 @@ def _settings(network: TFNetwork, path: Path, rate: float, mapping: str) -> dict
     }
 
 
-def _finished(variables: Mapping[str, Any], path: Path, prefix: str, rgb: str) -> dict[str, Any]:
-    """The variables without `lod`, and of a network that grew without the resolutions that it grew through.
+def _finished(variables: Mapping[str, Any], path: Path, prefix: str, rgb: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The variables without `lod`, and of a network that grew without the resolutions that it grew through; with the
+    file's own names of those that have another here.
 
     Args:
         prefix: of the names.
@@ -123,16 +125,18 @@ def _finished(variables: Mapping[str, Any], path: Path, prefix: str, rgb: str) -
     sizes = [4 << i for i in range(RESOLUTIONS) if _any(variables, f"{prefix}{4 << i}x{4 << i}/")]
     last, outer = max(sizes, default=4), re.compile(rf"{prefix}{rgb}_lod(\d{{1,2}})/(\w+)")
     kept: dict[str, Any] = {}
+    original: dict[str, str] = {}
     for name, value in variables.items():
         match = outer.fullmatch(name)
         if match and match[1] == "0":
+            original[f"{prefix}{last}x{last}/{rgb}/{match[2]}"] = name
             kept[f"{prefix}{last}x{last}/{rgb}/{match[2]}"] = value
         elif not match and name not in lods:
             kept[name] = value
     arrays = Arrays({name: variables[name] for name in lods}, path)
     if any(map(outer.fullmatch, variables)) and any(arrays.number(name) for name in lods):
         raise PhotograftError(f"{path}: the network was saved while it grew: take a later snapshot of its training")
-    return kept
+    return kept, original
 
 
 def _any(names: Iterable[str], start: str) -> bool:
@@ -140,12 +144,12 @@ def _any(names: Iterable[str], start: str) -> bool:
 
 
 def _renamed(
-    variables: Mapping[str, Any], path: Path, known: Iterable[str]
+    variables: Mapping[str, Any], original: Mapping[str, str], path: Path, known: Iterable[str]
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Arrays under the torch version's names, and what these names are in the file."""
-    arrays = Arrays(variables, path)
+    arrays = Arrays(variables, path, original)
     renamed = {_translated(name): _converted(name, arrays) for name in variables}
-    return renamed, {_translated(name): name for name in (*known, *variables)}
+    return renamed, {_translated(name): original.get(name, name) for name in (*known, *variables)}
 
 
 def _translated(name: str) -> str:

@@ -108,7 +108,7 @@ def taps(settings: Mapping[str, Any], name: str, default: tuple[float, ...], whe
     if given is None or given == []:
         return None
     numbers = isinstance(given, list | tuple) and len(given) <= MAX_TAPS
-    if not numbers or any(isinstance(tap, bool) or not isinstance(tap, int | float) for tap in given):
+    if not numbers or any(isinstance(t, bool) or not isinstance(t, int | float) or not abs(t) < 1e3 for t in given):
         raise PhotograftError(f"{where}: built with {name}={told(given)}: it must be a list of numbers")
     return tuple(float(tap) for tap in given)
 

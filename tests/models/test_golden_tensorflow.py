@@ -74,6 +74,22 @@ def test_scores_of_all_classes(folder: Path) -> None:
             close(scores[i : i + 1, label], alone, 1e-5)
 
 
+def test_of_several_scores_the_first_counts() -> None:
+    """Rotations were scored beside it in one of ADA's comparisons."""
+    folder = FOLDER / "tensorflow/tf_ada_D_grey"
+    one = read(folder)
+    values = arrays(folder / "tf_variables.npz")
+    more = {
+        name: np.concatenate([values[name]] + [values[name] + 1] * 3, axis=-1) for name in values if "Output" in name
+    }
+    about = meta(folder)
+    several = TFNetwork(values | more, about["kwargs"] | {"score_max": 4}, about["function"])
+    same = tf_stylegan2.read_discriminator(several, folder)
+    assert same.config == one.config
+    pictures = torch.rand(2, 3, 8, 8)
+    assert torch.equal(same(pictures), one(pictures))
+
+
 @pytest.mark.parametrize("folder", GENERATORS, ids=names(GENERATORS))
 def test_generators(folder: Path) -> None:
     io = tensors(folder / "io.npz")
@@ -99,12 +115,40 @@ def test_what_cannot_be_read() -> None:
         ({"nonlinearity": "swish"}, "nonlinearity='swish'"),
         ({"mbstd_group_size": "all"}, "mbstd_group_size='all' makes no sense"),
         ({"resample_kernel": "box"}, "resample_kernel='box': it must be a list"),
+        ({"resample_kernel": [1, float("nan")]}, "it must be a list of numbers"),
         ({"num_channels": 4}, "have 4 channels"),
     ):
         odd = TFNetwork(arrays(folder / "tf_variables.npz"), about["kwargs"] | settings, about["function"])
         with pytest.raises(PhotograftError, match=message):
             tf_stylegan2.read_discriminator(odd, folder)
+    for name, message in (("4x4/Dense0/bias", "not an array of 1 dim"), ("FromRGB_lod0/weight", "not an array of 4")):
+        with pytest.raises(PhotograftError, match=message):
+            read(FOLDER / "tensorflow/tf_stylegan_D", **{name: np.float32(1)})
+    with pytest.raises(PhotograftError, match="FromRGB_lod0/weight"):
+        read(folder, **{"FromRGB_lod0/weight": np.float32(1)})
     grown = network(FOLDER / "tensorflow/tf_stylegan_D")
     for settings, message in (({"blur_filter": [1, 3, 3, 1]}, "blur_filter"), ({"use_wscale": False}, "use_wscale")):
         with pytest.raises(PhotograftError, match=message):
             tf_discriminator.read_stylegan(TFNetwork(grown.variables, settings), folder)
+
+
+def test_full_width() -> None:
+    """The published discriminator of 1024 px: its widths follow from names and shapes."""
+
+    def width(stage: int) -> int:
+        return min(8192 >> stage, 512)
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for log in range(2, 11):
+        size, c = 2**log, width(log - 1)
+        shapes[f"FromRGB_lod{10 - log}/weight"] = (1, 1, 3, c)
+        if log > 2:
+            shapes[f"{size}x{size}/Conv0/weight"] = (3, 3, c, c)
+            shapes[f"{size}x{size}/Conv1_down/weight"] = (3, 3, c, width(log - 2))
+    shapes |= {"4x4/Conv/weight": (3, 3, 513, 512), "4x4/Dense0/weight": (8192, 512), "4x4/Dense1/weight": (512, 1)}
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    zeros |= {name.replace("weight", "bias"): np.zeros(shape[-1], np.float32) for name, shape in shapes.items()}
+    assert sum(value.size for value in zeros.values()) == 23_087_249
+    discriminator = tf_discriminator.read_stylegan(TFNetwork(zeros | {"lod": np.float32(0)}, {}), Path("x"))
+    assert discriminator.config["channels"] == [512, 512, 512, 512, 256, 128, 64, 32, 16]
+    assert (discriminator.resolution, discriminator.config["blurs"]) == (1024, True)

@@ -97,6 +97,15 @@ def test_a_photo_is_edited_in_its_class(tmp_path: Path, capsys: Capture) -> None
     assert recipe["source"]["projection"]["source"] in networks.class_names
 
 
+def test_a_part_of_a_photo_is_transferred(tmp_path: Path, capsys: Capture) -> None:
+    """Without classes: the look of a cluster, from a sample."""
+    model, out, photo = converted("stylegan", tmp_path, capsys), tmp_path / "out", PHOTOS / "photo.png"
+    assert run("catalog", "build", "--model", model, "-k", 2, "--samples", 4, "--out", tmp_path) == 0
+    asked = ("--part", "0", "--reference-seed", 2, "--preset", "fast", "--catalog", f"{model}.catalog.safetensors")
+    assert run("transfer", photo, *BOX, *asked, "--model", model, "--out", out) == 0
+    outside_is_untouched(photo, out / "photo_0.png")
+
+
 def test_an_unconditional_one_says_what_edits_photos(tmp_path: Path, capsys: Capture) -> None:
     model = converted("progan", tmp_path, capsys)
     photo = PHOTOS / "photo.png"
