@@ -1,6 +1,6 @@
 """Photograft beside the original codes: one thread each, in turns, in one run. docs/experiments/peers.md says how.
 
-python docs/experiments/peers.py --collage CLONE --chainer PYTHON --stylegan2 CLONE [--repeats 5]
+python docs/experiments/peers.py --collage CLONE --chainer PYTHON --stylegan2 CLONE --biggan CLONE
 """
 
 import argparse
@@ -12,12 +12,18 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from infer.evaluate.speed import projection, style_generator
 from models.device import fast_dtype
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.generators import stylegan2
+from models.generators.biggan import BigGANGenerator
+from models.losses import feature_distance, psi
+from models.prepared import prepare
 
 CPU = torch.device("cpu")
+Generate, Features = Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]
 OURS = {"default": fast_dtype(CPU), "float32": torch.float32}
 
 
@@ -75,6 +81,62 @@ def our_synthesis(resolution: int, dtype: torch.dtype) -> Callable[[], object]:
     return lambda: g(ws)
 
 
+BIGGAN = (16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16)  # widths of G and D at 256 px in units of ch
+CH, CLASSES = 96, 1000
+
+
+def original_biggan(clone: str) -> tuple[Generate, Features, int]:
+    """z -> image and image -> final features by ajbrock's code, which divides by sigma at every pass."""
+    sys.path.insert(0, clone)
+    import BigGAN
+
+    torch.manual_seed(0)
+    common = {"resolution": 256, "n_classes": CLASSES, "skip_init": True}
+    g = BigGAN.Generator(
+        G_ch=CH, dim_z=140, G_attn="128", G_shared=True, shared_dim=128, hier=True, no_optim=True, **common
+    )
+    d = BigGAN.Discriminator(D_ch=CH, D_attn="128", **common)
+    g.eval().requires_grad_(False), d.eval().requires_grad_(False)
+    label = g.shared(torch.tensor([7]))
+
+    def features(x: Tensor) -> Tensor:
+        for blocks in d.blocks:
+            for block in blocks:
+                x = block(x)
+        return x.relu()
+
+    return lambda z: g(z, label), features, 140
+
+
+def our_biggan(dtype: torch.dtype) -> tuple[Generate, Features, int]:
+    """The same by ours, of the same widths."""
+    torch.manual_seed(0)
+    g = BigGANGenerator([CH * m for m in BIGGAN[0]], 140, CLASSES, 128, attention=[5])
+    d = SNProjectionDiscriminator([CH * m for m in BIGGAN[1]], CLASSES, "out", attention=[1])
+    g, d = prepare(g, dtype, channels_last=True), prepare(d, dtype, channels_last=True)
+    return lambda z: g(z, torch.tensor([7])), lambda x: d.features(x.to(dtype)).float(), 140
+
+
+def forward_and_iteration(networks: tuple[Generate, Features, int]) -> dict[str, Callable[[], object]]:
+    """A picture from z, and one step of projection: the gradient of the loss for z."""
+    generate, features, latent_dim = networks
+    z = torch.randn(1, latent_dim)
+    with torch.no_grad():
+        target = psi(features(generate(torch.randn(1, latent_dim))))
+
+    def forward() -> object:
+        with torch.no_grad():
+            return generate(z)
+
+    def iteration() -> object:
+        variable = z.clone().requires_grad_()
+        image = generate(variable)
+        loss = feature_distance(psi(features(image)), target).sum() + 0.2 * image.square().mean()
+        return torch.autograd.grad(loss, variable)
+
+    return {"one picture": forward, "one iteration of projection": iteration}
+
+
 def table(title: str, original: Callable[[], float], ours: dict[str, Callable[[], object]], repeats: int) -> None:
     """Measure in turns and print medians; ratios are the median of neighbouring measurements'."""
     original()
@@ -96,6 +158,7 @@ def main() -> None:
     parser.add_argument("--collage", help="clone of quolc/neural-collage")
     parser.add_argument("--chainer", help="a Python that has Chainer")
     parser.add_argument("--stylegan2", help="clone of NVlabs/stylegan2-ada-pytorch")
+    parser.add_argument("--biggan", help="clone of ajbrock/BigGAN-PyTorch")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -111,6 +174,13 @@ def main() -> None:
             title = f"StyleGAN2 at {resolution} px, w to one picture"
             with torch.no_grad():
                 table(title, lambda network=network: seconds(network), ours, arguments.repeats)
+    if arguments.biggan:
+        original = forward_and_iteration(original_biggan(arguments.biggan))
+        ours_by_name = {names[name]: forward_and_iteration(our_biggan(dtype)) for name, dtype in OURS.items()}
+        for what, theirs in original.items():
+            ours = {name: both[what] for name, both in ours_by_name.items()}
+            title = f"BigGAN at 256 px, ch {CH}, {what}"
+            table(title, lambda theirs=theirs: seconds(theirs), ours, arguments.repeats)
 
 
 if __name__ == "__main__":
