@@ -96,6 +96,7 @@ def read(found: Found, path: Path) -> dict[str, Configurable]:
             conv_clamp=conv_clamp,
             mapping_rate=mapping_rate,
             group_size=None if group_size is None else int(group_size),
+            clamps_coarsest=False,
             **activations,
         )
     return networks

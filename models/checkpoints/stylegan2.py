@@ -111,6 +111,7 @@ def build_discriminator(
     taps: Sequence[float] = TAPS,
     activation: str = "lrelu",
     mapping_activation: str = "lrelu",
+    clamps_coarsest: bool = True,
 ) -> StyleGAN2Discriminator:
     """The discriminator of a state dict, loaded strictly: arguments and errors as of `build_generator`.
 
@@ -141,7 +142,7 @@ def build_discriminator(
         return StyleGAN2Discriminator(
             channels, **classes, architecture=architecture, conv_clamp=conv_clamp, group_size=group_size,
             group_channels=last[1] - last[0], mapping_rate=mapping_rate, taps=taps, final=final,
-            activation=activation, mapping_activation=mapping_activation,
+            activation=activation, mapping_activation=mapping_activation, clamps_coarsest=clamps_coarsest,
         )  # fmt: skip
 
     def placed(value: Tensor) -> Tensor:

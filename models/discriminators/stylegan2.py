@@ -16,7 +16,7 @@ from models.errors import PhotograftError
 from models.layers.equalized import EqualConv2d, EqualLinear, Mapping, activate
 from models.layers.fir import Fir
 from models.registry import discriminators
-from models.schema import Activation, Architecture, Channels, Classes, MaybeLayers, Positive, Taps, Width, Widths
+from models.schema import Activation, Architecture, Channels, Classes, Flag, MaybeLayers, Positive, Taps, Width, Widths
 
 BASE = 4  # height and width of the last features
 ARCHITECTURES = ("resnet", "skip", "orig")
@@ -84,6 +84,8 @@ class StyleGAN2Discriminator(Discriminator):
         taps: of the resampling filter.
         final: width of the final features; None for that of 4 px.
         activation, mapping_activation: of the convolutions and of the mapping network, see `ACTIVATIONS`.
+        clamps_coarsest: whether `conv_clamp` bounds the layer that sees the image at 4 px too, in the skip
+            architecture; NVIDIA's torch version leaves that one out.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class StyleGAN2Discriminator(Discriminator):
         final: Width | None = None,
         activation: Activation = "lrelu",
         mapping_activation: Activation = "lrelu",
+        clamps_coarsest: Flag = True,
     ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
@@ -123,9 +126,11 @@ class StyleGAN2Discriminator(Discriminator):
             "final": final,
             "activation": activation,
             "mapping_activation": mapping_activation,
+            "clamps_coarsest": clamps_coarsest,
         }
         self.num_classes, self.architecture = num_classes, architecture
         self.conv_clamp, self.activation = conv_clamp, activation
+        self.clamps_coarsest = clamps_coarsest
         self.group_size, self.group_channels = group_size, group_channels
         self.resolution = BASE * 2 ** (len(channels) - 1)
         self.fir = Fir(taps)
@@ -154,21 +159,21 @@ class StyleGAN2Discriminator(Discriminator):
         blocks: Iterable[Block] = self.blocks  # type: ignore[assignment]
         image, h = x, None
         for block in blocks:
-            h = self._see(h, image, block.from_rgb)
+            h = self._see(h, image, block.from_rgb, self.conv_clamp)
             image = self.fir.down(image) if self.architecture == "skip" else image
             h = block(h, self.fir)
-        h = self._see(h, image, self.from_rgb)
+        h = self._see(h, image, self.from_rgb, self.conv_clamp if self.clamps_coarsest else None)
         if self.group_channels:
             h = with_deviation(h, group_size, self.group_channels)
         h = activate(self.conv(h), 1.0, self.conv_clamp, self.activation)
         return activate(self.linear(h.flatten(1)), kind=self.activation)
 
-    def _see(self, h: Tensor | None, image: Tensor, from_rgb: EqualConv2d | None) -> Tensor:
+    def _see(self, h: Tensor | None, image: Tensor, from_rgb: EqualConv2d | None, clamp: float | None) -> Tensor:
         """Features with those of the image added, where there is a layer that looks at it."""
         if from_rgb is None:
             assert h is not None
             return h
-        seen = activate(from_rgb(image), 1.0, self.conv_clamp, self.activation)
+        seen = activate(from_rgb(image), 1.0, clamp, self.activation)
         return seen if h is None else h + seen
 
     def features(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,C]

@@ -326,3 +326,28 @@ def test_unknown_files(tmp_path: Path) -> None:
             formats.read(path).descriptions()
     with pytest.raises(PhotograftError, match="not found"):
         formats.convert(tmp_path / "none", tmp_path / "x.safetensors")
+
+
+def test_rosinality_brings_its_discriminator_along(tmp_path: Path) -> None:
+    """At the resolution that the generator's training reached; what cannot be read is said."""
+    folder = FOLDER / "stylegan/rosinality_stylegan1_D"
+    weights = {name: torch.from_numpy(value) for name, value in arrays(folder / "weights_plain.npz").items()}
+    state = rosinality_state(0)
+    path = tmp_path / "train_step-4.model"
+    content = {"generator": rosinality_state(1), "discriminator": weights, "g_running": state}
+    torch.save(content, path)
+    reading = formats.read(path)
+    assert list(reading.networks) == ["generator", "discriminator"]
+    discriminator: Any = reading.networks["discriminator"]
+    assert discriminator.resolution == 16
+    io = arrays(folder / "io.npz")
+    scores = discriminator(torch.from_numpy(io["images_plain"]))
+    assert torch.allclose(scores, torch.from_numpy(io["scores_plain"]), atol=1e-5)
+    said = {line.split(",")[0]: line.rpartition(": ")[2] for line in reading.parts}
+    assert said["'g_running'"] == "the generator"
+    assert said["'discriminator'"] == "the discriminator"
+    assert said["'generator'"].startswith("not read")
+    torch.save(content | {"discriminator": weights | {"extra.weight": torch.ones(1)}}, path)
+    reading = formats.read(path)
+    assert list(reading.networks) == ["generator"]
+    assert any("discriminator is not read" in line and "extra.weight" in line for line in reading.remarks)
