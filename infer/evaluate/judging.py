@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from data.loaders import EvalLoader, PictureStore
 from data.sampling import ClassBalancedSampler
 from data.splits import open_splits
-from data.wordnet import english
 from infer.progress import Progress
 from models.errors import PhotograftError
+from models.names.wordnet import english
 from models.zoo import Model
 
 BATCH = 64

@@ -25,6 +25,7 @@ from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, r
 from models.checkpoints.told import told
 from models.checkpoints.wrappers import View, views
 from models.errors import PhotograftError
+from models.names.published import ClassNames, given
 from models.reading import read_metadata
 
 
@@ -132,21 +133,31 @@ def is_foreign(path: Path) -> bool:
     return path.is_file() and "photograft" not in read_metadata(path)
 
 
-def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing) -> list[Path]:
+def convert(path: Path, out: Path, say: Callable[[str], object] = _nothing, *, names: str | None = None) -> list[Path]:
     """Write the networks of a foreign file as ours, see `write_networks`; returns where.
 
     Args:
         path: the file.
         out: the file to write, or whose name others are made of.
         say: gets the remarks on what was read.
+        names: of the generator's classes, see `models.names.published.given`; None: the files say nothing of them.
 
     Raises:
-        PhotograftError: as `read` does, or a folder that cannot be written.
+        PhotograftError: as `read` does, a folder that cannot be written, or names that are not of these classes.
     """
     reading = read(path)
+    named = None if names is None else _named(reading, names, path)
     for remark in reading.remarks:
         say(remark)
-    return write_networks(reading.networks, reading.layouts, path, out)
+    return write_networks(reading.networks, reading.layouts, path, out, named=named)
+
+
+def _named(reading: Reading, names: str, path: Path) -> ClassNames:
+    """The names of the generator's classes that were asked for."""
+    count = getattr(reading.networks.get("generator"), "num_classes", 0)
+    if not count:
+        raise PhotograftError(f"{path} has no generator with classes: leave --names out")
+    return given(names, count)
 
 
 def _beside(view: View) -> list[str]:
