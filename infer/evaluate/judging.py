@@ -68,6 +68,11 @@ class Probe:
         return logits.topk(min(5, logits.shape[1])).indices
 
     @torch.no_grad()
+    def probabilities(self, features: Tensor) -> Tensor:  # [N,D] -> [N,K]
+        """How likely it finds every class; sums to 1."""
+        return self.linear((features - self.mean) / self.std).softmax(1)
+
+    @torch.no_grad()
     def names_in_top5(self, features: Tensor, labels: Tensor) -> Tensor:  # [N,D], [N] -> bool [N]
         """Whether the class asked for is among its first five."""
         return self._right(features, labels)[0].any(1)
