@@ -11,14 +11,16 @@ from infer.cli.common import CatalogOption, DeviceOption, ModelOption, SeedOptio
 from infer.cli.completion import class_names
 from infer.cli.options import PresetOption, StepsOption
 from infer.evaluate.choices import REAL, STUDIES
-from models.errors import PhotograftError
+from models.errors import PhotograftError, UnsupportedEdit
 from models.registry import suggest
 from models.schema import short
 from models.zoo import DEFAULT
 
 if TYPE_CHECKING:
+    from infer.catalog.catalog import Catalog
     from infer.evaluate.studies.setting import Found
     from infer.photo.photo import Photo
+    from models.prepared import Networks
 
 _TARGET = "lion"  # of the morph
 
@@ -52,7 +54,7 @@ def studies(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, sheets and films.")] = Path("out"),
 ) -> None:
     """The papers' figures with a model: a sheet to look at, and a table of what was measured on more pictures."""
-    from infer.catalog.catalog import default_path, load_catalog, names_path
+    from infer.catalog.catalog import default_path, names_path
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.evaluate.studies.report import run_studies
     from infer.evaluate.studies.setting import Setting, StudyJudge, check_pictures
@@ -82,7 +84,7 @@ def studies(
             preset,
             steps,
             target,
-            lambda: load_catalog(file, networks.on_device),
+            lambda: _catalog(file, networks),
             update,
         )
         run_studies(
@@ -99,6 +101,15 @@ def _shown(name: str, found: Found, paths: list[Path]) -> None:
     print_table(found.rows, f"{name}: {STUDIES[name]}")
     for path in paths:
         say(path)
+
+
+def _catalog(file: Path, networks: Networks) -> Catalog:
+    """The model's catalog. Raises UnsupportedEdit where there is none: of all studies, that one is left out."""
+    from infer.catalog.catalog import load_catalog
+
+    if not file.is_file():
+        raise UnsupportedEdit(f"no catalog at {file}: make one (infer.py catalog build), or give --catalog FILE")
+    return load_catalog(file, networks.on_device)
 
 
 def _photo(path: Path | None) -> Photo:

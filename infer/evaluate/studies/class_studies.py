@@ -12,12 +12,13 @@ from infer.pictures.sheet import sheet
 from models.base import Generator
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+Way = tuple[float, list[int] | None]  # strength and layers
 LAYERS = ("all layers", "the first", "all but the first")
 
 
 def strength(setting: Setting) -> Found:
     """sCBN in a disc over the head at 0, 25, 50, 75 and 100 % (Fig. 9)."""
-    ways = {f"{value:.0%}": (value, None) for value in STRENGTHS}
+    ways: dict[str, Way] = {f"{value:.0%}": (value, None) for value in STRENGTHS}
     columns = ("inside", "outside", "coarse", "fine", "seam", "target", "own")
     return _study(setting, "strength", ways, columns)
 
@@ -25,13 +26,11 @@ def strength(setting: Setting) -> Found:
 def layers(setting: Setting) -> Found:
     """sCBN in all layers, in the one closest to z alone, and in all but that one (Fig. 12)."""
     count = len(setting.generator.modulated_layers)
-    ways = {LAYERS[0]: (1.0, None), LAYERS[1]: (1.0, [0]), LAYERS[2]: (1.0, [*range(1, count)])}
+    ways: dict[str, Way] = {LAYERS[0]: (1.0, None), LAYERS[1]: (1.0, [0]), LAYERS[2]: (1.0, [*range(1, count)])}
     return _study(setting, "layers", ways, ("inside", "outside", "coarse", "fine", "seam", "target", "own"))
 
 
-def _study(
-    setting: Setting, name: str, ways: dict[str, tuple[float, list[int] | None]], columns: tuple[str, ...]
-) -> Found:
+def _study(setting: Setting, name: str, ways: dict[str, Way], columns: tuple[str, ...]) -> Found:
     need_classes(setting.model)
     generator = setting.generator
     mask = region(generator.resolution)

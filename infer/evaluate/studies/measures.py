@@ -68,8 +68,8 @@ class Measured:
             distance = lab_distance(one, other)
             self.inside.append(_mean(distance[region]))
             self.outside.append(_mean(distance[~region]))
-            pixels = [to_pixels(picture[None]) for picture in (other, one)]
-            self.seam.append(seam_score(*pixels, where.numpy().astype(np.float32), side=len(region)))
+            was, now = (to_pixels(picture[None]) for picture in (other, one))
+            self.seam.append(seam_score(was, now, where.numpy().astype(np.float32), side=len(region)))
         coarse = resized(edited) - resized(before)
         fine = (edited - before) - F.interpolate(coarse, edited.shape[-2:], mode="bilinear", align_corners=False)
         self.coarse += coarse.square().mean((1, 2, 3)).tolist()

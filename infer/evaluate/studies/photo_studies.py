@@ -20,7 +20,7 @@ from infer.pictures.animation import reduced
 from infer.pictures.sheet import sheet
 
 COLUMNS, SIZE = 9, 96  # of the sheet of all classes
-FRAMES, LONGEST = 13, 360  # of the morph; px
+FRAMES, LONGEST = 9, 300  # of the morph; px
 _SHOWN = 5  # of its frames on the sheet
 
 

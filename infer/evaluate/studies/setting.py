@@ -21,7 +21,7 @@ from models.prepared import Networks, prepare
 from models.samples import Samples, draw
 from models.zoo import Model
 
-BATCHED = 8  # samples edited at once; those of one batch get one target class
+BATCHED = 8  # samples edited at once
 REAL = 4000  # real pictures that the independent probe is fitted to
 _EYES, _HEAD = 0.03, 0.32  # of the picture: how far below its middle the region's lies, and its half width
 
@@ -142,13 +142,13 @@ Study = Callable[[Setting], Found]
 
 @dataclass(frozen=True)
 class Pair:
-    """Some samples and as many others of the same classes, with what the others' classes are changed to.
+    """Some samples and as many others, pair by pair, with what the samples' classes are changed to.
 
     Attributes:
-        samples, others: of one class each, pair by pair.
+        samples, others: the two of each pair.
         base, reference: the same with modulations.
-        image, other: [n,3,R,R] of both.
-        targets: [T,n] other classes, none of them a sample's own.
+        image, other: [n,3,R,R] of both, on the CPU.
+        targets: [2,n] two other classes for each; [2,0] for fewer than three classes.
     """
 
     samples: Samples
@@ -167,8 +167,14 @@ def need_classes(model: Model) -> None:
 
 
 @torch.no_grad()
-def pairs(setting: Setting, what: str) -> Iterator[Pair]:
-    """All pairs of a study, in batches; the targets of a batch are those of all in it."""
+def pairs(setting: Setting, what: str, *, same_class: bool = True) -> Iterator[Pair]:
+    """All pairs of a study, in batches.
+
+    Args:
+        setting: of the study.
+        what: it is called while it runs.
+        same_class: the others have the samples' classes; else those that they were drawn in.
+    """
     model, generator = setting.model, setting.generator
     classes = generator.num_classes
     random = torch.Generator().manual_seed(setting.seed)
@@ -176,7 +182,9 @@ def pairs(setting: Setting, what: str) -> Iterator[Pair]:
     z = draw(model, setting.pictures, seed=2 * setting.seed + 1, truncation=1.0)
     for i in range(0, setting.pictures, BATCHED):
         samples = drawn[i : i + BATCHED]
-        others = _relabelled(model, z[i : i + BATCHED], samples.label, setting.truncation)
+        others = z[i : i + BATCHED]
+        label = samples.label if same_class else others.label
+        others = _relabelled(model, others, label, setting.truncation)
         targets = _targets(samples.label, classes, random)
         base, reference = stream(generator, samples), stream(generator, others)
         image, other = (generator.synthesize(s.latent, s.modulations).cpu() for s in (base, reference))
@@ -210,15 +218,11 @@ def _relabelled(model: Model, z: Samples, label: Tensor | None, truncation: floa
 
 
 def _targets(label: Tensor | None, classes: int, random: torch.Generator) -> Tensor:  # -> [2,n]
-    """Two classes for a batch, or the next ones where they are a sample's own."""
-    if label is None:
+    """Two other classes for each sample, drawn evenly; none without classes."""
+    if label is None or classes < 3:
         return torch.zeros(2, 0, dtype=torch.int64)
-    drawn = torch.randperm(classes, generator=random)[:2]
-    found = drawn[:, None].expand(2, len(label)).clone()
-    for column, own in enumerate(label.tolist()):
-        free = [k for k in (*drawn.tolist(), *range(classes)) if k != own]
-        found[:, column] = torch.tensor(free[:2])
-    return found
+    drawn = [torch.randperm(classes - 1, generator=random)[:2] for _ in label]
+    return torch.stack([one + (one >= own) for one, own in zip(drawn, label.cpu(), strict=True)], dim=1)
 
 
 def region(resolution: int) -> Tensor:  # -> [R,R]

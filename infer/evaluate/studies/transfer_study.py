@@ -38,7 +38,7 @@ def transfer(setting: Setting) -> Found:
     plain, others = Measured(), natural(setting)
     shown: list[list[Pixels]] = []
     titles: list[str] = []
-    for pair in pairs(setting, "transfer"):
+    for pair in pairs(setting, "transfer", same_class=False):  # an SNGAN's modulations know the class alone
         maps = catalog.cluster_maps(generator, pair.samples)
         before = len(shown)
         for part in parts:
