@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from infer.photo.photo import Pixels
-from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
 from models.writing import Writer
 
@@ -58,21 +57,6 @@ def mp4(frames: Sequence[Pixels]) -> Writer | None:
     shown, rate = [_even(frame) for frame in there_and_back(frames)], 1000 / duration(len(frames))
     content = _by_ffmpeg(shown, rate) or _encoded(shown, rate)
     return None if content is None else lambda stream: stream.write(content)
-
-
-def film(name: str, frames: Sequence[Pixels]) -> Writer:
-    """Writes frames as the name's ending says: .gif or .mp4.
-
-    Raises:
-        PhotograftError: another ending, or MP4 where nothing can write it.
-    """
-    suffix = Path(name).suffix.lower()
-    if suffix not in (".gif", ".mp4"):
-        raise PhotograftError(f"{name}: an animation is a .gif or a .mp4")
-    writer = gif(frames) if suffix == ".gif" else mp4(frames)
-    if writer is None:
-        raise PhotograftError(f"{name}: nothing here writes MP4: pip install 'photograft[video]', or write a .gif")
-    return writer
 
 
 def _by_ffmpeg(frames: Sequence[Pixels], rate: float) -> bytes | None:

@@ -27,7 +27,7 @@ def class_number(text: str, names: Sequence[str], ids: Sequence[str], model: str
     Args:
         text: as it was asked for.
         names: of the model's classes.
-        ids: WordNet ids, "" where unknown; empty: those of the names.
+        ids: a WordNet id for each, "" where unknown; none at all: those of the names.
         model: its name, for messages.
 
     Raises:
@@ -35,7 +35,7 @@ def class_number(text: str, names: Sequence[str], ids: Sequence[str], model: str
     """
     if names.count(text) == 1:
         return names.index(text)
-    ids = ids or ids_of(tuple(names))
+    ids = ids if len(ids) == len(names) else ids_of(tuple(names))
     wanted = _plain(text)
     found = _by_id(text.strip(), names, ids, model)
     plain = [_plain(known) for known in names]
