@@ -13,6 +13,7 @@ from infer.cli.common import DeviceOption, ModelOption, OutOption, SeedOption, n
 from infer.cli.completion import class_names
 from models.device import find_device
 from models.errors import PhotograftError
+from models.header import read_header
 from models.names.published import assumed, is_assumed, numbers_in_imagenet
 from models.writing import file_name
 from models.zoo import DEFAULT, ZOO, is_installed, model_stem, names_of, read_classes
@@ -168,6 +169,16 @@ def convert(
     check_folder(out.parent)
     for path in formats.convert(file, out, note, names=names):
         say(path)
+        _say_assumed(path)
+
+
+def _say_assumed(path: Path) -> None:
+    """Of a generator's file that does not name its classes: what they are taken for, and how that is changed."""
+    header = read_header(path)
+    count = header.config.get("num_classes", 0)
+    found = assumed(count) if header.kind == "generator" and not header.known.class_names else None
+    if found is not None:
+        note(f"class names are {found.source}; --names says others")
 
 
 def bench(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infer.cli.main import main
@@ -12,6 +13,7 @@ from models.files import load_network, save_network
 from models.zoo import PARTS, load_model, model_files
 from tests.infer import tiny_model
 from tests.infer.conftest import HEAD
+from tests.models.test_chainer import generator
 from tests.refusals import refused
 
 Capture = pytest.CaptureFixture[str]
@@ -50,6 +52,21 @@ def test_classes_are_shown_with_id_name_and_number(dogs: Path, capsys: Capture) 
     out = capsys.readouterr().out
     assert "143 classes: Chihuahua, Japanese spaniel," in out
     assert "class names: assumed from the number of classes: the 143 dogs and cats" in out
+
+
+def test_names_are_never_assumed_in_silence(dogs: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert main(["sample", "-c", "0", "--columns", "1", "--model", str(dogs), "--out", str(tmp_path)]) == 0
+    assert "class names are assumed from the number of classes" in capsys.readouterr().err
+    snapshot = tmp_path / "generator.npz"
+    np.savez(snapshot, **generator([8, 4, 4], 143))  # type: ignore[arg-type]
+    out = tmp_path / "x.generator.safetensors"
+    assert main(["convert", str(snapshot), str(out)]) == 0
+    assert "the 143 dogs and cats of ImageNet, 151 to 293; --names says others" in capsys.readouterr().err
+    assert load_model(str(out)).class_index("imagenet:151") == 0
+    assert main(["convert", str(snapshot), str(out), "--names", "dogs-cats"]) == 0
+    assert "assumed" not in capsys.readouterr().err
+    assert main(["classes", "--model", str(out)]) == 0
+    assert "names: the 143 dogs and cats of ImageNet" in capsys.readouterr().err
 
 
 def test_what_a_file_names_is_not_assumed(tiny: Path, capsys: Capture) -> None:
