@@ -21,9 +21,9 @@ from data.patterns import find_shards
 from data.records import Catalogue, Record
 from data.report import Tally, printable
 from data.shards import DamagedShard, pictures_of, read_index
-from data.wordnet import english_names
 from data.zips import read_zip
 from models.errors import PhotograftError
+from models.names.wordnet import english_names
 
 
 def open_catalogue(

@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from data.report import printable
-from data.wordnet import imagenet_numbers, split_id
 from models.errors import PhotograftError
+from models.names.wordnet import imagenet_numbers, split_id
 
 ClassChoice = str | int | Sequence[str | int]
 

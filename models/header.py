@@ -14,11 +14,12 @@ from pydantic import ConfigDict, Field
 from models.errors import PhotograftError
 from models.reading import read_metadata
 from models.registry import KINDS
-from models.schema import Index, Name, Positive, Schema, Share, parse_json
+from models.schema import Index, Name, Positive, Schema, Share, Text, parse_json
 
 FORMAT = "1"
 LONGEST = 2**22  # of the texts in a header, in characters
 T = TypeVar("T")
+SynsetOrNone = Annotated[str, Field(pattern=r"^(n[0-9]{8})?$")]
 PerClass = Annotated[list[T], Field(default_factory=list, max_length=100_000, fail_fast=True)]
 
 
@@ -26,7 +27,8 @@ class Info(Schema):
     """What a weights file says about itself; a writer may add to it.
 
     Attributes:
-        class_names, groups, distribution: of each class, see `models.zoo.Model`; empty where nobody said.
+        class_names, class_ids, groups, distribution: of each class, see `models.zoo.Model`; empty where nobody said.
+        names_from: who named the classes.
         group_names: of the groups.
         images_seen: real pictures that all trainings behind the weights have seen.
         learning_rate: of projection with these auxiliary networks.
@@ -35,6 +37,8 @@ class Info(Schema):
     model_config = ConfigDict(extra="allow")
 
     class_names: PerClass[Name]
+    class_ids: PerClass[SynsetOrNone]
+    names_from: Text = "the file"
     groups: PerClass[Index]
     group_names: PerClass[Name]
     distribution: PerClass[Share]
@@ -45,6 +49,7 @@ class Info(Schema):
         """Raise PhotograftError unless what it says of classes is of so many."""
         for what, values in (
             ("class names", self.class_names),
+            ("WordNet ids", self.class_ids),
             ("groups", self.groups),
             ("shares", self.distribution),
         ):

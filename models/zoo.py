@@ -7,7 +7,6 @@ Names, files and classes are known without torch, which is imported with the fir
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from os.path import isdir, isfile  # False where pathlib raises: names that are too long
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import PhotograftError
 from models.header import NetworkFile, read_header
+from models.names import published
+from models.names.choice import class_number
 from models.registry import suggest
 from models.schema import Classes, PathText, check, short
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 DEFAULT = "sngan-heads-128"
 WEIGHTS = Path(__file__).parent / "weights"
-_NUMBER = re.compile(r"[0-9]{1,9}")
 PARTS = {  # of the files' names -> kind of network
     "generator": "generator",
     "discriminator": "discriminator",
@@ -66,6 +66,8 @@ class ClassTable:
     """The classes of a generator; attributes as of `Model`."""
 
     class_names: list[str]
+    class_ids: list[str]
+    names_from: str
     groups: list[int]
     group_names: list[str]
     distribution: list[float]
@@ -82,6 +84,8 @@ class Model:
         encoder: start of the projection; None if there is none.
         auxiliary: A and B; None if there are none.
         class_names: K names, in the order of the labels (empty if unconditional).
+        class_ids: a WordNet id per class, "" for none; empty: those that the names have.
+        names_from: who named the classes, for people; empty where nobody did.
         groups, group_names: a group (species) per class, and their names.
         distribution: how often training drew each class, as shares.
         hashes: file name -> sha256, the generator's first; empty for a model that was not read from files.
@@ -101,6 +105,8 @@ class Model:
     distribution: list[float] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     projection_learning_rate: float | None = None
+    class_ids: list[str] = field(default_factory=list)
+    names_from: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -113,38 +119,16 @@ class Model:
         return Path(self.name).name
 
     def class_index(self, name: str) -> int:
-        """Label of a class by its name, or by its number in plain digits; case and hyphens between words do not matter.
+        """Label of a class by its name, its WordNet id, its number in plain digits or ImageNet's as "imagenet:151".
+
+        Case and hyphens between words do not matter; see `models.names.choice.class_number`.
 
         Raises:
             PhotograftError: unknown name, with the nearest ones; or a word or number that may mean several classes.
         """
         if not self.class_names:
             raise PhotograftError(f"model {self.name} is unconditional: it has no classes (blend edits photos without)")
-        check(str, name, "class")
-        if self.class_names.count(name) == 1:
-            return self.class_names.index(name)
-        wanted = _plain(name)
-        plain = [_plain(known) for known in self.class_names]
-        found = [i for i, known in enumerate(plain) if known == wanted]
-        if not found and _NUMBER.fullmatch(wanted):
-            found = [i for i, known in enumerate(plain) if _NUMBER.fullmatch(known) and int(known) == int(wanted)]
-            if wanted == str(int(wanted)) and int(wanted) < len(plain) and int(wanted) not in found:
-                found.append(int(wanted))  # beside a class that is called "007" it is not clear what "7" means
-        found = found or [i for i, known in enumerate(plain) if wanted and wanted in known.split()]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            shown = [self.class_names[i] for i in found[:12]]
-            shown = [f"{text} ({i})" if shown.count(text) > 1 else text for i, text in zip(found, shown, strict=False)]
-            more = ", ..." if len(found) > 12 else ""
-            raise PhotograftError(f"class {short(name)} could be any of: {', '.join(shown)}{more}")
-        near = suggest(wanted, self.class_names)
-        raise PhotograftError(f"unknown class {short(name)}{near} (infer.py classes lists all)")
-
-
-def _plain(name: str) -> str:
-    """A name without case, and with spaces for the hyphens between its words; "-1" stays what it is."""
-    return " ".join(re.sub(r"(?<=\w)[-_ ]+(?=\w)", " ", name.lower()).split())
+        return class_number(check(str, name, "class"), self.class_names, self.class_ids, self.name)
 
 
 def model_stem(name: str) -> Path:
@@ -209,7 +193,7 @@ def load_model(name: str = DEFAULT) -> Model:
         name if name in ZOO else str(stem.absolute()),
         generator,
         **others,
-        **vars(_classes(header, generator.num_classes)),
+        **vars(_classes(header, generator.num_classes, stem)),
         hashes={path.name: sha256(path) for path in paths.values()},
         projection_learning_rate=loaded["auxiliary"][1].known.learning_rate if "auxiliary" in loaded else None,
     )
@@ -221,12 +205,13 @@ def read_classes(name: str = DEFAULT) -> ClassTable:
     Raises:
         PhotograftError: unknown name, or a file that is missing, damaged or no generator's.
     """
-    path = _installed(name, model_stem(name))["generator"]
+    stem = model_stem(name)
+    path = _installed(name, stem)["generator"]
     header = read_header(path)
     if header.kind != "generator":
         raise PhotograftError(f"{path} holds a {header.kind}, not a generator")
     count = check(Classes, header.config.get("num_classes", 0), f"{path} is damaged: num_classes")
-    return _classes(header, count)
+    return _classes(header, count, stem)
 
 
 def _installed(name: str, stem: Path) -> dict[str, Path]:
@@ -270,13 +255,31 @@ def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Pa
             raise PhotograftError(f"{paths[kind]} has {classes} classes, the generator {generator.num_classes}")
 
 
-def _classes(header: NetworkFile, count: int) -> ClassTable:
-    """From a generator's file, or made up where it says nothing."""
+def _classes(header: NetworkFile, count: int, stem: Path) -> ClassTable:
+    """From the table of names beside a generator's file, from the file, or made up where neither says anything."""
     known = header.known
     known.check_classes(count, header.path)
+    names = names_of(header, count, stem)
     return ClassTable(
-        class_names=known.class_names or [f"class {i}" for i in range(count)],
+        class_names=[*names.names],
+        class_ids=[*names.ids],
+        names_from=names.source,
         groups=known.groups or [0] * count,
         group_names=known.group_names or ["all"],
         distribution=known.distribution or [1 / max(count, 1)] * count,
     )
+
+
+def names_of(header: NetworkFile, count: int, stem: Path) -> published.ClassNames:
+    """What a generator's classes are called: by `STEM.names.csv`, by its file, by their number, else by nobody.
+
+    Raises:
+        PhotograftError: a table that cannot be read or has another number of names.
+    """
+    beside = stem.with_name(stem.name + published.SUFFIX)
+    if count and isfile(beside):
+        return published.given(beside, count)
+    known = header.known
+    if names := tuple(known.class_names):
+        return published.ClassNames(names, tuple(known.class_ids) or published.ids_of(names), known.names_from)
+    return (published.assumed(count) if count else None) or published.unnamed(count)

@@ -17,7 +17,7 @@ ALLOWED = {
     "infer": ("infer", "models", "data"),
     "train": ("train", "models", "data"),
     "models": ("models",),
-    "data": ("data", "models.errors", "models.progress", "models.terminal"),
+    "data": ("data", "models.errors", "models.names", "models.progress", "models.terminal"),
 }
 # The rooms of `infer`, from the door down: each may import those below it, and none beside or above it.
 ROOMS = (

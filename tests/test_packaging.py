@@ -103,7 +103,7 @@ def test_wheel_ships_types_configs_and_weights(root: Path) -> None:
     for folder, pattern in [
         ("configs", "**/*.yaml"),
         ("models/weights", "*.*"),
-        ("data", "*.csv"),
+        ("models/names", "*.csv"),
         *((p, "py.typed") for p in PACKAGES),
     ]:
         wanted = {path.relative_to(root).as_posix() for path in (root / folder).glob(pattern)}

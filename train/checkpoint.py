@@ -10,9 +10,9 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from data.wordnet import english
 from models.errors import PhotograftError
 from models.header import Info
+from models.names.wordnet import english
 from models.reading import TENSORS, check_file
 from models.schema import Name, Positive, Schema, Text, check, short
 from models.tensors import DTYPES, check_finite

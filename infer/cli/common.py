@@ -18,6 +18,7 @@ from infer.cli.completion import model_names
 from infer.progress import Progress
 from models.device import DeviceName, find_device
 from models.errors import PhotograftError
+from models.names.published import is_assumed
 from models.terminal import visible
 from models.zoo import load_model
 
@@ -64,7 +65,10 @@ def prepared(model: str, device: DeviceName, *, bf16: bool | None = None) -> Net
 
     find_device(device)
     dtype = None if bf16 is None else torch.bfloat16 if bf16 else torch.float32
-    return Networks.of(load_model(model), device, dtype=dtype)
+    loaded = load_model(model)
+    if is_assumed(loaded.names_from):  # nobody has said so: never in silence
+        note(f"class names are {loaded.names_from}")
+    return Networks.of(loaded, device, dtype=dtype)
 
 
 def complain(text: str) -> None:

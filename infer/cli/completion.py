@@ -1,9 +1,13 @@
 """What a shell proposes for words of ours: names of models and classes, read without loading a network."""
 
+import re
+
 import typer
 
 from models.errors import PhotograftError
 from models.zoo import DEFAULT, ZOO, read_classes
+
+_SYNSET = re.compile("n[0-9]{1,8}")
 
 
 def model_names(incomplete: str) -> list[tuple[str, str]]:
@@ -12,9 +16,14 @@ def model_names(incomplete: str) -> list[tuple[str, str]]:
 
 
 def class_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Classes that begin so, of the model that the command line names; hyphens for spaces, which shells divide at."""
+    """Classes that begin so, of the model that the command line names; hyphens for spaces, which shells divide at.
+
+    What begins as a WordNet id does is completed to one: n020.
+    """
     try:
-        names = read_classes(context.params.get("model") or DEFAULT).class_names
+        known = read_classes(context.params.get("model") or DEFAULT)
     except PhotograftError:
         return []
-    return [name for name in (name.replace(" ", "-") for name in names) if name.startswith(incomplete.lower())]
+    ids = [synset for synset in known.class_ids if synset] if _SYNSET.fullmatch(incomplete) else []
+    names = [name.replace(" ", "-") for name in known.class_names]
+    return [name for name in (*names, *ids) if name.lower().startswith(incomplete.lower())]

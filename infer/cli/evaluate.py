@@ -10,6 +10,7 @@ import typer
 
 from infer.cli.common import CatalogOption, DeviceOption, bar, note, prepared, print_table, say
 from infer.cli.evaluate_photos import photos
+from infer.cli.evaluate_studies import studies
 from infer.cli.options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
 from infer.edits.choices import RHO
 from infer.evaluate.choices import REAL, SETTLING
@@ -27,6 +28,7 @@ def _group() -> None:
 
 
 evaluate_app.command()(photos)
+evaluate_app.command()(studies)
 
 
 @evaluate_app.command()

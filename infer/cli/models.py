@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,19 +13,29 @@ from infer.cli.common import DeviceOption, ModelOption, OutOption, SeedOption, n
 from infer.cli.completion import class_names
 from models.device import find_device
 from models.errors import PhotograftError
+from models.header import read_header
+from models.names.published import assumed, is_assumed, numbers_in_imagenet
 from models.writing import file_name
-from models.zoo import DEFAULT, ZOO, is_installed, read_classes
+from models.zoo import DEFAULT, ZOO, is_installed, model_stem, names_of, read_classes
 
 SHOWN_NAMES = 12  # of a file's classes
+_OVERRIDE = "other names go into {}.names.csv: a line NAME or WORDNET-ID,NAME for each class, in their order"
 
 
 def classes(model: ModelOption = DEFAULT) -> None:
-    """List a model's classes."""
+    """List a model's classes: `--to` takes the number, the name, the WordNet id, or ImageNet's number: imagenet:151."""
     known = read_classes(model)
     if not known.class_names:
         raise PhotograftError(f"model {model} is unconditional: it has no classes")
-    rows = [(str(i), name, known.group_names[known.groups[i]]) for i, name in enumerate(known.class_names)]
-    print_table([("number", "class", "group"), *rows])
+    groups = [known.group_names[group] for group in known.groups]
+    numbers = range(len(groups))
+    rows = zip(
+        map(str, numbers), known.class_names, known.class_ids, numbers_in_imagenet(known.class_ids), groups, strict=True
+    )
+    print_table([("number", "class", "WordNet id", "imagenet:", "group"), *rows])
+    note(f"names: {known.names_from or 'nobody has named them'}")
+    if is_assumed(known.names_from):
+        note(_OVERRIDE.format(model_stem(model)))
 
 
 def models() -> None:
@@ -93,10 +104,18 @@ def inspect(
         raise
     for description in reading.descriptions():
         say(description)
+        if description.kind == "generator" and description.classes:
+            found = assumed(description.classes)
+            say(f"class names: {'the file has none' if found is None else f'{_first(found.names)}, {found.source}'}")
     for part in reading.parts:
         say(part)
     for remark in reading.remarks:
         note(remark)
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of a file's class names."""
+    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
 
 
 def _described(path: Path) -> list[str]:
@@ -110,13 +129,16 @@ def _described(path: Path) -> list[str]:
         f"sha256: {sha256(path)}",
         f"config: {json.dumps(header.config)}",
     ]
-    names = header.info.get("class_names") or []
-    if names:
-        more = ", ..." if len(names) > SHOWN_NAMES else ""
-        lines.append(f"{len(names)} classes: {', '.join(names[:SHOWN_NAMES])}{more}")
-    lines += [f"{key}: {value}" for key, value in header.info.items() if not isinstance(value, list | dict)]
     if header.kind == "generator":
         header.known.check_classes(network.num_classes, path)
+    if header.kind == "generator" and network.num_classes:
+        names = names_of(header, network.num_classes, model_stem(str(path)))
+        lines.append(f"{len(names.names)} classes: {_first(names.names)}")
+        lines.append(f"class names: {names.source or 'nobody has named them'}")
+    elif written := header.known.class_names:
+        lines.append(f"{len(written)} classes: {_first(written)}")
+    lines += [f"{key}: {value}" for key, value in header.info.items() if not isinstance(value, list | dict)]
+    if header.kind == "generator":
         lines.append("modulated layers, for --layers:")
         lines += [f"  {i}: {layer.name}, {layer.resolution} px" for i, layer in enumerate(network.modulated_layers)]
     return lines
@@ -127,6 +149,13 @@ def convert(
         Path, typer.Argument(metavar="FILE", help="A file of another project: .npz, .pkl, .pt, .pth, .model.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|dogs-cats|flowers|FILE",
+            help="Names of the generator's classes: a known set, or a line NAME or WORDNET-ID,NAME for each class.",
+        ),
+    ] = None,
     truncation: Annotated[
         float,
         typer.Option(
@@ -156,8 +185,20 @@ def convert(
     if out.suffix != ".safetensors":
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
-    for path in formats.convert(file, out, note, truncation=truncation, ported_statistics=ported_statistics):
+    for path in formats.convert(
+        file, out, note, names=names, truncation=truncation, ported_statistics=ported_statistics
+    ):
         say(path)
+        _say_assumed(path)
+
+
+def _say_assumed(path: Path) -> None:
+    """Of a generator's file that does not name its classes: what they are taken for, and how that is changed."""
+    header = read_header(path)
+    count = header.config.get("num_classes", 0)
+    found = assumed(count) if header.kind == "generator" and not header.known.class_names else None
+    if found is not None:
+        note(f"class names are {found.source}; --names says others")
 
 
 def bench(

@@ -17,6 +17,7 @@ from models.errors import PhotograftError
 from models.perception.features import with_classifier
 from models.perception.judges import resize_bicubic
 from models.reading import read_yaml
+from models.schema import short
 from models.zoo import Model
 
 SIDE = 224
@@ -84,10 +85,20 @@ def _read_map(path: Path, model: Model) -> list[list[int]]:
         isinstance(v, list) and all(isinstance(i, int) for i in v) for v in content.values()
     ):
         raise PhotograftError(f"{path} is no index map: give lines such as `lion: [291]`")
-    unknown = [name for name in content if name not in model.class_names]
-    if unknown:
-        raise PhotograftError(f"{path} maps {unknown[0]!r}, which is no class of model {model.name}")
-    return [content.get(name, []) for name in model.class_names]
+    known: dict[int, list[int]] = {}
+    for name, indices in content.items():
+        label = _class_of(model, name, path)
+        if label in known:
+            raise PhotograftError(f"{path} maps {model.class_names[label]!r} twice")
+        known[label] = indices
+    return [known.get(label, []) for label in range(len(model.class_names))]
+
+
+def _class_of(model: Model, name: object, path: Path) -> int:
+    try:
+        return model.class_index(str(name))
+    except PhotograftError as error:
+        raise PhotograftError(f"{path} maps {short(name)}, which is no class of model {model.name}: {error}") from error
 
 
 class _Scaled(nn.Module):

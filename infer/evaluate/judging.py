@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from data.loaders import EvalLoader, PictureStore
 from data.sampling import ClassBalancedSampler
 from data.splits import open_splits
-from data.wordnet import english
 from infer.progress import Progress
 from models.errors import PhotograftError
+from models.names.wordnet import english
 from models.zoo import Model
 
 BATCH = 64
@@ -66,6 +66,11 @@ class Probe:
         """The classes that it names first, the best first; all of them if there are fewer."""
         logits = self.linear((features - self.mean) / self.std)
         return logits.topk(min(5, logits.shape[1])).indices
+
+    @torch.no_grad()
+    def probabilities(self, features: Tensor) -> Tensor:  # [N,D] -> [N,K]
+        """How likely it finds every class; sums to 1."""
+        return self.linear((features - self.mean) / self.std).softmax(1)
 
     @torch.no_grad()
     def names_in_top5(self, features: Tensor, labels: Tensor) -> Tensor:  # [N,D], [N] -> bool [N]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.errors import PhotograftError
+from models.names.choice import IMAGENET
 from models.schema import short
 from models.zoo import Model
 
@@ -82,15 +83,18 @@ def source_title(source: Source | None) -> str | None:
 def parse_source(model: Model, text: str) -> Source:
     """A class from "pug", a mixture from "pug:0.6,beagle:0.4" or, in equal shares, from "pug,beagle".
 
+    Classes are said as `models.names.choice` understands them, also "imagenet:254:0.6,n02088364:0.4".
+
     Raises:
         PhotograftError: unknown classes, or weights that are no positive numbers.
     """
-    if text in model.class_names or not set(text) & set(":,"):
+    if text in model.class_names or IMAGENET.fullmatch(text.strip()) or not set(text) & set(":,"):
         return model.class_names[model.class_index(text)]
     found: dict[str, float] = {}
     for part in text.split(","):
         name, colon, weight = part.rpartition(":")
-        name, weight = (name, weight) if colon else (part, "1")
+        if not colon or IMAGENET.fullmatch(part.strip()):
+            name, weight = part, "1"
         try:
             number = float(weight)
         except ValueError:

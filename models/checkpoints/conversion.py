@@ -9,6 +9,7 @@ from models.base import Configurable
 from models.checkpoints.tfhub import weights_file
 from models.errors import PhotograftError
 from models.files import network_writer, sha256
+from models.names.published import ClassNames
 from models.registry import KINDS
 from models.writing import Writer, write_files
 
@@ -63,12 +64,17 @@ def describe_network(kind: str, network: Configurable, layout: str) -> Descripti
 
 
 def write_networks(
-    networks: Mapping[str, Configurable], layouts: Mapping[str, str], source: Path, out: Path
+    networks: Mapping[str, Configurable],
+    layouts: Mapping[str, str],
+    source: Path,
+    out: Path,
+    *,
+    named: ClassNames | None = None,
 ) -> list[Path]:
     """Write networks by kind as our safetensors files; returns where.
 
     One network goes to `out` itself; of several, each to `STEM.KIND.safetensors`, where `models.zoo` finds them as one
-    model: `x.safetensors` and `x.generator.safetensors` both name the stem x.
+    model: `x.safetensors` and `x.generator.safetensors` both name the stem x. named: the generator's classes.
 
     Raises:
         PhotograftError: a folder that cannot be written, or a file that would take the source's place.
@@ -79,7 +85,9 @@ def write_networks(
     stem = out.name.removesuffix(".safetensors").removesuffix(".generator")
     for kind, network in networks.items():
         where = out if len(networks) == 1 else out.with_name(f"{stem}.{kind}.safetensors")
-        info = {"source": source.name, **hashed, "layout": layouts[kind]}
+        info: dict[str, Any] = {"source": source.name, **hashed, "layout": layouts[kind]}
+        if named is not None and kind == "generator":
+            info |= {"class_names": [*named.names], "class_ids": [*named.ids], "names_from": Path(named.source).name}
         if where.exists() and where.samefile(source):
             raise PhotograftError(f"{where} is the file to convert: choose another name")
         jobs[where] = network_writer(network, kind, info)

@@ -29,6 +29,7 @@ from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, r
 from models.checkpoints.told import told
 from models.checkpoints.wrappers import View, views
 from models.errors import PhotograftError
+from models.names.published import ClassNames, given
 from models.reading import read_metadata
 
 
@@ -172,6 +173,7 @@ def convert(
     out: Path,
     say: Callable[[str], object] = _nothing,
     *,
+    names: str | None = None,
     truncation: float = 1.0,
     ported_statistics: bool = False,
 ) -> list[Path]:
@@ -181,13 +183,15 @@ def convert(
         path: the file, or a module of TensorFlow Hub.
         out: the file to write, or whose name others are made of.
         say: gets the remarks on what was read.
+        names: of the generator's classes, see `models.names.published.given`; None: the files say nothing of them.
         truncation, ported_statistics: of generators with statistics of several truncations, see
             `models.generators.biggan`.
 
     Raises:
-        PhotograftError: as `read` does, or a folder that cannot be written.
+        PhotograftError: as `read` does, a folder that cannot be written, or names that are not of these classes.
     """
     reading = read(path)
+    named = None if names is None else _named(reading, names, path)
     if truncation != 1 or ported_statistics:
         config = reading.networks["generator"].config if "generator" in reading.networks else {}
         if config.get("statistics", 1) == 1:
@@ -197,7 +201,15 @@ def convert(
         config |= {"truncation": truncation, "ported_statistics": ported_statistics}
     for line in (*reading.parts, *reading.remarks):
         say(line)
-    return write_networks(reading.networks, reading.layouts, path, out)
+    return write_networks(reading.networks, reading.layouts, path, out, named=named)
+
+
+def _named(reading: Reading, names: str, path: Path) -> ClassNames:
+    """The names of the generator's classes that were asked for."""
+    count = getattr(reading.networks.get("generator"), "num_classes", 0)
+    if not count:
+        raise PhotograftError(f"{path} has no generator with classes: leave --names out")
+    return given(names, count)
 
 
 def _beside(view: View) -> list[str]:

@@ -16,8 +16,8 @@ from PIL import Image
 from data import open_pictures, open_splits
 from data.corrupt import allowed
 from data.transforms import UnreadablePicture, decode_picture
-from data.wordnet import imagenet as imagenet_table
 from models.errors import PhotograftError
+from models.names.wordnet import imagenet as imagenet_table
 
 
 def encode(seed: int = 0, kind: str = "PNG", size: tuple[int, int] = (6, 5), mode: str = "RGB") -> bytes:

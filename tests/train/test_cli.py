@@ -1,5 +1,6 @@
 """The command line of a training: help that is true, mistakes in one line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,19 @@ def test_other_classes_at_a_resume(train: Train, capsys: Capture) -> None:
     root = f"--data.init_args.root={train.folder / 'two'}"
     line = refused(train("--ckpt_path", "last", root, steps=2), capsys)
     assert "3 classes and the data have 2 (only in the checkpoint: " in line
+
+
+def test_wordnet_folders_are_chosen_by_english_names(train: Train, capsys: Capture) -> None:
+    """As the issue's user writes it: a list in the shell's quotes; what is trained is called by the English name."""
+    write_folders(train.folder / "imagenet", names=("n02123045", "n02123159", "n02085620"))
+    root = f"--data.init_args.root={train.folder / 'imagenet'}"
+    for option in ("--data.classes", "--data.init_args.classes"):
+        for choice, names in (('["tabby"]', ["tabby"]), ('["chihuahua", "n02123045"]', ["Chihuahua", "tabby"])):
+            assert train(root, f"{option}={choice}", "--overwrite", steps=1) == 0
+            table = re.findall(r"^ +\d+ +\d+ +\d+  (.+)$", capsys.readouterr().err, re.MULTILINE)
+            assert table == names
+    line = refused(train(root, '--data.classes=["tabbby"]', "--overwrite", steps=1), capsys)
+    assert "did you mean 'tabby'" in line
 
 
 def test_encoder_inherits_the_generators_latents(train: Train) -> None:

@@ -10,9 +10,9 @@ import yaml
 from PIL import Image
 
 from data import open_splits
-from data.wordnet import imagenet
 from infer.cli.main import main as infer_main
 from models.errors import PhotograftError
+from models.names.wordnet import imagenet
 from train import demo
 from train.cli import main as train_main
 from train.demo_pictures import CLASSES, draw_photo, write_pictures

@@ -15,7 +15,8 @@ from torch import Tensor
 from data import images_to_float
 from data.splits import open_pictures
 from models.errors import PhotograftError
-from models.files import sha256
+from models.files import save_network, sha256
+from models.generators.sngan import SNGANGenerator
 from models.header import read_header
 from models.projection.objective import Objective
 from models.zoo import Model, load_model
@@ -242,6 +243,22 @@ def test_bare_ids_of_earlier_weights_and_english_names_are_one(model: Path, tmp_
     check_classes({"classes": {"class_names": ["n02123045", "n02123159", "crane"]}}, pictures.class_names)
     with pytest.raises(PhotograftError, match="another order"):
         check_classes({"classes": {"class_names": ["n02123159", "n02123045", "crane"]}}, pictures.class_names)
+
+
+def test_assumed_names_of_a_generator(tmp_path: Path) -> None:
+    """A file of 143 classes without names has those of the published set: by name where the data know them, else the
+    data's classes are as many in the same order, as they were before the names were assumed."""
+    file = tmp_path / "m.generator.safetensors"
+    save_network(file, SNGANGenerator([4, 4], num_classes=143), "generator")
+    model = load_model(str(file))
+    root = write_folders(tmp_path / "imagenet", 1, ("n02123045", "n02085620"))
+    pictures = open_pictures(root, val_fraction=0.0)
+    assert generator_labels(model, pictures.class_names, pictures.class_ids).tolist() == [0, 130]
+    assert generator_labels(model, [f"{i:03d}" for i in range(143)]).tolist() == list(range(143))
+    with pytest.raises(PhotograftError, match="the data have 2 classes and the generator 143 without names"):
+        generator_labels(model, ["ape", "bee"])
+    with pytest.raises(PhotograftError, match="does not know the data's class 'ape'"):
+        generator_labels(model, ["tabby", "ape"])
 
 
 def test_training_on_some_of_the_generators_classes(model: Path, tmp_path: Path) -> None:

@@ -164,10 +164,32 @@ def test_films_where_they_can_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     assert writer is not None
     with (tmp_path / "film.mp4").open("wb") as stream:
         writer(stream)
-    film = cv2.VideoCapture(str(tmp_path / "film.mp4"))
-    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 6
-    _, frame = film.read()
+    played = cv2.VideoCapture(str(tmp_path / "film.mp4"))
+    assert played.get(cv2.CAP_PROP_FRAME_COUNT) == 6
+    _, frame = played.read()
     assert frame.shape == (62, 82, 3)
     assert abs(int(frame[30, 40, 2]) - 200) < 12, "red is red"
+    monkeypatch.setattr(animation, "_by_ffmpeg", lambda frames, rate: None)
+    by_opencv = mp4(frames)
+    assert by_opencv is not None
+    with io.BytesIO() as stream:
+        by_opencv(stream)
+        assert b"mp4v" in stream.getvalue()
     monkeypatch.setattr(animation, "_CODEC", "none")
     assert mp4(frames) is None
+
+
+def test_films_by_ffmpeg_are_what_browsers_play() -> None:
+    """With the extra `video`: H.264 in 4:2:0, and the same bytes again."""
+    pytest.importorskip("imageio_ffmpeg", reason="the extra `video` is not installed")
+    frames = [np.full((61, 81, 3), (200, 60 * i, 0), np.uint8) for i in range(4)]
+    contents = []
+    for _ in range(2):
+        with io.BytesIO() as stream:
+            writer = mp4(frames)
+            assert writer is not None
+            writer(stream)
+            contents.append(stream.getvalue())
+    assert contents[0] == contents[1]
+    assert b"avc1" in contents[0]
+    assert b"mp4v" not in contents[0]

@@ -1,6 +1,6 @@
 """The 1000 classes of ImageNet (ILSVRC 2012): WordNet ids and English names, in the order of the sorted ids.
 
-`imagenet_classes.csv` holds them, a line ID,NAME for each. The ids are those of the challenge (Russakovsky et al.
+`imagenet.csv` holds them, a line ID,NAME for each. The ids are those of the challenge (Russakovsky et al.
 2015), the names those of torchvision's weights (BSD-3-Clause), each once: "crane" is the machine, "crane bird" is not.
 """
 
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-_TABLE = Path(__file__).with_name("imagenet_classes.csv")
+_TABLE = Path(__file__).with_name("imagenet.csv")
 _SPELT = re.compile(r"(n\d{8})(?:[-_ ]+(.+))?")  # n02123045, n02123045-tabby
 
 
@@ -30,8 +30,11 @@ def imagenet_numbers() -> dict[str, int]:
 
 
 @functools.cache
-def _ids() -> dict[str, str]:
-    return {plain(name): synset for synset, name in imagenet().items()}
+def _ids() -> tuple[dict[str, str], dict[str, str]]:
+    """By name to the letter; and as `plain` has it where one alone has it: "Cardigan" is a dog, "cardigan" is not."""
+    exact = {name: synset for synset, name in imagenet().items()}
+    counts = Counter(map(plain, exact))
+    return exact, {plain(name): synset for name, synset in exact.items() if counts[plain(name)] == 1}
 
 
 def plain(name: str) -> str:
@@ -47,7 +50,8 @@ def split_id(name: str) -> tuple[str, str]:
 
 def id_of(name: str) -> str:
     """The WordNet id that a class's name begins with or that it is ImageNet's English name for; "" if neither."""
-    return split_id(name)[0] or _ids().get(plain(name), "")
+    exact, loose = _ids()
+    return split_id(name)[0] or exact.get(name) or loose.get(plain(name), "")
 
 
 def english(folder: str) -> str:
