@@ -149,6 +149,12 @@ def convert(
         Path, typer.Argument(metavar="FILE", help="A file of another project: .npz, .pkl, .pt, .pth, .model.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .safetensors to write.")],
+    bn_eps: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-12, max=1, help="Of ajbrock's BigGANs, whose files do not say it: as --BN_eps of training."
+        ),
+    ] = None,
     names: Annotated[
         str | None,
         typer.Option(
@@ -186,7 +192,7 @@ def convert(
         raise PhotograftError(f"{out}: name a .safetensors file to write")
     check_folder(out.parent)
     for path in formats.convert(
-        file, out, note, names=names, truncation=truncation, ported_statistics=ported_statistics
+        file, out, note, names=names, truncation=truncation, ported_statistics=ported_statistics, bn_eps=bn_eps
     ):
         say(path)
         _say_assumed(path)

@@ -52,7 +52,7 @@ def remarks(found: Found) -> list[str]:
     """What is assumed because the file does not say it."""
     if "generator" not in found:
         return []
-    return ["the file does not say eps of its batch norm: 1e-5, which its training script has"]
+    return ["the file does not say eps of its batch norm: 1e-5, as of its training scripts (--bn-eps of convert)"]
 
 
 def read(found: Found, path: Path) -> dict[str, Configurable]:

@@ -76,6 +76,7 @@ class Format:
     parts: Callable[[Any, Any], list[str]] = _no_parts
 
 
+AJBROCK = "BigGAN of ajbrock"
 FORMATS: tuple[Format, ...] = (
     # before the next, which shares its names:
     Format("StyleGAN2 of NVIDIA, TensorFlow", tf_stylegan2.find, tf_stylegan2.read, _tensorflow_notes, _parts),
@@ -93,7 +94,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("StyleGAN2 of BasicSR", basicsr.find, basicsr.read, rosinality_stylegan2.remarks),
     Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read, _notes, _parts),
-    Format("BigGAN of ajbrock", biggan_ajbrock.find, biggan_ajbrock.read, biggan_ajbrock.remarks),
+    Format(AJBROCK, biggan_ajbrock.find, biggan_ajbrock.read, biggan_ajbrock.remarks),
     Format("BigGAN of TensorFlow Hub", biggan_tfhub.find, biggan_tfhub.read, biggan_tfhub.remarks),
     Format("BigGAN-deep of Hugging Face", biggan_huggingface.find, biggan_huggingface.read, biggan_huggingface.remarks),
 )
@@ -176,6 +177,7 @@ def convert(
     names: str | None = None,
     truncation: float = 1.0,
     ported_statistics: bool = False,
+    bn_eps: float | None = None,
 ) -> list[Path]:
     """Write the networks of a foreign file as ours, see `write_networks`; returns where.
 
@@ -186,6 +188,8 @@ def convert(
         names: of the generator's classes, see `models.names.published.given`; None: the files say nothing of them.
         truncation, ported_statistics: of generators with statistics of several truncations, see
             `models.generators.biggan`.
+        bn_eps: eps of the batch norms of ajbrock's generators, but for the last one's, which is 1e-5 whatever they were
+            trained with; None: 1e-5.
 
     Raises:
         PhotograftError: as `read` does, a folder that cannot be written, or names that are not of these classes.
@@ -199,6 +203,12 @@ def convert(
                 f"{path} holds no statistics of several truncations: leave out --truncation and --ported-statistics"
             )
         config |= {"truncation": truncation, "ported_statistics": ported_statistics}
+    if bn_eps is not None:
+        if reading.layouts.get("generator") != AJBROCK:
+            raise PhotograftError(
+                f"{path} is none of ajbrock's generators, whose files do not say it: leave --bn-eps out"
+            )
+        reading.networks["generator"].config |= {"eps": bn_eps, "last_eps": 1e-5}
     for line in (*reading.parts, *reading.remarks):
         say(line)
     return write_networks(reading.networks, reading.layouts, path, out, named=named)

@@ -117,7 +117,7 @@ class _BigGAN(Generator):
         self.attention = nn.ModuleDict(
             {str(i): SelfAttention(self.channels[i]) for i in sorted({*config["attention"]})}
         )
-        self.norm = PlainBatchNorm2d(self.channels[-1], config["eps"], rows)
+        self.norm = PlainBatchNorm2d(self.channels[-1], config["last_eps"] or config["eps"], rows)
         self.to_rgb = SNConv2d(self.channels[-1], 3, 3)
         if not config["spectral_norm"]:
             without_spectral_norm(self)
@@ -218,7 +218,8 @@ class BigGANGenerator(_BigGAN):
         hierarchical: whether blocks see their chunks of z; else the first map has all of it, and blocks the class only.
         attention: numbers of blocks that self-attention stands behind (0: behind the first map).
         bottom_width: height and width of the first map.
-        eps: of batch norm.
+        eps, last_eps: of batch norm, and of the one before the picture; None: eps too. (In ajbrock's code that one is
+            always 1e-5.)
         statistics: sets of statistics for truncations from 0 to 1; 1: one.
         truncation: whose statistics stand, and times which the prior is, where there are several.
         ported_statistics: see `StandingBatchNorm2d.as_ported`.
@@ -236,6 +237,7 @@ class BigGANGenerator(_BigGAN):
         attention: Places = (),
         bottom_width: BottomWidth = 4,
         eps: Positive = 1e-5,
+        last_eps: Positive | None = None,
         statistics: Count = 1,
         truncation: Share = 1.0,
         ported_statistics: Flag = False,
@@ -295,6 +297,7 @@ class BigGANDeepGenerator(_BigGAN):
         attention: Places = (),
         bottom_width: BottomWidth = 4,
         eps: Positive = 1e-5,
+        last_eps: Positive | None = None,
         statistics: Count = 1,
         truncation: Share = 1.0,
         ported_statistics: Flag = False,

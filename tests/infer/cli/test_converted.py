@@ -155,5 +155,10 @@ def test_truncation_of_a_converted_biggan(tmp_path: Path, capsys: Capture) -> No
     assert "not written: a discriminator" in capsys.readouterr().err
     assert run("sample", "--model", out, "--out", tmp_path / "half.png", "--truncation", 0.5) == 0
     other = FOLDER / "biggan/ajbrock_biggan64/weights.npz"
+    assert run("convert", other, out, "--bn-eps", 1e-4) == 0
+    norms = load_model(str(out)).generator
+    assert (norms.blocks[0].norm1.eps, norms.norm.eps) == (1e-4, 1e-5)  # type: ignore[union-attr, index]
+    assert run("convert", tmp_path / "w.npz", out, "--bn-eps", 1e-4) == 2
+    assert "leave --bn-eps out" in capsys.readouterr().err
     assert run("convert", other, tmp_path / "y.safetensors", "--truncation", 0.5) == 2
     assert "holds no statistics of several truncations" in capsys.readouterr().err
