@@ -92,6 +92,8 @@ def build(
         state |= {f"blocks.{i}.{name}": placed for name, placed in block.items()}
     measured = "dlatent_avg" not in arrays
     state["w_avg"] = "dlatent_avg", torch.zeros(widths[-1]) if measured else arrays.take("dlatent_avg", widths[-1])
+    if arrays.shape(f"{RGB}/weight", 4)[2] != channels[-1]:
+        raise arrays.misfit(f"{RGB}/weight")
     rgb = arrays.ranked(f"{RGB}/weight", 4).permute(3, 2, 0, 1) * channels[-1] ** -0.5
     state["to_rgb.weight"] = f"{RGB}/weight", grey.drawn(rgb)
     state["to_rgb.bias"] = f"{RGB}/bias", grey.drawn(arrays.take(f"{RGB}/bias"))
