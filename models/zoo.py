@@ -135,7 +135,8 @@ def model_stem(name: str) -> Path:
     """Where a model's files lie.
 
     Args:
-        name: in the zoo, or a path: `folder/my-model`, `folder/my-model.generator.safetensors`, or any .safetensors.
+        name: in the zoo, or a path: `folder/my-model` (of `my-model.generator.safetensors` or, as the conversion of one
+            network is named, `my-model.safetensors`), or any .safetensors.
 
     Raises:
         PhotograftError: an unknown name, a folder, or a file that does not exist.
@@ -143,11 +144,12 @@ def model_stem(name: str) -> Path:
     if check(PathText, name, "model") in ZOO:
         return ZOO[name].stem
     path = Path(name).expanduser()
-    if path.name and isfile(path.with_name(path.name + ".generator.safetensors")):
+    suffixes = (".generator.safetensors", ".safetensors")
+    if path.name and any(isfile(path.with_name(path.name + suffix)) for suffix in suffixes):
         return path
     if name and isdir(path):
         raise PhotograftError(f"model {name!r} is a folder: give the .generator.safetensors in it")
-    for suffix in (".generator.safetensors", ".safetensors"):
+    for suffix in suffixes:
         if path.name.endswith(suffix) and path.name != suffix:
             if not isfile(path):
                 raise PhotograftError(f"model {short(name)}: no such file")

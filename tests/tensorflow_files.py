@@ -2,6 +2,7 @@
 
 python tests/tensorflow_files.py module ARRAYS.npz FOLDER    variables; arrays `stack*` are constants of the graph
 python tests/tensorflow_files.py frozen FILE [OPERATION]     red is cat, as DeepLab's frozen graphs answer
+python tests/tensorflow_files.py odd FOLDER classifier|two|fails      no segmenters
 python tests/tensorflow_files.py saved FOLDER                red is probably cat, as a SavedModel answers
 """
 
@@ -56,5 +57,25 @@ def saved(folder: str) -> None:
     tf.saved_model.save(network, folder, signatures=network.__call__)
 
 
+class _Odd(tf.Module):  # type: ignore[misc]
+    def __init__(self, kind: str) -> None:
+        self.kind, self.one = kind, tf.Variable(1.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])  # type: ignore[untyped-decorator]
+    def __call__(self, image: Any) -> Any:
+        if self.kind == "classifier":
+            return tf.reduce_mean(image) * tf.ones([1, 1001]) * self.one
+        if self.kind == "two":
+            return image[..., :2] * self.one
+        size = tf.shape(image)[1]  # only pictures of 33 px can be answered
+        return tf.reshape(image[..., 0], [1, 33, 33]) * self.one + tf.cast(size, tf.float32)
+
+
+def odd(folder: str, kind: str) -> None:
+    """SavedModels that are no segmenters, or fail."""
+    network = _Odd(kind)
+    tf.saved_model.save(network, folder, signatures=network.__call__)
+
+
 if __name__ == "__main__":
-    {"module": module, "frozen": frozen, "saved": saved}[sys.argv[1]](*sys.argv[2:])
+    {"module": module, "frozen": frozen, "saved": saved, "odd": odd}[sys.argv[1]](*sys.argv[2:])

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from os.path import exists  # False where pathlib raises
 from pathlib import Path
 from typing import Any, get_args
 
 import typer
 
-from infer.cli.options import SegmenterName
+from infer.cli.options import SegmenterName, graph_of
 from infer.editor.points import Projected
 from infer.editor.recipe import Recipe
 from infer.editor.steps import ChangeClass, Step, Transfer
@@ -52,7 +53,8 @@ class How:
         classes = any(isinstance(step, ChangeClass) for step in known.steps)
         names = ["model", "segmenter", *(["settle"] if classes else []), *(_OF_STEPS if known.steps else [])]
         kept = {name: getattr(known, name) for name in names if not _given(context, name)}
-        if kept.get("segmenter", "deeplab") not in get_args(SegmenterName):
+        segmenter = kept.get("segmenter", "deeplab")
+        if segmenter not in get_args(SegmenterName) and not exists(graph_of(segmenter) or ""):  # nothing is fetched
             raise PhotograftError(
                 f"the recipe was made with a segmenter of its own ({known.segmenter}): give --segmenter"
             )

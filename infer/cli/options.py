@@ -86,9 +86,15 @@ SegmenterOption = Annotated[
 ]
 
 
+def graph_of(name: str) -> str | None:
+    """The file, folder or address of a segmenter of TensorFlow; None of another one, or if there is nothing."""
+    kind, _, place = name.partition(":")
+    return place.strip() or None if kind in ("tensorflow", "tensorflow-coco") else None
+
+
 def _segmenter(name: str) -> str:
     """A segmenter's name as it is. Raises PhotograftError for one that is not known."""
-    if name not in get_args(SegmenterName) and not name.startswith(("tensorflow:", "tensorflow-coco:")):
+    if name not in get_args(SegmenterName) and graph_of(name) is None:
         raise PhotograftError(
             f"unknown segmenter {name!r}: use one of {', '.join(get_args(SegmenterName))}, or tensorflow:FILE"
         )

@@ -9,13 +9,19 @@ from models.checkpoints.arrays import Arrays
 from models.errors import PhotograftError
 
 
-def divided(weight: Tensor, u: Tensor, v: Tensor | None = None, eps: float = 0.0) -> Tensor:
-    """weight [O,...] / sigma.
+def divided(
+    arrays: Arrays, name: str, weight: Tensor, u: Tensor, v: Tensor | None = None, eps: float = 0.0
+) -> Tensor:  # -> [O,...]
+    """weight [O,...] / sigma; nothing but zeros stays so.
 
     Args:
+        name: of the weight in arrays.
         u: [O], the left singular vector, as far as training came to it.
         v: the right one; None: both are found by one step of the power iteration from u, as the network does.
         eps: added to their lengths in that step.
+
+    Raises:
+        PhotograftError: sigma is no number to divide by.
     """
     flat = weight.flatten(1)
     u = u.flatten()
@@ -24,7 +30,21 @@ def divided(weight: Tensor, u: Tensor, v: Tensor | None = None, eps: float = 0.0
         v = v / (v.norm() + eps)
         u = flat @ v
         u = u / (u.norm() + eps)
-    return weight / torch.dot(u, flat @ v.flatten())
+    if not weight.any():
+        return weight
+    result = weight / torch.dot(u, flat @ v.flatten())
+    if not result.isfinite().all():
+        raise PhotograftError(
+            f"{arrays.path}: {arrays.told(name)} cannot be divided by its sigma, which is 0 or nearly"
+        )
+    return result
+
+
+def taken(arrays: Arrays, name: str) -> Tensor:  # -> [O,...]
+    """A weight of two dimensions or more. Raises PhotograftError as `Arrays.take` does, or for another one."""
+    if len(arrays.shape(name)) < 2:
+        raise arrays.misfit(name)
+    return arrays.take(name)
 
 
 def class_first(weight: Tensor, latent: int) -> Tensor:  # [O,Z+S] -> [O,S+Z]

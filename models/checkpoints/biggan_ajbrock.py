@@ -13,8 +13,9 @@ from torch import Tensor
 
 from models.base import Configurable
 from models.checkpoints.arrays import Arrays, fitted
-from models.checkpoints.biggan import bottom_width, divided
+from models.checkpoints.biggan import bottom_width, divided, taken
 from models.checkpoints.nvidia import DISCRIMINATORS, GENERATORS
+from models.checkpoints.parts import part_lines
 from models.discriminators.biggan_deep import BigGANDeepDiscriminator
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.errors import PhotograftError
@@ -52,7 +53,15 @@ def remarks(found: Found) -> list[str]:
     """What is assumed because the file does not say it."""
     if "generator" not in found:
         return []
-    return ["the file does not say eps of its batch norm: 1e-5, as of its training scripts (--bn-eps of convert)"]
+    lines = ["the file does not say eps of its batch norm: 1e-5, as of its training scripts (--bn-eps of convert)"]
+    if "blocks.0.0.bn1.bn.running_mean" in found["generator"]:
+        lines.append("norms over several devices: gamma multiplies as in training; the original adds it in evaluation")
+    return lines
+
+
+def parts(found: Found, content: Mapping[str, Any]) -> list[str]:
+    """Every network of a file that holds several, and what it is used for."""
+    return part_lines(content, (*GENERATORS, *DISCRIMINATORS), found)
 
 
 def read(found: Found, path: Path) -> dict[str, Configurable]:
@@ -170,10 +179,10 @@ def _conv(arrays: Arrays, theirs: str, ours: str, *, bias: bool = True, learns: 
 
 def _weight(arrays: Arrays, name: str, *, divides: bool = True) -> Tensor:
     """As the network applies it: without u it has no spectral norm."""
-    weight = arrays.take(f"{name}.weight")
+    weight = taken(arrays, f"{name}.weight")
     if not divides or f"{name}.u0" not in arrays:
         return weight
-    return divided(weight, arrays.take(f"{name}.u0", 1, weight.shape[0]))
+    return divided(arrays, f"{name}.weight", weight, arrays.take(f"{name}.u0", 1, weight.shape[0]))
 
 
 def _discriminator(arrays: Arrays) -> Configurable:
@@ -196,7 +205,7 @@ def _shallow_discriminator(arrays: Arrays, num_classes: int) -> tuple[Callable[[
     config: dict[str, Any] = {
         "channels": widths,
         "num_classes": num_classes,
-        "hidden": "out" if hidden[1:] == widths[1:] else "in",
+        "hidden": "out" if hidden == widths else "all_in",  # the original's D_thin narrows the first block too
         "last_down": widths[-2:-1] == widths[-1:] and not level,
         "attention": [i + 1 for i in range(count) if f"blocks.{i}.1.gamma" in arrays],
         "level": max(1, len(level)),

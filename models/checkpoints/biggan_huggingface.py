@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.base import Configurable
 from models.checkpoints.arrays import Arrays, fitted
-from models.checkpoints.biggan import bottom_width, channels_first, class_first, divided
+from models.checkpoints.biggan import bottom_width, channels_first, class_first, divided, taken
 from models.errors import PhotograftError
 from models.generators.biggan import BigGANDeepGenerator
 from models.schema import Positive, Schema, Width, parse_json
@@ -41,7 +41,7 @@ def find(content: Any) -> Mapping[str, Any] | None:
 def remarks(state: Mapping[str, Any]) -> list[str]:
     """What a user should know of the file."""
     return [
-        "it holds statistics of several truncations: those of 1 stand, `sample --truncation` takes others",
+        "it holds statistics of several truncations: `convert --truncation` says which stand, else those of 1 do",
         "not written: a discriminator, which these files do not have: give one, or photos cannot be projected",
     ]
 
@@ -129,9 +129,9 @@ def _blocks(arrays: Arrays) -> tuple[list[str], dict[str, int]]:
 
 
 def _divided(arrays: Arrays, name: str) -> Tensor:
-    weight = arrays.take(f"{name}.weight_orig")
+    weight = taken(arrays, f"{name}.weight_orig")
     u = arrays.take(f"{name}.weight_u", weight.shape[0])
-    return divided(weight, u, arrays.take(f"{name}.weight_v", weight[0].numel()))
+    return divided(arrays, f"{name}.weight_orig", weight, u, arrays.take(f"{name}.weight_v", weight[0].numel()))
 
 
 def _layer(arrays: Arrays, name: str, ours: str, *, bias: bool = True) -> State:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.base import Configurable
 from models.checkpoints.arrays import Arrays, fitted
-from models.checkpoints.biggan import attended, bottom_width, channels_first, class_first, divided
+from models.checkpoints.biggan import attended, bottom_width, channels_first, class_first, divided, taken
 from models.checkpoints.tfhub import MOST_CONSTANTS
 from models.errors import PhotograftError
 from models.generators.biggan import BigGANDeepGenerator, BigGANGenerator
@@ -85,9 +85,9 @@ def _blocks(arrays: Arrays, conv: str) -> tuple[int, list[int]]:
 
 def _divided(arrays: Arrays, name: str, eps: float) -> Tensor:
     """A layer's weight [O,...] / sigma."""
-    weight = arrays.take(f"{name}/w")
+    weight = taken(arrays, f"{name}/w")
     weight = weight.t() if weight.ndim == 2 else weight.permute(3, 2, 0, 1) if weight.ndim == 4 else weight
-    return divided(weight, arrays.take(f"{name}/u0", 1, weight.shape[0]), eps=eps)
+    return divided(arrays, f"{name}/w", weight, arrays.take(f"{name}/u0", 1, weight.shape[0]), eps=eps)
 
 
 def _layer(arrays: Arrays, name: str, ours: str, eps: float, *, bias: bool = True) -> State:
@@ -216,6 +216,9 @@ def _deep(arrays: Arrays) -> Configurable:
 def _standing(arrays: Arrays, norms: list[tuple[str, int]]) -> State:
     """Means and variances [S,C] of all norms in order, which are constants of the module's graph."""
     names = [name for i in range(MOST_CONSTANTS) if (name := f"{CONSTANT}{i}") in arrays]
+    if len(names) > 2 * len(norms):  # the original's graph has five stacks for each norm, of which two are these
+        names = [name for name in names if int(name.removeprefix(CONSTANT)) % 5 in (1, 3)]
+        arrays.skip(f"{CONSTANT}*")
     if len(names) != 2 * len(norms):
         raise PhotograftError(
             f"{arrays.path}: {len(names)} tables of statistics for {len(norms)} norms, which have two each: those of"

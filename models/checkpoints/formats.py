@@ -94,7 +94,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("StyleGAN2 of BasicSR", basicsr.find, basicsr.read, rosinality_stylegan2.remarks),
     Format("Progressive GAN of pytorch_GAN_zoo", gan_zoo.find, gan_zoo.read, _notes, _parts),
-    Format(AJBROCK, biggan_ajbrock.find, biggan_ajbrock.read, biggan_ajbrock.remarks),
+    Format(AJBROCK, biggan_ajbrock.find, biggan_ajbrock.read, biggan_ajbrock.remarks, biggan_ajbrock.parts),
     Format("BigGAN of TensorFlow Hub", biggan_tfhub.find, biggan_tfhub.read, biggan_tfhub.remarks),
     Format("BigGAN-deep of Hugging Face", biggan_huggingface.find, biggan_huggingface.read, biggan_huggingface.remarks),
 )

@@ -19,7 +19,7 @@ from models.checkpoints.told import told
 from models.errors import PhotograftError
 from models.layers.equalized import ACTIVATIONS
 
-GENERATORS = ("G_ema", "g_ema", "netG_ema", "generator_ema", "G", "g")  # the running mean first
+GENERATORS = ("G_ema", "g_ema", "netG_ema", "generator_ema", "G", "g", "netG", "generator")  # the running mean first
 DISCRIMINATORS = ("D", "netD", "d", "discriminator")
 Found = dict[str, Mapping[str, Any]]
 

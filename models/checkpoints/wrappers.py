@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from models.checkpoints.modules import StateDict, Visits, entries, is_dictionary, module_state
+from models.checkpoints.nvidia import DISCRIMINATORS, GENERATORS
 from models.checkpoints.pickle_machine import Foreign
 
 PREFIXES = ("module.", "_orig_mod.")  # of the names of DataParallel, averaged and compiled modules
@@ -67,6 +68,7 @@ def views(content: Any) -> Iterator[View]:
             inner = list(opener.inner_views(view))
             queue.extendleft(below for below in reversed(inner) if _averaged(below))
             queue.extend(below for below in inner if not _averaged(below))
+            queue.extendleft(opener.sorted_out(view))
 
 
 def is_array(value: Any) -> bool:
@@ -102,12 +104,15 @@ class _Opener:
             if isinstance(value, Mapping) and _rank(name) == len(RANKS) and self._holds_arrays(value)
         }
         yield from self._below(view, inner, beside)
-        parts: dict[str, dict[str, Any]] = {}
-        for name in view.content:
-            part, dot, rest = name.partition(".")
-            if dot:
-                parts.setdefault(part, {})[rest] = view.content[name]
+        parts = _by_part(view.content)
         yield from self._below(view, parts, parts)
+
+    def sorted_out(self, view: View) -> Iterator[View]:
+        """A generator and its discriminator whose names stand before those of their arrays, each in a dictionary."""
+        parts = _by_part(view.content)
+        if not parts.keys().isdisjoint(GENERATORS) and not parts.keys().isdisjoint(DISCRIMINATORS):
+            self._visits.spend(len(view.content))
+            yield View(parts, view.where, view.beside)
 
     def _below(self, view: View, inner: Mapping[str, Any], beside: Mapping[str, Mapping[str, Any]]) -> Iterator[View]:
         mean = {MEAN_OF_W: view.content[MEAN_OF_W]} if is_array(view.content.get(MEAN_OF_W)) else {}
@@ -137,6 +142,16 @@ class _Opener:
         if not all(isinstance(name, str) for name in found):
             found = {name if isinstance(name, str) else repr(name)[:80]: part for name, part in found.items()}
         return _stripped(found)
+
+
+def _by_part(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What names with dots begin with -> what follows -> value."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name in content:
+        part, dot, rest = name.partition(".")
+        if dot:
+            parts.setdefault(part, {})[rest] = content[name]
+    return parts
 
 
 def _stripped(values: Mapping[str, Any]) -> Mapping[str, Any]:

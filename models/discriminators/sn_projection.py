@@ -83,7 +83,8 @@ class SNProjectionDiscriminator(ProjectionDiscriminator):
     Args:
         channels: widths of the blocks' outputs; all blocks but the last ones halve the resolution.
         num_classes: 0 for an unconditional one.
-        hidden: "in" or "out": which side gives the width between a block's two convolutions.
+        hidden: "in" or "out": which side gives the width between a block's two convolutions; with "in" the first block
+            has that of its output, with "all_in" three channels.
         last_down: whether the last block halves the resolution too (the original's 64 px layout).
         attention: numbers of blocks that self-attention stands behind.
         level: how many of the last blocks keep the resolution, unless `last_down`.
@@ -111,8 +112,9 @@ class SNProjectionDiscriminator(ProjectionDiscriminator):
             raise PhotograftError(f"attention must stand behind blocks 1..{len(channels)}")
         self.num_classes = num_classes
         widths, last = [3, *channels], len(channels) - level
+        narrow = ("all_in",), ("all_in", "in")  # of the first block, and of the others
         self.blocks = nn.ModuleList(
-            SNBlock(c_in, c_out, c_in if hidden == "in" and i else c_out, down=last_down or i < last, first=i == 0)
+            SNBlock(c_in, c_out, c_in if hidden in narrow[i > 0] else c_out, down=last_down or i < last, first=i == 0)
             for i, (c_in, c_out) in enumerate(pairwise(widths))
         )
         self.attention = nn.ModuleDict({str(i): SelfAttention(channels[i - 1]) for i in sorted({*attention})})

@@ -36,6 +36,8 @@ class StandingBatchNorm2d(ModulatedBatchNorm2d):
             place = round(self.truncation * last, 6)
             share, low = 1 - math.modf(place)[0], math.floor(place)
         row = int(low)
+        if row >= last:  # 1 / (1 / 49) is more than 49
+            return self.running_mean[last], self.running_var[last]
         if share in ((0.0,) if self.as_ported else (1.0,)):
             return self.running_mean[row], self.running_var[row]
         mean, variance = (share * t[row] + (1 - share) * t[row + 1] for t in (self.running_mean, self.running_var))

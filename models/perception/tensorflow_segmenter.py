@@ -41,7 +41,7 @@ class TensorFlowSegmenter:
         if handle is None and not path.exists():
             raise PhotograftError(f"segmentation graph not found: {path}")
         check_installed(f"{path} is a graph of TensorFlow")
-        self.animals = ANIMALS[labels]
+        self.path, self.animals = path, ANIMALS[labels]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         self._process = subprocess.Popen(
             command("segment", handle or str(path)),
@@ -62,8 +62,10 @@ class TensorFlowSegmenter:
         answer = self._asked(np.ascontiguousarray(small))
         if answer.ndim == 2:
             animal = np.isin(answer, self.animals).astype(np.float32)
+        elif answer.shape[2] > max(self.animals):
+            animal = answer[..., list(self.animals)].sum(-1).astype(np.float32)
         else:
-            animal = answer[..., [k for k in self.animals if k < answer.shape[2]]].sum(-1).astype(np.float32)
+            raise PhotograftError(f"{self.path} knows {answer.shape[2]} classes: its labels are others than these")
         return np.clip(cv2.resize(animal, (width, height), interpolation=cv2.INTER_LINEAR), 0, 1)
 
     def _asked(self, pixels: NDArray[np.uint8]) -> NDArray[np.generic]:
@@ -77,7 +79,10 @@ class TensorFlowSegmenter:
         if not shape:
             raise self._failure()
         sizes, kind = tuple(map(int, shape)), np.dtype(dtype)
-        content = self._process.stdout.read(int(np.prod(sizes)) * kind.itemsize)
+        wanted = int(np.prod(sizes)) * kind.itemsize
+        content = self._process.stdout.read(wanted)
+        if len(content) < wanted:
+            raise self._failure()
         return np.frombuffer(content, kind).reshape(sizes)
 
     def _line(self) -> bytes:

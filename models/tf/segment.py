@@ -53,13 +53,20 @@ def main() -> None:
     os.dup2(2, 1)  # whatever TensorFlow prints is no answer
     try:
         segment = saved_model(path) if path.is_dir() else frozen_graph(path)
-        segment(np.zeros((33, 33, 3), np.uint8))
+        shape = segment(np.zeros((33, 33, 3), np.uint8)).shape
     except Exception as error:  # errors of TensorFlow's C++ are of many classes
         refuse(f"{path}: cannot be used as a segmenter: {' '.join(str(error).split())[:200]}")
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        refuse(
+            f"{path} is no segmenter: it answers a picture with {list(shape)}, not with [H,W] labels or [H,W,K] classes"
+        )
     out.write(b"ready\n")
     out.flush()
     while (picture := received(sys.stdin.buffer)) is not None:
-        answer = np.ascontiguousarray(segment(picture))
+        try:
+            answer = np.ascontiguousarray(segment(picture))
+        except Exception as error:  # as above
+            refuse(f"{path} fails on a picture of {list(picture.shape)}: {' '.join(str(error).split())[:200]}")
         out.write(f"{answer.dtype.name} {' '.join(map(str, answer.shape))}\n".encode() + answer.tobytes())
         out.flush()
 
@@ -99,7 +106,7 @@ def frozen_graph(path: Path) -> Segment:
     check_operations(path, {node.op for node in [*graph.node, *functions]} - own)
     wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
     pruned = wrapped.prune(f"{INPUT}:0", f"{OUTPUT}:0")
-    return lambda picture: pruned(tf.constant(picture[None])).numpy()[0]
+    return lambda picture: maps(pruned(tf.constant(picture[None])).numpy()[0])
 
 
 def saved_model(path: Path) -> Segment:
@@ -134,11 +141,13 @@ def saved_model(path: Path) -> Segment:
 
 
 def maps(answer: Any) -> Any:
-    """Labels [H,W], or probabilities [H,W,K] of probabilities or of their logarithms."""
+    """Labels [H,W], or probabilities [H,W,K] of probabilities or of their logarithms; other arrays as they are."""
     if answer.ndim == 3 and answer.shape[2] == 1:
         answer = answer[..., 0]
     if answer.ndim == 2:
         return answer.astype(np.int64)
+    if answer.ndim != 3:
+        return answer
     answer = answer.astype(np.float32)
     if answer.min() < 0 or abs(answer.sum(-1) - 1).max() > 1e-3:
         answer = np.exp(answer - answer.max(-1, keepdims=True))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.base import Layer
+from models.base import Configurable, Layer
 from models.checkpoints import biggan_ajbrock, biggan_huggingface, formats
 from models.checkpoints.biggan_tfhub import find as find_hub
 from models.checkpoints.biggan_tfhub import read as read_hub
@@ -295,6 +295,95 @@ def test_faults_are_named() -> None:
         generator_of({**state, "linear.weight": torch.ones(128, 3)})
     with pytest.raises(PhotograftError, match="NaN"):
         generator_of({**state, "linear.bias": torch.full((128,), float("nan"))})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("blocks.0.0.conv1.weight", lambda t: torch.tensor(1.0), "not an array of 4 dimensions"),
+        ("blocks.0.0.bn1.bias.weight", lambda t: torch.tensor(1.0), "does not fit"),
+        ("blocks.0.0.conv1.u0", torch.zeros_like, "'blocks.0.0.conv1.weight' cannot be divided by its sigma"),
+    ],
+)
+def test_weights_that_would_become_nan(name: str, change: Any, words: str) -> None:
+    state = small()
+    state |= {f"{n.removesuffix('.weight')}.u0": torch.ones(1, len(state[n])) for n in state if "conv1.weight" in n}
+    with pytest.raises(PhotograftError, match=re.escape(words)):
+        generator_of({**state, name: change(state[name])})
+    zeros = generator_of({**state, "blocks.0.0.conv1.weight": torch.zeros(8, 8, 3, 3)})
+    assert not zeros.state_dict()["blocks.0.conv1.weight"].any()
+
+
+def test_a_hugging_face_weight_without_dimensions() -> None:
+    if not PORT:
+        pytest.skip("no fixture")
+    state = {name: torch.from_numpy(value) for name, value in arrays(weights_of(PORT[0])).items()}
+    state["generator.layers.0.bn_0.scale.weight_orig"] = torch.tensor(1.0)
+    with pytest.raises(PhotograftError, match=r"'generator\.layers\.0\.bn_0\.scale\.weight_orig' is \[\]"):
+        biggan_huggingface.read(state, Path("x.bin"))
+
+
+@pytest.mark.parametrize("names", [("generator", "discriminator"), ("netG", "netD"), ("G_ema", "D")])
+@pytest.mark.parametrize("dotted", [False, True], ids=["dictionaries", "names with dots"])
+def test_generator_and_discriminator_in_one_file(names: tuple[str, str], dotted: bool, tmp_path: Path) -> None:
+    states = dict(zip(names, (small(), small_discriminator()), strict=True))
+    if dotted:  # as Lightning writes them, and a generator of another moment beside
+        states["G"] = small()
+        content: Any = {f"{part}.module.{n}": v for part, state in states.items() for n, v in state.items()}
+        torch.save({"state_dict": content}, tmp_path / "x.ckpt")
+    else:
+        torch.save(states, tmp_path / "x.ckpt")
+    reading = formats.read(tmp_path / "x.ckpt")
+    assert {*reading.networks} == {"generator", "discriminator"}
+    assert len(reading.parts) == len(states)
+    assert reading.parts[0].startswith(repr("G" if dotted and names[0] != "G_ema" else names[0]))
+
+
+def small_discriminator(*, thin: bool = False) -> dict[str, Tensor]:
+    """State dict of ajbrock's layout, of a discriminator of two blocks and 3 classes."""
+    sizes: dict[str, tuple[int, ...]] = {"linear": (1, 16), "embed": (3, 16)}
+    for i, (c_in, c_out) in enumerate(((3, 8), (8, 16))):
+        hidden = c_in if thin else c_out
+        sizes |= {f"blocks.{i}.0.conv1": (hidden, c_in, 3, 3), f"blocks.{i}.0.conv2": (c_out, hidden, 3, 3)}
+        sizes |= {f"blocks.{i}.0.conv_sc": (c_out, c_in, 1, 1)}
+    state = {f"{name}.weight": torch.rand(size) for name, size in sizes.items()}
+    state |= {f"{name}.u0": torch.rand(1, size[0]) for name, size in sizes.items()}
+    return state | {f"{name}.bias": torch.rand(size[0]) for name, size in sizes.items() if name != "embed"}
+
+
+def discriminator_of(state: dict[str, Tensor]) -> Configurable:
+    found = biggan_ajbrock.find(state)
+    assert found is not None
+    return biggan_ajbrock.read(found, Path("D.pth"))["discriminator"]
+
+
+def test_a_thin_discriminator_of_ajbrock() -> None:
+    """His D_thin: between a block's two convolutions it is as wide as what comes in, in the first block too."""
+    network = discriminator_of(small_discriminator(thin=True))
+    assert network.config["hidden"] == "all_in"
+    assert discriminator_of(small_discriminator()).config["hidden"] == "out"
+
+
+def test_norms_over_several_devices_are_remarked() -> None:
+    state = {n.replace("stored_", "bn.running_"): v for n, v in small().items()}
+    lines = biggan_ajbrock.remarks({"generator": state})
+    assert "gamma multiplies" in lines[-1]
+    assert len(biggan_ajbrock.remarks({"generator": small()})) == len(lines) - 1
+
+
+def test_other_stacks_of_a_module_are_left_out(tmp_path: Path) -> None:
+    """Numbers 5 k + 1 and 5 k + 3 are statistics; a graph may hold other tables between them."""
+    if not PORT:
+        pytest.skip("no fixture")
+    module = hub_module(PORT[0])
+    module |= {f"stack_{10 * i + k}": np.ones((2, 2), np.float32) for i in range(3) for k in (2, 5, 9)}
+    states = []
+    for content in (module, hub_module(PORT[0])):
+        found = find_hub(content)
+        assert found is not None
+        states.append(read_hub(found, tmp_path)["generator"].state_dict())
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
 
 
 def test_config_beside_a_hugging_face_file(tmp_path: Path) -> None:

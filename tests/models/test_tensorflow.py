@@ -17,6 +17,7 @@ from infer.cli.main import app
 from models.checkpoints import formats
 from models.errors import PhotograftError
 from models.perception.segmentation import create_segmenter
+from models.perception.tensorflow_segmenter import TensorFlowSegmenter
 from models.tf import process
 from tests.golden_fixtures import close, names, tensors
 from tests.models.test_golden_biggan import HUB, PORT, hub_module
@@ -129,6 +130,33 @@ def test_graphs_that_are_not_run(tmp_path: Path) -> None:
     ):
         with pytest.raises(PhotograftError, match=words):
             create_segmenter(f"tensorflow:{path}")
+
+
+@with_tensorflow
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("classifier", r"is no segmenter: it answers a picture with \[1001\]"),
+        ("two", "knows 2 classes: its labels are others"),
+        ("fails", r"fails on a picture of \[171, 513, 3\]"),
+    ],
+)
+def test_graphs_that_are_no_segmenters(
+    kind: str, words: str, tmp_path: Path, half_red: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> None:
+    graph = written("odd", tmp_path / "odd", kind)
+    with pytest.raises(PhotograftError, match=words):
+        create_segmenter(f"tensorflow:{graph}")(half_red)
+
+
+@with_tensorflow
+def test_a_segmenter_that_ends(tmp_path: Path, half_red: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
+    segmenter = TensorFlowSegmenter(written("frozen", tmp_path / "graph.pb"))
+    segmenter._process.kill()
+    segmenter._process.wait()
+    for _ in range(2):
+        with pytest.raises(PhotograftError, match="TensorFlow failed"):
+            segmenter(half_red)
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

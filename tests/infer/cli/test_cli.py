@@ -199,6 +199,7 @@ def test_a_bug_with_one_photo_is_raised_after_the_others(
         (["--to", "lion", "--seed", "-1"], "Invalid value for '--seed'"),
         (["--to", "lion", "--method", "glue"], "Invalid value for '--method'"),
         (["--to", "lion", "--segmenter", "eye"], "unknown segmenter 'eye': use one of deeplab"),
+        (["--to", "lion", "--segmenter", "tensorflow:"], "unknown segmenter 'tensorflow:': use one of deeplab"),
         (["--to", "lion", "--tp", "x"], "No such option: --tp"),
         (["--to"], "requires an argument"),
         (["--to", "lion", "--model", "nothing"], "unknown model 'nothing'"),
@@ -388,6 +389,7 @@ def _changed(recipe: Path, change: Callable[[dict], object]) -> str:
         (lambda c: c["edit"].update(method="glue"), "method is 'glue': must be 'graft'"),
         (lambda c: c["edit"]["steps"][0].update(layers=[77]), "no modulated layer 77"),
         (lambda c: c["edit"].update(segmenter="function"), "a segmenter of its own"),
+        (lambda c: c["edit"].update(segmenter="tensorflow:https://localhost:1/x/1"), "a segmenter of its own"),
     ],
 )
 def test_damaged_recipes(
@@ -395,6 +397,12 @@ def test_damaged_recipes(
 ) -> None:
     recipe.write_text(_changed(recipe, change))
     refused(rerun(recipe, tmp_path / "again"), capsys, words, tmp_path / "again")
+
+
+def test_a_recipe_with_a_graph_of_this_computer(recipe: Path, tmp_path: Path) -> None:
+    """It is used again; an address would have to be given, for a recipe fetches nothing."""
+    recipe.write_text(_changed(recipe, lambda c: c["edit"].update(segmenter=f"tensorflow:{__file__}")))
+    assert rerun(recipe, tmp_path / "again") == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"[1, 2]", b"\xff\xfe\x00", b"[" * 100_000])
