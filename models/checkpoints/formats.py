@@ -25,6 +25,7 @@ from models.checkpoints import (
 from models.checkpoints.archives import ArrayArchive, Unreadable
 from models.checkpoints.contents import read_content
 from models.checkpoints.conversion import Description, describe_network, write_networks
+from models.checkpoints.parts import corrected
 from models.checkpoints.resemblance import SHOWN, listing, main_view, nearest, resemblance
 from models.checkpoints.told import told
 from models.checkpoints.wrappers import View, views
@@ -47,7 +48,7 @@ def _tensorflow_notes(found: Any) -> list[str]:
 
 
 def _parts(found: Any, _: Any) -> list[str]:
-    return list(found.parts)
+    return corrected(found.parts, found.notes or ())
 
 
 def _no_parts(_found: Any, _content: Any) -> list[str]:

@@ -10,6 +10,8 @@ from models.base import Configurable
 from models.checkpoints.told import told
 from models.errors import PhotograftError
 
+UNREAD = " is not read"
+
 
 def count_values(values: Iterable[Any]) -> int:
     """Numbers in the arrays among some values."""
@@ -42,6 +44,13 @@ def part_lines(content: Mapping[str, Any], names: Iterable[str], used: Mapping[s
     return lines
 
 
+def corrected(lines: Iterable[str], notes: Iterable[str]) -> list[str]:
+    """Lines of parts after reading, of which notes say what could not be read."""
+    unread = {note.partition(UNREAD)[0] for note in notes if UNREAD in note}
+    split = (line.rpartition(": ") for line in lines)
+    return [f"{name}: {'not read' if use in unread else use}" for name, _, use in split]
+
+
 def read_beside(
     networks: dict[str, Configurable], kind: str, read: Callable[[], Configurable], notes: list[str] | None
 ) -> None:
@@ -55,4 +64,4 @@ def read_beside(
     except PhotograftError as error:
         if notes is None:
             raise
-        notes.append(f"the {kind} is not read: {error}")
+        notes.append(f"the {kind}{UNREAD}: {error}")

@@ -49,14 +49,19 @@ class TFNetwork:
 
 
 def running_mean(content: Any) -> TFNetwork | None:
-    """Gs of a pickled (G, D, Gs), with D; one network, or an archive of variables by name. None if neither."""
-    if isinstance(content, list | tuple) and len(content) == 3:
-        networks = {name: _network(part.state) for name, part in zip(USES, content, strict=True) if _is_network(part)}
-        if "Gs" in networks:
-            d = networks.get("D")
-            parts = [part_line(name, network.variables.values(), USES[name]) for name, network in networks.items()]
-            return replace(networks["Gs"], discriminator=d if d and d.variables else None, parts=tuple(parts))
-        content = content[2]
+    """Gs of a pickled (G, D, Gs), or G of (G, D), with D, also of a dictionary of these names; one network, or an
+    archive of variables by name. None if neither.
+    """
+    if isinstance(content, list | tuple) and len(content) in (2, 3):
+        content = dict(zip(USES, content, strict=False))
+    if isinstance(content, Mapping):
+        found = {name: content[name] for name in USES if _is_network(content.get(name))}
+        networks = {name: _network(part.state) for name, part in found.items()}
+        main = next((name for name in ("Gs", "G") if name in networks), None)
+        if main is not None:
+            d, uses = networks.get("D"), USES if main == "Gs" else USES | {"G": USES["Gs"]}
+            parts = [part_line(name, network.variables.values(), uses[name]) for name, network in networks.items()]
+            return replace(networks[main], discriminator=d if d and d.variables else None, parts=tuple(parts))
     if _is_network(content):
         return _network(content.state)
     if isinstance(content, Mapping) and any(isinstance(name, str) and "/" in name for name in content):

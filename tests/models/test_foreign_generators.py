@@ -20,7 +20,7 @@ from models.errors import PhotograftError
 from models.files import load_network
 from models.generators.stylegan import StyleGANGenerator
 from tests.golden_fixtures import FOLDER, Arrays, arrays, shapes
-from tests.tf_pickles import Network, write_pickle
+from tests.tf_pickles import Network, flat, grown_discriminator, styled, write_pickle
 
 STYLEGAN, PROGAN = FOLDER / "stylegan/tf_stylegan1", FOLDER / "pggan/tf_progan"
 PORT, ZOO = FOLDER / "stylegan/ivrl_stylegan1", FOLDER / "pggan/zoo_pgan32"
@@ -62,6 +62,27 @@ def test_pickles_of_the_original_stylegan(dump: Callable[..., Path], protocol: i
     loaded, header = load_network(out, "generator")
     assert header.info["layout"] == "StyleGAN of NVIDIA, TensorFlow"
     assert same(loaded, tf_stylegan.read(TFNetwork(variables, {}), path)["generator"])
+
+
+@pytest.mark.parametrize("names", [("G", "D"), ("G", "D", "Gs")])
+@pytest.mark.parametrize("form", [tuple, list, dict])
+def test_forms_of_a_pickle_with_its_discriminator(
+    dump: Callable[..., Path], names: tuple[str, ...], form: Callable[..., Any]
+) -> None:
+    generator = styled("G", arrays(STYLEGAN / "tf_variables.npz"), "G_style")
+    found = {name: flat("D", grown_discriminator(128), "D_basic") if name == "D" else generator for name in names}
+    reading = formats.read(dump("dnnlib.tflib.network", found if form is dict else form(found.values()), 4))
+    assert {*reading.networks} == {"generator", "discriminator"}
+    assert [line.partition(",")[0] for line in reading.parts] == [repr(name) for name in names]
+    assert reading.parts[names.index("D")].endswith(": the discriminator")
+    assert reading.parts[-1 if "Gs" in names else 0].endswith(": the generator")
+
+
+def test_a_discriminator_that_is_not_read_is_not_called_so(dump: Callable[..., Path]) -> None:
+    generator = styled("G", arrays(STYLEGAN / "tf_variables.npz"), "G_style")
+    reading = formats.read(dump("dnnlib.tflib.network", (generator, generator, generator), 4))
+    assert {*reading.networks} == {"generator"}
+    assert reading.parts[1].endswith(": not read")
 
 
 def test_settings_of_a_pickle_are_heeded(dump: Callable[..., Path]) -> None:

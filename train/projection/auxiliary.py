@@ -93,6 +93,8 @@ class AuxiliaryTraining(ProjectionTraining):
             raise PhotograftError("A and B are trained from the encoder's answers: give --encoder FILE")
         if step_size <= 0 or len(weights) < 2 or not 0 <= random_starts <= 1:
             raise PhotograftError("step_size must be positive, weights at least two, random_starts in [0, 1]")
+        if start == "linear":
+            count_bases(zeta_dim, self.model.generator.latent_dim)
         self.auxiliary = AuxiliaryNetworks(self.model.generator.latent_dim, zeta_dim, hidden_a, hidden_b)
         self.log_step_size = nn.Parameter(torch.full((zeta_dim,), step_size).log(), requires_grad=learn_step_size)
         self.weights, self.reconstruction_weight, self.pixel_weight = weights, reconstruction_weight, pixel_weight
@@ -214,6 +216,17 @@ class AuxiliaryTraining(ProjectionTraining):
         return [cast(Tensor, self.trainer.strategy.reduce(gradient, reduce_op="mean")) for gradient in gradients]
 
 
+def count_bases(zeta_dim: int, latent_dim: int) -> int:
+    """How many bases of z zeta has in a linear start. Raises PhotograftError: zeta_dim is no multiple of latent_dim."""
+    bases, rest = divmod(zeta_dim, latent_dim)
+    if rest or not bases:
+        raise PhotograftError(
+            f"zeta_dim is {zeta_dim}: a linear start takes a multiple of the {latent_dim} latents, such as"
+            f" {latent_dim * max(1, round(zeta_dim / latent_dim))}"
+        )
+    return bases
+
+
 def linear_frame(axes: Tensor, zeta_dim: int) -> Tensor:
     """Linear map [zeta_dim,latent_dim] from zeta to z: z's own axes and given ones [latent_dim,latent_dim] in turn.
 
@@ -224,9 +237,7 @@ def linear_frame(axes: Tensor, zeta_dim: int) -> Tensor:
         PhotograftError: zeta_dim is no multiple of latent_dim.
     """
     latent_dim = len(axes)
-    bases, rest = divmod(zeta_dim, latent_dim)
-    if rest or not bases:
-        raise PhotograftError(f"zeta_dim is {zeta_dim}: a linear start takes a multiple of the {latent_dim} latents")
+    bases = count_bases(zeta_dim, latent_dim)
     eye = torch.eye(latent_dim).to(axes)
     return torch.cat([axes if i % 2 else eye for i in range(bases)]) / bases**0.5
 
