@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models import schema
 from models.base import Generator, Layer, Modulation, Tap, check_labels
 from models.errors import PhotograftError
 from models.layers.attention import SelfAttention
@@ -53,9 +54,7 @@ class StandingBatchNorm2d(ModulatedBatchNorm2d):
             place = round(self.truncation * last, 6)
             share, low = 1 - math.modf(place)[0], math.floor(place)
         row = int(low)
-        if row >= last:  # 1 / (1 / 49) is more than 49
-            return self.running_mean[last], self.running_var[last]
-        if share in ((0.0,) if self.as_ported else (1.0,)):
+        if row == last or share == (0.0 if self.as_ported else 1.0):  # 1 / (1 / 49) is more than 49
             return self.running_mean[row], self.running_var[row]
         mean, variance = (share * t[row] + (1 - share) * t[row + 1] for t in (self.running_mean, self.running_var))
         return mean, variance
@@ -181,6 +180,9 @@ class _BigGAN(Generator):
         self.layers = tuple(self._describe())
         self._by_name = {layer.name: layer for layer in self.layers}
         self.resolution = self.layers[-1].resolution
+        schema.check(schema.Pixels, self.resolution, "height of pictures")
+        if any(layer.name.startswith("attention") and layer.resolution < 2 for layer in self.layers):
+            raise PhotograftError("attention needs a map of 2 px or more")
         self._stand(config["truncation"])
 
     def _stand(self, truncation: float) -> None:
@@ -360,8 +362,8 @@ class BigGANDeepGenerator(_BigGAN):
         super().__init__()
         config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._begin(config)
-        if len(up) != len(channels) - 1 or min(channels[:-1], default=1) < BOTTLENECK:
-            raise PhotograftError(f"{len(channels) - 1} blocks of {BOTTLENECK} channels or more need as many of `up`")
+        if len(up) != len(channels) - 1 or any(a < max(b, BOTTLENECK) for a, b in pairwise(channels)):
+            raise PhotograftError(f"each block needs {BOTTLENECK} channels or more, must not widen, and needs its `up`")
         features = channels[0] * bottom_width**2
         self.linear = SNLinear(latent_dim, features)
         if self.config["shared_dim"]:

@@ -364,6 +364,19 @@ def test_a_thin_discriminator_of_ajbrock() -> None:
     assert discriminator_of(small_discriminator()).config["hidden"] == "out"
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: BigGANDeepGenerator([16, 32], [True]), "must not widen"),
+        (lambda: BigGANGenerator([16, 8], 2, bottom_width=1, attention=[0]), "a map of 2 px or more"),
+        (lambda: BigGANGenerator([8] * 14, 14), "height of pictures is 32768"),
+    ],
+)
+def test_sizes_that_no_network_has(make: Any, words: str) -> None:
+    with pytest.raises(PhotograftError, match=words):
+        make()
+
+
 def test_norms_over_several_devices_are_remarked() -> None:
     state = {n.replace("stored_", "bn.running_"): v for n, v in small().items()}
     lines = biggan_ajbrock.remarks({"generator": state})
