@@ -65,11 +65,15 @@ def load_network(path: Path, kind: str) -> tuple[Any, NetworkFile]:
 
 
 def load_state(network: Configurable, state: Mapping[str, Tensor], path: Path) -> None:
-    """Strict load with a one-line error. Frozen feature networks keep their own weights: they are not in the file."""
+    """Strict load with a one-line error, also for negative variances. Frozen feature networks keep their own weights:
+    they are not in the file."""
     own = network.state_dict()
     for key in own.keys() & state.keys():
         if own[key].is_floating_point() != state[key].is_floating_point():
             raise PhotograftError(f"{path} does not fit its network: {key} is of type {state[key].dtype}")
+    for key, value in state.items():
+        if key.endswith("running_var") and not value.is_meta and bool((value < 0).any()):
+            raise PhotograftError(f"{path} holds negative variances of batch norm: its pictures would be NaN")
     frozen = {key: value for key, value in own.items() if _is_frozen_part(network, key)}
     try:
         network.load_state_dict({**frozen, **state})

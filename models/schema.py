@@ -45,7 +45,8 @@ Places = Annotated[Sequence[Annotated[int, Field(ge=0, le=64)]], Field(max_lengt
 BottomWidth = Annotated[int, Field(ge=1, le=64)]
 Architecture = Annotated[str, Field(pattern="^(skip|resnet|orig)$")]  # of StyleGAN2
 Activation = Annotated[str, Field(pattern="^(lrelu|relu|linear)$")]  # of StyleGAN2
-Side = Annotated[str, Field(pattern="^(in|out|all_in)$")]
+Side = Annotated[str, Field(pattern="^(in|out)$")]
+Hidden = Annotated[str, Field(pattern="^(in|out|all_in)$")]
 Taps = Annotated[Sequence[Annotated[float, Field(ge=-1e3, le=1e3)]], Field(min_length=2, max_length=32)]
 # numbers of work
 Steps = Annotated[int, Field(ge=0, le=10**6)]

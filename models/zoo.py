@@ -255,6 +255,9 @@ def _check_fit(generator: Generator, others: dict[str, Any], paths: dict[str, Pa
         classes = getattr(network, "num_classes", 0)
         if classes not in (0, generator.num_classes):
             raise PhotograftError(f"{paths[kind]} has {classes} classes, the generator {generator.num_classes}")
+        size = generator.resolution
+        if kind == "discriminator" and (network.resolution not in (None, size) or network.least > size):
+            raise PhotograftError(f"{paths[kind]} is for other pictures than the generator's, which have {size} px")
 
 
 def _classes(header: NetworkFile, count: int, stem: Path) -> ClassTable:

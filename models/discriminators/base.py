@@ -15,7 +15,10 @@ class Discriminator(Configurable, ABC):
     Attributes:
         num_classes: 0 for an unconditional one.
         resolution: height and width of the pictures that it was trained on; None: it takes others too.
+        least: height and width of the smallest pictures that it can halve.
     """
+
+    least: int = 1
 
     num_classes: int
     resolution: int | None

@@ -74,6 +74,7 @@ class BigGANDeepDiscriminator(ProjectionDiscriminator):
         self.attention = nn.ModuleDict({str(i): SelfAttention(channels[i]) for i in sorted({*attention})})
         self.linear = SNLinear(channels[-1], 1)
         self.embedding = SNEmbedding(num_classes, channels[-1]) if num_classes else None
+        self.least = self.measure_least()
 
     def features(self, x: Tensor) -> Tensor:  # [N,3,H,W] -> [N,C,h,w]
         """Final features before pooling: ReLU of the last block."""

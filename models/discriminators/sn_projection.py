@@ -17,7 +17,7 @@ from models.layers.attention import SelfAttention
 from models.layers.resampling import keeps_kernel, pooling
 from models.layers.spectral_norm import SNConv2d, SNEmbedding, SNLinear
 from models.registry import discriminators
-from models.schema import Classes, Count, Flag, Places, Side, Widths
+from models.schema import Classes, Count, Flag, Hidden, Places, Widths
 
 SN_LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the blocks' outputs in units of ch
     "snresnet_64": (1, 2, 4, 8, 16),  # the only one whose last block halves the resolution too: give last_down
@@ -56,8 +56,18 @@ class ProjectionDiscriminator(Discriminator):
     """
 
     resolution = None
+    blocks: nn.ModuleList
+    attention: nn.ModuleDict
     linear: SNLinear
     embedding: SNEmbedding | None
+
+    def measure_least(self) -> int:
+        """See `Discriminator.least`; self-attention looks at halves of what it gets."""
+        halved, least = 0, 1
+        for i, block in enumerate(self.blocks, start=1):
+            halved += bool(block.down)
+            least = max(least, 2 ** (halved + (str(i) in self.attention)))
+        return least
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Score [N]; without a label the unconditional part alone."""
@@ -94,7 +104,7 @@ class SNProjectionDiscriminator(ProjectionDiscriminator):
         self,
         channels: Widths,
         num_classes: Classes = 0,
-        hidden: Side = "in",
+        hidden: Hidden = "in",
         last_down: Flag = False,
         attention: Places = (),
         level: Count = 1,
@@ -120,6 +130,7 @@ class SNProjectionDiscriminator(ProjectionDiscriminator):
         self.attention = nn.ModuleDict({str(i): SelfAttention(channels[i - 1]) for i in sorted({*attention})})
         self.linear = SNLinear(channels[-1], 1)
         self.embedding = SNEmbedding(num_classes, channels[-1]) if num_classes else None
+        self.least = self.measure_least()
 
     def features(self, x: Tensor) -> Tensor:  # [N,3,H,W] -> [N,C,h,w]
         """Final features before pooling: ReLU of the last block. Psi (paper Eq. 4) is their normalised vector."""

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models import schema
 from models.base import Generator, Layer, Modulation, Tap, check_labels
 from models.errors import PhotograftError
 from models.layers.attention import SelfAttention
@@ -124,6 +125,9 @@ class _BigGAN(Generator):
         self.layers = tuple(self._describe())
         self._by_name = {layer.name: layer for layer in self.layers}
         self.resolution = self.layers[-1].resolution
+        schema.check(schema.Pixels, self.resolution, "height of pictures")
+        if any(layer.name.startswith("attention") and layer.resolution < 2 for layer in self.layers):
+            raise PhotograftError("attention needs a map of 2 px or more")
         self._stand(config["truncation"])
 
     def _stand(self, truncation: float) -> None:
@@ -306,8 +310,8 @@ class BigGANDeepGenerator(_BigGAN):
         super().__init__()
         config = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self._begin(config)
-        if len(up) != len(channels) - 1 or min(channels[:-1], default=1) < BOTTLENECK:
-            raise PhotograftError(f"{len(channels) - 1} blocks of {BOTTLENECK} channels or more need as many of `up`")
+        if len(up) != len(channels) - 1 or any(a < max(b, BOTTLENECK) for a, b in pairwise(channels)):
+            raise PhotograftError(f"each block needs {BOTTLENECK} channels or more, must not widen, and needs its `up`")
         features = channels[0] * bottom_width**2
         self.linear = SNLinear(latent_dim, features)
         if self.config["shared_dim"]:

@@ -201,7 +201,7 @@ def test_deep_of_tensorflow_hub_without_its_graph(tmp_path: Path) -> None:
 
 
 def random_state(file: str) -> dict[str, Tensor]:
-    return {name: torch.randn(shape) for name, shape in shapes(file).items()}
+    return {name: torch.randn(shape).abs() for name, shape in shapes(file).items()}
 
 
 @pytest.mark.slow
@@ -293,6 +293,8 @@ def test_faults_are_named() -> None:
         generator_of({**state, "blocks.0.0.extra": torch.ones(1)})
     with pytest.raises(PhotograftError, match=r"linear\.weight"):
         generator_of({**state, "linear.weight": torch.ones(128, 3)})
+    with pytest.raises(PhotograftError, match="negative variances"):
+        generator_of({**state, "blocks.0.0.bn1.stored_var": -state["blocks.0.0.bn1.stored_var"]})
     with pytest.raises(PhotograftError, match="NaN"):
         generator_of({**state, "linear.bias": torch.full((128,), float("nan"))})
 
@@ -362,6 +364,19 @@ def test_a_thin_discriminator_of_ajbrock() -> None:
     network = discriminator_of(small_discriminator(thin=True))
     assert network.config["hidden"] == "all_in"
     assert discriminator_of(small_discriminator()).config["hidden"] == "out"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: BigGANDeepGenerator([16, 32], [True]), "must not widen"),
+        (lambda: BigGANGenerator([16, 8], 2, bottom_width=1, attention=[0]), "a map of 2 px or more"),
+        (lambda: BigGANGenerator([8] * 14, 14), "height of pictures is 32768"),
+    ],
+)
+def test_sizes_that_no_network_has(make: Any, words: str) -> None:
+    with pytest.raises(PhotograftError, match=words):
+        make()
 
 
 def test_norms_over_several_devices_are_remarked() -> None:

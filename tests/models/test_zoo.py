@@ -8,6 +8,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from models import zoo
+from models.discriminators.base import Discriminator
+from models.discriminators.biggan_deep import BigGANDeepDiscriminator
+from models.discriminators.pggan import PGGANDiscriminator
+from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.encoder import ResNetEncoder
 from models.errors import PhotograftError
 from models.files import save_network, sha256
@@ -41,6 +45,22 @@ def test_generator_alone_under_any_name(tiny: Path) -> None:
         model = load_model(str(name))
     assert (model.discriminator, model.encoder) == (None, None)
     assert model.fingerprint == sha256(alone)
+
+
+@pytest.mark.parametrize(
+    "discriminator",
+    [
+        SNProjectionDiscriminator([8] * 7),
+        SNProjectionDiscriminator([8] * 6, attention=[5]),
+        BigGANDeepDiscriminator([8] * 7, [True] * 6),
+        PGGANDiscriminator([8] * 3),
+    ],
+)
+def test_a_discriminator_of_other_pictures(discriminator: Discriminator, tiny: Path) -> None:
+    """One that would halve pictures of 32 px to nothing, or was trained on others."""
+    save_network(tiny.with_name("tiny.discriminator.safetensors"), discriminator, "discriminator")
+    with pytest.raises(PhotograftError, match="is for other pictures than the generator's, which have 32 px"):
+        load_model(str(tiny))
 
 
 @pytest.mark.parametrize(
