@@ -14,14 +14,12 @@ from torch import Tensor
 from models.base import Configurable
 from models.checkpoints.arrays import Arrays, fitted
 from models.checkpoints.biggan import bottom_width, divided, taken
-from models.checkpoints.nvidia import DISCRIMINATORS, GENERATORS
-from models.checkpoints.parts import part_lines
+from models.checkpoints.parts import DISCRIMINATORS, GENERATORS, Found, by_kind, part_lines
 from models.discriminators.biggan_deep import BigGANDeepDiscriminator
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.errors import PhotograftError
 from models.generators.biggan import BigGANDeepGenerator, BigGANGenerator
 
-Found = dict[str, Mapping[str, Any]]
 State = dict[str, tuple[str, Tensor]]
 DEPTH = 2  # blocks of BigGAN-deep's generator at each resolution; with others the original does not run
 STATISTICS = tuple(
@@ -32,18 +30,12 @@ ATTENTION = ("theta", "phi", "g", "o")
 
 def find(content: Any) -> Found | None:
     """State dicts by kind (the generator's running mean first), or None if it is another format's."""
-    if not isinstance(content, Mapping):
-        return None
-    found: Found = {}
-    for kind, names in (("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
-        for part in (content, *map(content.get, names)):
-            if isinstance(part, Mapping) and "blocks.0.0.conv1.weight" in part and _kind(part) == kind:
-                found[kind] = part
-                break
-    return found or None
+    return by_kind(content, _kind)
 
 
 def _kind(state: Mapping[str, Any]) -> str | None:
+    if "blocks.0.0.conv1.weight" not in state:
+        return None
     if "output_layer.2.weight" in state:
         return "generator"
     return "discriminator" if "linear.weight" in state and "embed.weight" in state else None

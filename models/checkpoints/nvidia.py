@@ -12,29 +12,17 @@ from typing import Any
 from models.base import Configurable
 from models.checkpoints import grey
 from models.checkpoints.modules import StateDict
-from models.checkpoints.parts import part_lines
+from models.checkpoints.parts import DISCRIMINATORS, GENERATORS, Found, by_kind, part_lines
 from models.checkpoints.stylegan2 import GROUP_SIZE, MAPPING_RATE, build_discriminator, build_generator, is_grey
 from models.checkpoints.tflib import MAX_SETTING
 from models.checkpoints.told import told
 from models.errors import PhotograftError
 from models.layers.equalized import ACTIVATIONS
 
-GENERATORS = ("G_ema", "g_ema", "netG_ema", "generator_ema", "G", "g", "netG", "generator")  # the running mean first
-DISCRIMINATORS = ("D", "netD", "d", "discriminator")
-Found = dict[str, Mapping[str, Any]]
-
 
 def find(content: Any) -> Found | None:
     """State dicts by kind in a file's content, or None if it is another format's."""
-    if not isinstance(content, Mapping):
-        return None
-    found: Found = {}
-    for kind, names in (("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
-        for part in (content, *map(content.get, names)):
-            if isinstance(part, Mapping) and _kind(part) == kind:
-                found[kind] = part
-                break
-    return found or None
+    return by_kind(content, _kind)
 
 
 def _kind(state: Mapping[str, Any]) -> str | None:

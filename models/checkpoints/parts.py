@@ -12,6 +12,29 @@ from models.errors import PhotograftError
 
 UNREAD = " is not read"
 
+GENERATORS = ("G_ema", "g_ema", "netG_ema", "generator_ema", "G", "g", "netG", "generator")  # the running mean first
+DISCRIMINATORS = ("D", "netD", "d", "discriminator")
+Found = dict[str, Mapping[str, Any]]
+"""State dicts by kind."""
+
+
+def by_kind(content: Any, kind_of: Callable[[Mapping[str, Any]], str | None]) -> Found | None:
+    """Generator and discriminator of a file, which may hold them under any of their usual names; None for neither.
+
+    Args:
+        content: a state dict, or a dictionary of such.
+        kind_of: which of the two a state dict is, None if it is another format's.
+    """
+    if not isinstance(content, Mapping):
+        return None
+    found: Found = {}
+    for kind, names in (("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
+        for part in (content, *map(content.get, names)):
+            if isinstance(part, Mapping) and kind_of(part) == kind:
+                found[kind] = part
+                break
+    return found or None
+
 
 def count_values(values: Iterable[Any]) -> int:
     """Numbers in the arrays among some values."""

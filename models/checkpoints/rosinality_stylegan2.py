@@ -15,8 +15,7 @@ from torch import Tensor
 
 from models.base import Configurable
 from models.checkpoints.arrays import RESOLUTIONS, Arrays
-from models.checkpoints.nvidia import DISCRIMINATORS, GENERATORS
-from models.checkpoints.parts import part_lines
+from models.checkpoints.parts import DISCRIMINATORS, GENERATORS, part_lines
 from models.checkpoints.stylegan2 import build_discriminator, build_generator
 from models.generators.stylegan2 import BASE
 

@@ -44,13 +44,7 @@ def _read(network: TFNetwork, path: Path, *, blurs: bool, score_alone: bool) -> 
     sizes = [size for size in (4 << i for i in range(RESOLUTIONS)) if f"{_first(size)}/weight" in arrays]
     if not sizes:
         raise arrays.missing(f"{_first(4)}/weight")
-    lod = arrays.number("lod")
-    if not 0 <= lod <= len(sizes) - 1:
-        raise PhotograftError(f"{path}: 'lod' is {lod:g}, beyond the network's {len(sizes)} resolutions")
-    unused, fade = int(lod), lod % 1
-    for size in sizes[len(sizes) - unused :]:  # what had not begun to grow
-        arrays.skip(f"{size}x{size}/*")
-    sizes = sizes[: len(sizes) - unused]
+    sizes, unused, fade = tflib.grown(arrays, sizes)
     channels = [arrays.shape(f"{_first(size)}/weight", 4)[3] for size in sizes]
     state = _layer(arrays, f"FromRGB_lod{unused}", "from_rgb")
     if fade:

@@ -42,13 +42,7 @@ def read(network: TFNetwork, path: Path) -> dict[str, Configurable]:
     sizes = [size for size in (4 << i for i in range(RESOLUTIONS)) if f"{_last(size)}/weight" in arrays]
     if not sizes:
         raise arrays.missing(f"{_last(4)}/weight")
-    lod = arrays.number("lod")
-    if not 0 <= lod <= len(sizes) - 1:
-        raise PhotograftError(f"{path}: 'lod' is {lod:g}, beyond the network's {len(sizes)} resolutions")
-    unused, fade = int(lod), lod % 1
-    for size in sizes[len(sizes) - unused :]:  # what had not begun to grow
-        arrays.skip(f"{size}x{size}/*")
-    sizes = sizes[: len(sizes) - unused]
+    sizes, unused, fade = tflib.grown(arrays, sizes)
     channels = [arrays.shape(f"{_last(size)}/bias", 1)[0] for size in sizes]
     latent_dim = arrays.shape("4x4/Dense/weight", 2)[0]
     dense = arrays.take("4x4/Dense/weight", latent_dim, 16 * channels[0])

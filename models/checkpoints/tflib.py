@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from models.checkpoints.archives import Unreadable
+from models.checkpoints.arrays import Arrays
 from models.checkpoints.parts import part_line
 from models.checkpoints.pickle_machine import Foreign
 from models.checkpoints.told import told
@@ -129,6 +130,28 @@ def group_size(settings: Mapping[str, Any], default: int | None, where: object) 
     if given is not None and (type(given) is not int or not 0 <= given <= MAX_SETTING):
         raise PhotograftError(f"{where}: mbstd_group_size={told(given)} makes no sense: it must be a whole number")
     return None if given is None else max(given, 1)
+
+
+def grown(arrays: Arrays, sizes: list[int]) -> tuple[list[int], int, float]:
+    """How far a network had grown when it was saved, by its `lod`; arrays of what had not begun to are skipped.
+
+    Args:
+        arrays: of the network.
+        sizes: all its resolutions, in order.
+
+    Returns:
+        The resolutions in use, how many are not, and the share that still comes from the one before the last.
+
+    Raises:
+        PhotograftError: `lod` is missing or beyond the resolutions.
+    """
+    lod = arrays.number("lod")
+    if not 0 <= lod <= len(sizes) - 1:
+        raise PhotograftError(f"{arrays.path}: 'lod' is {lod:g}, beyond the network's {len(sizes)} resolutions")
+    unused = int(lod)
+    for size in sizes[len(sizes) - unused :]:
+        arrays.skip(f"{size}x{size}/*")
+    return sizes[: len(sizes) - unused], unused, lod % 1
 
 
 def require(settings: Mapping[str, Any], expected: Mapping[str, Any], where: object) -> None:

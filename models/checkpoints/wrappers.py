@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from models.checkpoints.modules import StateDict, Visits, entries, is_dictionary, module_state
-from models.checkpoints.nvidia import DISCRIMINATORS, GENERATORS
+from models.checkpoints.parts import DISCRIMINATORS, GENERATORS
 from models.checkpoints.pickle_machine import Foreign
 
 PREFIXES = ("module.", "_orig_mod.")  # of the names of DataParallel, averaged and compiled modules

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from infer.edits.feature_blending import blend_regions
-from infer.edits.scbn import Region, class_modulations
+from infer.edits.scbn import Region, class_modulations, in_class
 from infer.evaluate.studies.measures import Measured
 from infer.evaluate.studies.setting import Found, Pair, Setting, halves, natural, need_classes, pairs, region, stream
 from infer.evaluate.studies.sheets import outlined, pixels_of
@@ -60,8 +60,6 @@ def _tensors(samples: Samples) -> tuple[Tensor, Tensor | None, Tensor | None]:
 
 def _in_class(generator: Generator, samples: Samples, targets: Tensor) -> Tensor:
     """Samples of the same z in other classes, on the CPU."""
-    from infer.edits.scbn import in_class
-
     assert samples.label is not None
     wanted = targets.to(generator.device)
     latent = in_class(generator, samples.latent, samples.label, wanted, samples.origin)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from infer.catalog.catalog import Catalog
 from infer.edits.feature_blending import Stream
+from infer.evaluate.choices import REAL
 from infer.evaluate.judging import BATCH, Probe, judge_features, real_pictures
 from infer.evaluate.report_files import Row
 from infer.photo.photo import Photo, Pixels
@@ -18,11 +19,10 @@ from models.base import Generator
 from models.errors import PhotograftError, UnsupportedEdit
 from models.perception.judges import SqueezeNetFeatures, to_uint8
 from models.prepared import Networks, prepare
-from models.samples import Samples, draw
+from models.samples import Samples, draw, truncated
 from models.zoo import Model
 
 BATCHED = 8  # samples edited at once
-REAL = 4000  # real pictures that the independent probe is fitted to
 _EYES, _HEAD = 0.03, 0.32  # of the picture: how far below its middle the region's lies, and its half width
 
 
@@ -211,8 +211,6 @@ def stream(generator: Generator, samples: Samples) -> Stream:
 
 def _relabelled(model: Model, z: Samples, label: Tensor | None, truncation: float) -> Samples:
     """Samples of the same z under other classes."""
-    from models.samples import truncated
-
     origin = z.latent if z.origin is None else z.origin
     return Samples(truncated(model.generator, origin, label, truncation), label, origin)
 
@@ -240,11 +238,6 @@ def halves(mask: Tensor) -> tuple[Tensor, Tensor]:  # [R,R] -> [R,R] x2
 def number(value: float) -> str:
     """A measured value in a table: four significant digits; nothing where there is none."""
     return "" if np.isnan(value) else f"{value:.4g}"
-
-
-def mean_row(names: Sequence[str], values: Sequence[float]) -> Row:
-    """Names and numbers of one row."""
-    return [*names, *map(number, values)]
 
 
 def check_pictures(pictures: int, shown: int) -> None:
