@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from models.terminal import Say
 
-HOST, PORT = "127.0.0.1", 7860
 _WAITING, _AT_ONCE = 32, 2  # events in the queue, and of one kind at a time
 _LONGEST_PASSWORD = 1024  # bytes
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
@@ -70,7 +69,7 @@ def _theme() -> gr.themes.Base:
         radius_size="sm",
         font=_SANS,
         font_mono=_MONO,
-    )
+    ).set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300")  # 4.5:1 at least
 
 
 @contextlib.contextmanager
@@ -86,8 +85,8 @@ def serve(
     demo: gr.Blocks,
     *,
     say: Say,
-    host: str = HOST,
-    port: int = PORT,
+    host: str,
+    port: int,
     auth: str | None = None,
     open_browser: bool = False,
 ) -> None:
