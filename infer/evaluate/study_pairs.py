@@ -171,10 +171,14 @@ def shown(pair: Pair) -> tuple[Picture, Picture]:
     Raises:
         PhotograftError: a picture that cannot be read.
     """
-    pictures = [read_photo(path).pixels for path in (pair.first, pair.second)]
-    longest = min(SHOWN, max(max(picture.shape[:2]) for picture in pictures))
-    first, second = (_sized(picture, longest) for picture in pictures)
-    return first, second
+    first, second = (read_photo(path).pixels for path in (pair.first, pair.second))
+    longest = min(SHOWN, max(*first.shape[:2], *second.shape[:2]))
+    return _sized(first, longest), _sized(second, longest)
+
+
+def at_most(pixels: Picture, longest: int) -> Picture:
+    """A picture [H,W,3], made smaller where its longer side is above so many px."""
+    return _sized(pixels, min(longest, max(pixels.shape[:2])))
 
 
 def _sized(pixels: Picture, longest: int) -> Picture:

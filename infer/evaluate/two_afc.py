@@ -129,9 +129,8 @@ def begin(folder: Path, about: About) -> None:
         reason = f"other pairs ({before.count:,}, from {path_of(before.pairs)}; here are {about.count:,})"
         raise PhotograftError(f"{folder} is a study of {reason}: choose another folder")
     if before.seed != about.seed:
-        raise PhotograftError(
-            f"{folder} is a study with --seed {before.seed}: go on with that, or choose another folder"
-        )
+        reason = f"is a study with --seed {before.seed}, not {about.seed}"
+        raise PhotograftError(f"{folder} {reason}: go on with that, or choose another folder")
 
 
 def about_pairs(path: Path, pairs: Sequence[Pair], digest: str, *, question: str, seed: int) -> About:
