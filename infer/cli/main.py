@@ -9,6 +9,7 @@ from infer.cli import blend as cli_blend
 from infer.cli import edit as cli_edit
 from infer.cli import models as cli_models
 from infer.cli import project as cli_project
+from infer.cli import study as cli_study
 from infer.cli import transfer as cli_transfer
 from infer.cli.catalog import catalog_app
 from infer.cli.common import complain
@@ -37,6 +38,7 @@ app.command(rich_help_panel=MODELS)(cli_models.sample)
 app.command(rich_help_panel=MODELS)(cli_models.inspect)
 app.command(rich_help_panel=MODELS)(cli_models.convert)
 app.command(rich_help_panel=MODELS)(cli_models.bench)
+app.command(rich_help_panel=MODELS)(cli_study.study)
 app.add_typer(catalog_app, name="catalog", rich_help_panel=MODELS)
 app.add_typer(evaluate_app, name="evaluate", rich_help_panel=MODELS)
 
