@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
+from infer.cli import app as cli_app
 from infer.cli import blend as cli_blend
 from infer.cli import edit as cli_edit
 from infer.cli import models as cli_models
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 PHOTOS, MODELS = "Photos", "Models"
 
+app.command(rich_help_panel=PHOTOS)(cli_app.app)
 app.command(rich_help_panel=PHOTOS)(cli_edit.edit)
 app.command(rich_help_panel=PHOTOS)(cli_transfer.transfer)
 app.command(rich_help_panel=PHOTOS)(cli_blend.blend)
