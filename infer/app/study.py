@@ -18,13 +18,12 @@ from models.terminal import Say
 _LABELS: dict[Choice, str] = {"left": "← Left", "undecided": "Undecided", "right": "Right →"}
 _CSS = """
 .gradio-container { max-width: 1200px !important; margin: 0 auto; }
+#study .html-container { padding: 0; }
 #study h1 { font-size: 1.2rem; font-weight: 600; margin: 0.2rem 0 0.8rem; text-align: center; }
-#study progress { appearance: none; border: 0; width: 100%; height: 0.4rem; background: var(--neutral-200); }
-#study progress::-webkit-progress-bar { background: var(--neutral-200); }
-#study progress::-webkit-progress-value { background: var(--neutral-500); }
-#study progress::-moz-progress-bar { background: var(--neutral-500); }
-.dark #study progress, .dark #study progress::-webkit-progress-bar { background: var(--neutral-700); }
-.dark #study progress::-webkit-progress-value { background: var(--neutral-400); }
+#study progress { appearance: none; border: 0; width: 100%; height: 0.4rem; background: var(--border-color-primary); }
+#study progress::-webkit-progress-bar { background: var(--border-color-primary); }
+#study progress::-webkit-progress-value { background: var(--body-text-color-subdued); }
+#study progress::-moz-progress-bar { background: var(--body-text-color-subdued); }
 #study .told, .keys { color: var(--body-text-color-subdued); text-align: center; margin: 0; }
 #study .pictures { display: grid; grid-template-columns: 1fr 1fr; gap: 0.6rem; }
 #study img { width: 100%; height: min(60vh, 48vw, 560px); object-fit: contain; cursor: pointer; display: block; }
@@ -32,7 +31,7 @@ _CSS = """
 #answers button { min-width: 0; padding-left: 0.2rem; padding-right: 0.2rem; }
 #study-back { max-width: 8rem; margin: 0 auto; }
 @media (max-width: 500px) {
-  .gradio-container main { padding: 0.5rem !important; }
+  #study, #answers { margin: 0 -1.5rem; width: calc(100% + 3rem) !important; max-width: none; }
   #study .pictures { gap: 0.25rem; }
   .keys { display: none; }
 }
