@@ -87,14 +87,14 @@ def _named(handler: Callable[..., Updates], name: str) -> Callable[..., Updates]
     return handle
 
 
-def _acting(planning: Events, act: str) -> Callable[..., Updates]:
+def _acting(planning: Planning, act: str) -> Callable[..., Updates]:
     def handle(event: gr.EventData, request: gr.Request) -> Updates:
         return planning.act(act, event, request)
 
     return handle
 
 
-def _going(planning: Events, by: int) -> Callable[..., Updates]:
+def _going(planning: Planning, by: int) -> Callable[..., Updates]:
     def handle(request: gr.Request) -> Updates:
         return planning.go(by, request)
 

@@ -80,7 +80,7 @@ class Events:
                 desk.open(Path(path))
             except PhotograftError as error:
                 wrong.append(str(error))
-        return {self.view.files: None} | everything(self.view, desk) | {self.view.status: said(desk.taken(), wrong)}
+        return {self.view.files: None} | everything(self.view, desk, wrong)
 
     def choose_photo(self, event: gr.EventData, request: gr.Request) -> Updates:
         """Another photo of the strip."""
@@ -153,9 +153,10 @@ class Events:
             yield done
             raise ended[0]
 
-    def stop(self, request: gr.Request) -> None:
+    def stop(self, request: gr.Request) -> Updates:
         """End the projection."""
         self.desk(request).stop.set()
+        return {self.view.status: gr.skip()}
 
     def _heavy(self, desk: Desk) -> "_Waiting":
         return _Waiting(desk)

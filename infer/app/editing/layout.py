@@ -87,7 +87,7 @@ def page() -> tuple[gr.Blocks, View]:
                 )  # fmt: skip
                 made["progress"] = gr.HTML(elem_id="progress", padding=False)
                 made["status"] = gr.HTML(elem_id="status", padding=False)
-            with gr.Column(scale=2, min_width=320):
+            with gr.Column(scale=2, min_width=320, elem_id="controls"):
                 for name, controls in (("Photo", _photo_controls), ("Edit", _edit_controls), ("Keep", _keep_controls)):
                     gr.HTML(f"<h2>{name}</h2>", elem_classes=["heading"], padding=False)
                     controls(made)
@@ -100,7 +100,7 @@ def _photo_controls(made: dict[str, Any]) -> None:
     with gr.Row():
         made["project"] = gr.Button("Project", variant="primary", elem_id="project")
         made["stop"] = gr.Button("Stop", elem_id="stop", interactive=False)
-    with gr.Accordion("The square", open=False), gr.Row():
+    with gr.Accordion("The square", open=False, elem_id="square"), gr.Row():
         made["box"] = gr.Textbox(label="Left, top, width, height", info="in pixels of the photo", elem_id="box")
         made["roll"] = gr.Textbox(label="Turned clockwise", info="degrees, auto or off", value="auto")
         made["place"] = gr.Button("Set the square")
@@ -109,9 +109,9 @@ def _photo_controls(made: dict[str, Any]) -> None:
 def _edit_controls(made: dict[str, Any]) -> None:
     made["regions"] = _list("regions", "regions")
     with gr.Row():
-        made["add"] = gr.Button("Add a region", size="sm", elem_id="add")
-        made["undo"] = gr.Button("Undo", size="sm", elem_id="undo")
-        made["redo"] = gr.Button("Redo", size="sm", elem_id="redo")
+        made["add"] = gr.Button("Add a region", size="sm", min_width=70, elem_id="add")
+        made["undo"] = gr.Button("Undo", size="sm", min_width=70, elem_id="undo")
+        made["redo"] = gr.Button("Redo", size="sm", min_width=70, elem_id="redo")
     made["where"] = gr.Dropdown([ANIMAL, SQUARE, PAINTED], value=ANIMAL, label="Where", elem_id="where")
     made["kind"] = gr.Radio(KINDS, value="class", label="What", elem_id="kind")
     made["classes"] = _list("classes", "classes", search="Search classes")

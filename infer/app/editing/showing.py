@@ -1,6 +1,7 @@
 """What is shown on the page: updates of its components, from what a desk holds."""
 
 import html
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -18,11 +19,14 @@ from models.errors import PhotograftError
 Updates = dict[Any, Any]
 
 
-def look(view: View, desk: Desk) -> Updates:
-    """The preview of what is asked for now; nothing where something newer has been asked for meanwhile."""
+def look(view: View, desk: Desk, wrong: Sequence[str] = ()) -> Updates:
+    """The preview of what is asked for now; nothing where something newer has been asked for meanwhile.
+
+    `wrong`: lines to show beside what is said.
+    """
     desk.ticket += 1
     ticket, sheet = desk.ticket, desk.sheet
-    wrong, look = [], None
+    wrong, look = [*wrong], None
     with sheet.preview_lock:
         if ticket != desk.ticket:
             return {view.status: gr.skip()}
@@ -40,13 +44,13 @@ def look(view: View, desk: Desk) -> Updates:
     }
 
 
-def everything(view: View, desk: Desk) -> Updates:
+def everything(view: View, desk: Desk, wrong: Sequence[str] = ()) -> Updates:
     """Everything, after a photo or its place has changed."""
     rows = [{"key": sheet.number, "title": sheet.name, "url": sheet.url} for sheet in desk.sheets.values()]
     strip = {view.strip: gr.update(rows=rows, chosen=desk.chosen)}
     if not desk.sheets:
         nothing = gr.update(photo=None, place=None, after=None, detail=None, marks=[], heat=None)
-        return strip | {view.stage: nothing, view.regions: gr.update(rows=[])}
+        return strip | {view.stage: nothing, view.regions: gr.update(rows=[]), view.status: said(desk.taken(), wrong)}
     sheet = desk.sheet
     editor, (height, width) = sheet.editor, sheet.size
     down, across = fitted(sheet.size, PAINTED_SIDE)
@@ -59,7 +63,7 @@ def everything(view: View, desk: Desk) -> Updates:
         "box": {"x": box.x, "y": box.y, "w": box.w}, "roll": 0 if editor.upright is None else editor.upright.roll,
         "heads": [_corner(head.box.square()) for head in editor.heads],
     }  # fmt: skip
-    found = look(view, desk)
+    found = look(view, desk, wrong)
     found[view.stage] = {**found.get(view.stage, gr.update()), "photo": photo, "place": place, "detail": None}
     return strip | found | controls(view, desk) | {view.box: str(box), view.map: "off"}
 
