@@ -10,6 +10,7 @@ from infer.cli import edit as cli_edit
 from infer.cli import models as cli_models
 from infer.cli import project as cli_project
 from infer.cli import transfer as cli_transfer
+from infer.cli.cache import cache_app
 from infer.cli.catalog import catalog_app
 from infer.cli.common import complain
 from infer.cli.evaluate import evaluate_app
@@ -37,6 +38,7 @@ app.command(rich_help_panel=MODELS)(cli_models.sample)
 app.command(rich_help_panel=MODELS)(cli_models.inspect)
 app.command(rich_help_panel=MODELS)(cli_models.convert)
 app.command(rich_help_panel=MODELS)(cli_models.bench)
+app.add_typer(cache_app, name="cache", rich_help_panel=PHOTOS)
 app.add_typer(catalog_app, name="catalog", rich_help_panel=MODELS)
 app.add_typer(evaluate_app, name="evaluate", rich_help_panel=MODELS)
 
