@@ -14,7 +14,7 @@ def _group() -> None:
 
 @cache_app.command()
 def info() -> None:
-    """Say where projections are kept, how many there are and how large they are.
+    """Say where projections and settled latents are kept, how many there are and how large they are.
 
     PHOTOGRAFT_CACHE (a folder) and PHOTOGRAFT_CACHE_MB (their size at most, by default 512) change that. What was not
     used for longest goes first.
@@ -26,7 +26,7 @@ def info() -> None:
     files = cache.files()
     size = sum(stat.st_size for _, stat in files)
     say(cache.folder)
-    say(f"{len(files)} projections, {size / MEBI:.1f} of at most {cache.limit / MEBI:.0f} MB")
+    say(f"{len(files)} projections and settled latents, {size / MEBI:.1f} of at most {cache.limit / MEBI:.0f} MB")
 
 
 @cache_app.command()
@@ -35,4 +35,4 @@ def clear() -> None:
     from infer.projection.cache import ProjectionCache
 
     cache = ProjectionCache.default()
-    say(f"{cache.clear()} projections removed from {cache.folder}")
+    say(f"{cache.clear()} files removed from {cache.folder}")

@@ -1,7 +1,7 @@
-"""Projections that were made, kept between runs: a second edit of a photo does not project.
+"""Projections that were made, and latents that settled, kept between runs: a second edit of a photo does not project.
 
-Each is a file, named by the hash of all that a projection depends on: what comes out of it is the same to the bit as
-what projecting again gives. Nothing but tensors and JSON is read; a file that is damaged, or of another projection, is
+Each is a file, named by the hash of all that it depends on: what comes out of it is the same to the bit as what making
+it again gives. Nothing but tensors and JSON is read; a file that is damaged, or of another projection, is
 none, and is replaced. Files are written whole, so any number of processes share a folder.
 """
 
@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -40,14 +40,16 @@ from models.writing import remove_stale, write_file
 FOLDER, LIMIT = "PHOTOGRAFT_CACHE", "PHOTOGRAFT_CACHE_MB"  # of the environment
 DEFAULT_LIMIT = 512 * MEBI
 _LARGEST = 256 * MEBI  # of a file that is read
-_SUFFIX = ".projection.safetensors"
+_SUFFIX = ".latent.safetensors"
 _TENSORS = ("latent", "label", "loss", "feature_curve", "pixel_curve", "iterations", "zeta", "origin")
 _DELTA = "delta "  # begins the names of a delta's tensors
+_PROJECTING = ("infer/projection", "models")  # what a projection goes through
+_EDITING = ("infer/edits", "infer/editor", *_PROJECTING)  # and what a latent settles for
 
 
 @dataclass(frozen=True)
 class ProjectionCache:
-    """A folder of projections, of bounded size: what was not used for longest goes first.
+    """A folder of projections and settled latents, of bounded size: what was not used for longest goes first.
 
     Attributes:
         folder: is made with the first file.
@@ -96,11 +98,32 @@ class ProjectionCache:
             say("the projection is taken from the cache")
             return found
         (made,) = project_pictures(networks, target, source, preset=preset, options=options, progress=progress)
-        try:
+        with _telling(say, "projection"):
             self.keep(asked, made)
-        except PhotograftError as error:  # the photo can be edited all the same
-            say(f"the projection is not kept: {error}")
         return made
+
+    def settle(
+        self, networks: Networks, asked: Mapping[str, Any], make: Callable[[], Tensor], say: Say = lambda text: None
+    ) -> Tensor:
+        """A latent that settled for an edit: the one that is kept, else one that `make` finds now, and kept.
+
+        Args:
+            networks: with which it settles.
+            asked: all else that it depends on.
+            make: see `infer.projection.settling.settle`; the latent is z [1,latent_dim].
+            say: is told that the folder cannot be written to.
+        """
+        text = json.dumps(_surroundings(networks, _EDITING) | {"settling": asked}, sort_keys=True, default=str)
+        path, z = self._path(text), (torch.float32, (1, networks.model.generator.latent_dim))
+        with contextlib.suppress(PhotograftError):
+            latent = _tensors(path, text)[0].get("latent")
+            if latent is not None and (latent.dtype, tuple(latent.shape)) == z and bool(latent.isfinite().all()):
+                _used(path)
+                return latent
+        latent = make()
+        with _telling(say, "settled latent"):
+            self._write(text, {"latent": latent})
+        return latent
 
     def find(self, asked: str, generator: Generator) -> Projection | None:
         """What was kept of a projection, on the CPU; None if there is nothing that can be used.
@@ -114,8 +137,7 @@ class ProjectionCache:
             found = _read(path, asked, generator)
         except PhotograftError:
             return None
-        with contextlib.suppress(OSError):  # a folder that is only read
-            os.utime(path)
+        _used(path)
         return found
 
     def keep(self, asked: str, found: Projection) -> None:
@@ -127,7 +149,10 @@ class ProjectionCache:
         tensors = {name: t for name in _TENSORS if (t := getattr(found, name)) is not None}
         for delta in found.deltas:
             tensors |= {_DELTA + name: t for name, t in delta.tensors().items()}
-        metadata = {"asked": asked, "deltas": str(len(found.deltas)), "digest": _digest(tensors)}
+        self._write(asked, tensors, deltas=str(len(found.deltas)))
+
+    def _write(self, asked: str, tensors: Mapping[str, Tensor], **words: str) -> None:
+        metadata = words | {"asked": asked, "digest": _digest(tensors)}
         content = save({name: t.cpu().contiguous() for name, t in tensors.items()}, metadata)
         write_file(self._path(asked), lambda stream: stream.write(content))
         remove_stale(self.folder)
@@ -173,45 +198,71 @@ def asked_of(
     Raises:
         PhotograftError: an unknown preset or class.
     """
-    model, device = networks.model, networks.device
-    weights = digests(model)
     asked: dict[str, Any] = {
         "picture": digest([target]),
+        "class": None if source is None else source_label(networks.model, source).tolist(),
+        "preset": asdict(get_preset(preset)),
+        "options": chosen_options(networks.model, preset, options).said(),
+    }
+    return json.dumps(_surroundings(networks, _PROJECTING) | asked, sort_keys=True, default=str)
+
+
+def _surroundings(networks: Networks, rooms: tuple[str, ...]) -> dict[str, Any]:
+    """Networks, program (of these rooms) and processor."""
+    model, device = networks.model, networks.device
+    weights = digests(model)
+    return {
         "networks": weights,
         "configs": {name: getattr(model, name).config for name in weights},
-        "class": None if source is None else source_label(model, source).tolist(),
-        "preset": asdict(get_preset(preset)),
-        "options": chosen_options(model, preset, options).said(),
         "form": [networks.psi_name, str(networks.dtype), networks.channels_last],
-        "program": [_code(), torch.__version__],
+        "program": [_code(rooms), torch.__version__],
         # sums are added up in another order by other threads and instructions
         "processor": [torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
-    return json.dumps(asked, sort_keys=True, default=str)
 
 
 @cache
-def _code() -> str:
-    return code_digest("infer/projection", "models", suffixes=[".py"])
+def _code(rooms: tuple[str, ...]) -> str:
+    return code_digest(*rooms, suffixes=[".py"])
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
+@contextlib.contextmanager
+def _telling(say: Say, what: str) -> Iterator[None]:
+    """Say that something is not kept, and go on: the photo can be edited all the same."""
+    try:
+        yield
+    except PhotograftError as error:
+        say(f"the {what} is not kept: {error}")
+
+
+def _used(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a folder that is only read
+        os.utime(path)
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
     names = sorted(tensors)
     return hashlib.sha256(json.dumps([names, digest(tensors[name] for name in names)]).encode()).hexdigest()
 
 
-def _read(path: Path, asked: str, generator: Generator) -> Projection:
-    """Raises PhotograftError for a file that is missing, damaged, or of something else."""
+def _tensors(path: Path, asked: str) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """A file's tensors and metadata. Raises PhotograftError if it is missing, damaged, or of something else."""
     check_file(path, "projection", _LARGEST)
     file = open_tensors(path, "projection")
     # A copy, whose memory lies as that of a new projection: products round by that too.
     tensors = {name: t.clone() for name, t in file.read(single=False, finite=False).items()}
     if file.metadata.get("asked") != asked or file.metadata.get("digest") != _digest(tensors):
         raise PhotograftError(f"{path} is damaged")
+    return tensors, file.metadata
+
+
+def _read(path: Path, asked: str, generator: Generator) -> Projection:
+    """A projection. Raises PhotograftError as `_tensors`."""
+    tensors, metadata = _tensors(path, asked)
     own = {name: tensors.pop(name, None) for name in _TENSORS}
     deltas: Sequence[Delta] = ()
-    if file.metadata.get("deltas") == "1":
+    if metadata.get("deltas") == "1":
         deltas = [from_tensors({name.removeprefix(_DELTA): t for name, t in tensors.items()}, path)]
         deltas[0].check(generator.state_dict())
     if not _fits(own, generator):

@@ -20,6 +20,7 @@ from infer.editor.editor import Editor
 from infer.editor.output import write_edits
 from infer.editor.results import ResultFolder
 from infer.photo.box import Box
+from infer.projection import settling
 from infer.projection.cache import ProjectionCache, asked_of
 from infer.projection.model import project_pictures
 from infer.projection.options import UNSET, ProjectionOptions
@@ -155,7 +156,7 @@ def test_other_programs_and_processors_ask_anew(
 ) -> None:
     asked = {asked_of(networks, target, None, "balanced", UNSET)}
     for where, name, value in (
-        (module, "_code", lambda: "other"),
+        (module, "_code", lambda rooms: "other"),
         (torch, "__version__", "9.9"),
         (torch, "get_num_threads", lambda: 77),
         (torch.backends.cpu, "get_cpu_capability", lambda: "none"),
@@ -322,7 +323,53 @@ def test_the_environment_names_folder_and_size(tmp_path: Path, monkeypatch: pyte
     assert "photograft" in str(ProjectionCache.default().folder)
 
 
+# ---------------------------------------------------------------------- settled latents
+
+
+def test_what_settled_is_kept(networks: Networks, cache: ProjectionCache) -> None:
+    made = []
+
+    def settle() -> Tensor:
+        made.append(torch.randn(1, 8))
+        return made[-1]
+
+    asked = {"steps": [0, 1.0, None], "updates": 20}
+    first = cache.settle(networks, asked, settle)
+    assert cache.settle(networks, dict(asked), settle).equal(first)
+    assert len(made) == 1
+    assert not cache.settle(networks, asked | {"updates": 21}, settle).equal(first)
+    for (path, _), content in zip(cache.files(), (b"", b"x"), strict=True):
+        path.write_bytes(content)
+    cache.settle(networks, asked, settle)
+    assert len(made) == 3
+    for path, _ in cache.files():
+        if path.stat().st_size > 9:
+            _with(latent=torch.full((1, 8), torch.nan), other=torch.zeros(1))(path)
+    cache.settle(networks, asked, settle)
+    assert len(made) == 4
+
+
 # ---------------------------------------------------------------------- editors and commands
+
+
+def test_settled_edits_have_the_same_bytes(cache: ProjectionCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks, photo, box = Networks.of(load_model(), "cpu"), CAT[::2, ::2], Box(60, 15, 80, 80)
+    count, settle = [], settling.settle
+
+    def counted(*args: object, **options: object) -> Tensor:
+        count.append(1)
+        return settle(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(settling, "settle", counted)
+    made = []
+    for kept in (None, cache, cache):
+        editor = Editor(networks, ellipse, cache=kept).set_photo(photo, box).project(preset="fast")
+        made.append([editor.edit("lion", settle=2, strength=s).pixels.tobytes() for s in (1.0, 0.5)])
+        assert len(count) == min(len(made), 2)
+    assert made[0] == made[1] == made[2]
+    editor.edit("pug", settle=2)
+    editor.edit("lion", settle=3)
+    assert len(count) == 4
 
 
 def test_an_editor_projects_once(tiny: Path, cache: ProjectionCache, made: list[Tensor]) -> None:
@@ -379,12 +426,15 @@ def test_the_cache_is_looked_at_and_emptied(
     edit: Callable[..., int], cat: Path, cache_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["cache", "info"]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(cache_folder), "0 projections, 0.0 of at most 512 MB"]
+    assert capsys.readouterr().out.splitlines() == [
+        str(cache_folder),
+        "0 projections and settled latents, 0.0 of at most 512 MB",
+    ]
     assert edit(cat, "--to", "lion") == 0
     capsys.readouterr()
     assert main(["cache", "info"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("1 projections, 0.0 of")
+    assert capsys.readouterr().out.splitlines()[1].startswith("1 projections and settled latents, 0.0 of")
     (cache_folder / "mine.txt").touch()
     assert main(["cache", "clear"]) == 0
-    assert capsys.readouterr().out == f"1 projections removed from {cache_folder}\n"
+    assert capsys.readouterr().out == f"1 files removed from {cache_folder}\n"
     assert [path.name for path in cache_folder.iterdir()] == ["mine.txt"]
