@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -32,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what this computer cannot run, and say why."""
     missing = {
         "gpu": None if torch.cuda.is_available() else "no CUDA device",
+        "browser": None if _asked_for_browser() else "no chromium with chromedriver: install Debian's chromium-driver",
         "tfhub": None if _asked_for_tensorflow() else "TensorFlow is not installed: make tfhub installs it",
     }
     for item in items:
@@ -43,6 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _asked_for_tensorflow() -> bool:
     """Whether it is there, or the extra was asked for: then its tests fail where it is not."""
     return bool(os.environ.get("PHOTOGRAFT_TFHUB")) or all(map(importlib.util.find_spec, NEEDED))
+
+
+def _asked_for_browser() -> bool:
+    """Whether there is one with its driver, or it was asked for: then its tests fail where it is not."""
+    return bool(os.environ.get("PHOTOGRAFT_BROWSER")) or all(map(shutil.which, ("chromium", "chromedriver")))
 
 
 @pytest.fixture(autouse=True)

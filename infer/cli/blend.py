@@ -30,10 +30,10 @@ from infer.cli.options import (
     WhichOption,
     chosen_format,
     fitted,
-    parse_layers,
     searched,
 )
 from infer.edits.choices import DEFAULT_SIZE, WHOLE_MASKS
+from infer.edits.layers import parse_layers
 from models.errors import PhotograftError, UnsupportedEdit
 from models.zoo import DEFAULT
 

@@ -42,10 +42,10 @@ from infer.cli.options import (
     WhichOption,
     chosen_format,
     fitted,
-    parse_layers,
     searched,
 )
 from infer.edits.choices import WHOLE_MASKS
+from infer.edits.layers import parse_layers
 from models.errors import PhotograftError
 from models.zoo import DEFAULT
 

@@ -10,6 +10,7 @@ from infer.cli.options import FinishOption, MethodOption, PresetOption, ToOption
 from infer.evaluate.choices import REAL
 from infer.photo.choices import DEFAULT_METHOD
 from infer.projection.presets import DEFAULT_PRESET
+from models.errors import PhotograftError
 from models.zoo import DEFAULT
 
 
@@ -34,6 +35,9 @@ def photos(
         Literal["found", "known"], typer.Option(help="Edit the heads that are found, or those that are known.")
     ] = "found",
     place_only: Annotated[bool, typer.Option("--place-only", help="Find heads, and edit nothing.")] = False,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Keep photo and edit for `photograft study`, in FOLDER/pairs and pairs.csv.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option(min=1, max=1_000_000, help="Photos at most, evenly spaced. Default: all.")
     ] = None,
@@ -50,6 +54,7 @@ def photos(
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.evaluate.class_judge import ClassJudge
     from infer.evaluate.known_photos import known_photos
+    from infer.evaluate.photo_pairs import PairFolder, method_label
     from infer.evaluate.photos import Wanted, evaluate_photos
     from infer.evaluate.photos_report import described, left_out, summary_rows, write_photos
     from infer.photo.finishing import check_finish
@@ -60,17 +65,29 @@ def photos(
     wanted = Wanted(
         tuple(to or ()), per_photo, preset, method or DEFAULT_METHOD, finish, seed, places == "known", place_only
     )
+    if pairs and place_only:
+        raise PhotograftError("--pairs needs edits: leave --place-only out")
     check_folder(out)
+    kept = PairFolder(out, networks.model, method_label(networks.model, wanted)) if pairs else None
     with bar() as update:
         judge = None if place_only else ClassJudge(networks, data, real=real, folder=out / "photos", progress=update)
         report = evaluate_photos(
-            networks, known, wanted, judge=judge, limit=limit, folder=out / "photos", progress=update
+            networks,
+            known,
+            wanted,
+            judge=judge,
+            limit=limit,
+            folder=out / "photos",
+            keep=None if kept is None else kept.keep,
+            progress=update,
         )
     print_table(summary_rows(report), f"{folder.name}: {described(report)}")
     for line in left_out(report):
         note(line)
     for path in write_photos(report, networks.model, folder.name, ResultFolder(out, read)):
         say(path)
+    if kept is not None:
+        say(kept.write())
     for text in report.failed.values():
         complain(text)
     if report.failed:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infer.editor.edit import Edit
 from infer.editor.facing import say_turned
 from infer.editor.fidelity import warn
 from infer.editor.opening import Opening
@@ -26,7 +27,6 @@ from infer.editor.pasting import changed, faded, pasted, shown_areas
 from infer.editor.points import Point, Sample, sample_point
 from infer.editor.regions import areas_of, for_generator, resolve
 from infer.editor.results import ResultFolder
-from infer.editor.session import Edit
 from infer.editor.settled import settled_latent
 from infer.editor.steps import (
     Blend,
@@ -46,6 +46,7 @@ from infer.photo.box import uncrop
 from infer.photo.choices import DEFAULT_FINISH, DEFAULT_METHOD, Finish, Method
 from infer.photo.compositing import composite
 from infer.photo.finishing import check_finish
+from infer.photo.masks import Mask
 from infer.photo.photo import Photo
 from infer.pictures.convert import to_pixels
 from infer.progress import Progress
@@ -113,7 +114,7 @@ class Editor(Opening):
                 is carried back, see `infer.photo.registration`. False: as recipes of before. Samples line up.
 
             recolour_body: with "graft", the rest of the animal takes the colours of its new head, see
-                `infer.photo.recolouring`; also beyond the square, see `infer.editor.session.Edit.body`.
+                `infer.photo.recolouring`; also beyond the square, see `infer.editor.edit.Edit.body`.
 
         Raises:
             PhotograftError: unknown class or part, bad mask, strength or layers, no projection yet, or a body to be
@@ -133,7 +134,7 @@ class Editor(Opening):
         ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
         registered = registered and self.sample is None
         sized = for_generator(self, steps, areas, registered=registered)
-        latent, settled = settled_latent(self, steps, sized, ground, settle, scale)
+        latent, settled = self._settle(steps, sized, ground, settle, scale)
         image = passed(changes(steps, sized, ground), ground, replace(samples, latent=latent)).image()
         if method is None:
             method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
@@ -143,9 +144,7 @@ class Editor(Opening):
         edit = Edit(steps, shown_areas(areas), method, settled, drawn, (), drawn, scale=scale, registered=registered)
         edit = replace(edit, recolour_body=recolour_body and self.sample is None)
         if self.sample is None:
-            if registered:
-                warn(self, steps, areas)
-            say_turned(self, steps, drawn)
+            self._remark(steps, areas, drawn, registered=registered)
             edit = pasted(self, replace(edit, finish=finish), areas, method)
         self.edits.append(edit)
         return edit
@@ -184,6 +183,20 @@ class Editor(Opening):
         """Give a part of the catalog the look of a reference's: see `infer.editor.steps.Transfer` and `edit`."""
         step = Transfer(reference, part, mode, epsilon, rho, lam, per_layer, released, shift)
         return self.edit([step], method=method, finish="off")
+
+    def _settle(
+        self, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None, scale: Scale
+    ) -> tuple[Tensor, int]:
+        """The latent for steps, and how many updates lead there, see `infer.editor.settled.settled_latent`."""
+        return settled_latent(self, steps, areas, ground, settle, scale)
+
+    def _remark(
+        self, steps: Sequence[Step], areas: Sequence[Mask], drawn: NDArray[np.uint8], *, registered: bool
+    ) -> None:
+        """Say what a person should know of the picture that was made for steps."""
+        if registered:
+            warn(self, steps, areas)
+        say_turned(self, steps, drawn)
 
     def resolve(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Check steps before any work, as `edit` does; see `infer.editor.regions.resolve`."""

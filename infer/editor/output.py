@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infer.editor.edit import Edit
 from infer.editor.fidelity import unexplained
 from infer.editor.points import Point, Projected
 from infer.editor.recipe import Recipe
 from infer.editor.results import ResultFolder
-from infer.editor.session import Edit, Session
+from infer.editor.session import Session
 from infer.editor.steps import Blend, ChangeClass, Step, Transfer
 from infer.photo.box import Box, crop_square
 from infer.photo.location import FoundHead

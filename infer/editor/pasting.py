@@ -2,29 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import reduce
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from infer.editor.edit import Edit, Paste
 from infer.editor.regions import in_photo, local, resized
-from infer.editor.session import Edit, Paste, Session
+from infer.editor.session import Session
 from infer.editor.steps import Blend, ChangeClass, Step, Transfer
 from infer.editor.strengths import amount, between, presence
 from infer.photo import masks
-from infer.photo.box import Box, crop_square, uncrop
+from infer.photo.box import crop_square, uncrop
 from infer.photo.choices import Method
 from infer.photo.compositing import composite
 from infer.photo.finishing import finished
-from infer.photo.grafting import Graft, background, plan
+from infer.photo.grafting import Graft, plan
 from infer.photo.masks import Mask
 from infer.photo.matte import own_colours
 from infer.photo.recolouring import recoloured
-from infer.projection.settling import settles
 from models.layers.resampling import resize_pixels
-from models.perception.outline import read_outline
-from models.perception.segmentation import Segmenter
 
 _LEAST = 1 / 255  # of a mask: less changes nothing
 SHOWN = 256  # px, of areas to be looked at
@@ -200,14 +197,7 @@ def _class_mask(session: Session, step: ChangeClass, patch: NDArray[np.uint8], g
         return masks.fade_to_border(box, shape)
     if graft is not None:
         return _sized(graft.head, len(patch))
-    return masks.automatic(session.segmented(), patch, box, shape, _square_segmenter(session))
-
-
-def _square_segmenter(session: Session) -> Segmenter:
-    """Finds the animal in the square."""
-    side = masks.working_side(session.box)
-    frame = max(1, side // 16)  # GrabCut needs some background around the animal
-    return partial(session.segment, box=Box(frame, frame, side - 2 * frame, side - 2 * frame))
+    return masks.automatic(session.segmented(), patch, box, shape, session.segment_square)
 
 
 def _graft(session: Session, steps: Sequence[Step], image: NDArray[np.uint8], patch: NDArray[np.uint8]) -> Graft | None:
@@ -218,12 +208,7 @@ def _graft(session: Session, steps: Sequence[Step], image: NDArray[np.uint8], pa
     side = masks.working_side(session.box)
     small = resize_pixels(patch, side, side)
     before = masks.seen(session.segmented(), session.box, session.shape)
-    after = _square_segmenter(session)(small)
-    network = session.networks.projected
-    if network is not None and settles(session.model):  # a segmenter that knows photos is often unsure of made ones
-        picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
-        read = read_outline(network, picture.to(session.networks.device)).numpy()
-        after = np.asarray((after + _sized(read, side)) / 2, np.float32)
+    after = session.made_animal(image, small)
     return plan(before, after, small, session.box, session.shape)
 
 
@@ -241,7 +226,7 @@ def _filling(session: Session, graft: Graft, share: float) -> list[Paste]:
     """So much of the background where the old head would show beside the new one; nothing if there is none to go by."""
     if not graft.filled.any():
         return []
-    found = background(session.need_photo().pixels, session.segmented(), session.box, graft.filled)
+    found = session.background(graft.filled)
     if found is None:
         return []
     mask = _sized(np.float32(share) * graft.filled, len(found))

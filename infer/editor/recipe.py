@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infer.editor.edit import Edit
 from infer.editor.points import Projected, Sample
-from infer.editor.session import Edit, Session
+from infer.editor.session import Session
 from infer.editor.steps import Blend, Step, Transfer
 from infer.edits.choices import Scale
 from infer.photo.choices import DEFAULT_BEFORE, Finish, Method

@@ -1,7 +1,7 @@
 """One picture, and all that is known of it so far: what an `Editor` changes, and recipes and results are made of."""
 
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infer.catalog.catalog import Catalog, names_path
+from infer.editor.edit import Edit
 from infer.editor.points import Point, Projected, Sample, pixels_hash, plain
-from infer.editor.steps import Step
-from infer.edits.choices import Scale
 from infer.photo import masks
 from infer.photo.box import Box, crop_square
-from infer.photo.choices import Finish, Method
+from infer.photo.grafting import background
 from infer.photo.location import FoundHead
 from infer.photo.photo import Photo
 from infer.photo.registration import Registration, register
@@ -28,84 +27,16 @@ from infer.projection.mixture import said_source, source_title
 from infer.projection.options import UNSET
 from infer.projection.presets import DEFAULT_PRESET
 from infer.projection.search import Projection
+from infer.projection.settling import settles
 from models.base import Generator
 from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
+from models.perception.outline import read_outline
 from models.perception.segmentation import Segmenter, create_segmenter
 from models.prepared import Networks
 from models.samples import Samples
 from models.terminal import Say
 from models.zoo import DEFAULT, Model, load_model
-
-
-@dataclass(frozen=True)
-class Paste:
-    """Pixels for the square of a photo.
-
-    Attributes:
-        patch: uint8 [S,S,3], at the photo's scale.
-        mask: float [S,S] in [0,1], where they go.
-        change: the patch is the photo's own with what an edit changes in its reconstruction.
-        background: the patch is the photo's own with background where an old head would show beside the new one.
-        joined: [s,s] in [0,1], where photo and patch show one body, for grafting; None: everywhere.
-        at: (x, y) of the corner of pixels that are not for the square but for the body around it; patch and mask are of
-            another size then.
-    """
-
-    patch: NDArray[np.uint8]
-    mask: NDArray[np.floating]
-    change: bool = False
-    background: bool = False
-    joined: NDArray[np.float32] | None = None
-    at: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One edit of the current picture.
-
-    Attributes:
-        steps: what was asked for, with the model's class names; painted regions as float32 [H,W], references as points.
-        areas: where each step acts, float32 [s,s] on the square, to be looked at.
-        method: of compositing.
-        settle: updates of the latent for this edit.
-        finish: how what is pasted was sharpened.
-        image: uint8 [R,R,3], what the generator made.
-        pastes: what goes into the photo, one over the other; none for a sample.
-        pixels: uint8 [H,W,3], the edited photo, or the sample.
-        scale: what the steps' strengths measure, see `infer.editor.editor.Editor.edit`.
-        registered: whether painted regions and changes were carried between photo and reconstruction.
-        recolour_body: whether the rest of the animal takes the colours of its new head.
-    """
-
-    steps: tuple[Step, ...]
-    areas: tuple[NDArray[np.float32], ...]
-    method: Method
-    settle: int
-    image: NDArray[np.uint8]
-    pastes: tuple[Paste, ...]
-    pixels: NDArray[np.uint8]
-    finish: Finish = "off"
-    scale: Scale = "photo"
-    registered: bool = False
-    recolour_body: bool = False
-
-    @property
-    def body(self) -> Paste | None:
-        """What was recoloured beside the new head; all else that was pasted lies in the square."""
-        return next((paste for paste in self.pastes if paste.at is not None), None)
-
-    @property
-    def patch(self) -> NDArray[np.uint8]:  # -> [S,S,3]
-        """The edited crop at the photo's scale, as it was pasted last; where nothing is, what the generator made."""
-        return self.pastes[-1].patch if self.pastes else self.image
-
-    @property
-    def mask(self) -> NDArray[np.float32]:  # -> [S,S]
-        """Where anything was pasted into the square; `body` goes beyond."""
-        whole = np.ones(self.image.shape[:2], np.float32)
-        found = [paste.mask for paste in self.pastes if paste.at is None]
-        return reduce(np.maximum, found) if found else whole
 
 
 @dataclass(frozen=True)
@@ -181,6 +112,7 @@ class Session:
         self._told: set[str] = set()
         self._settled: tuple[Projection, dict[Any, Tensor]] | None = None
         self._registration: tuple[Projection, Registration] | None = None
+        self._reconstruction: tuple[Projection, NDArray[np.uint8]] | None = None
         self._own: tuple[Delta, Generator] | None = None
         self._own_fast: tuple[Delta, Generator] | None = None
 
@@ -308,7 +240,8 @@ class Session:
         return networks, self._own_fast[1]
 
     def settled(self) -> dict[Any, Tensor]:
-        """Latents [1,latent_dim] that settled from this projection, by all else that they depend on."""
+        """Latents [1,latent_dim] that settled from this projection, by all else that they depend on; the one that was
+        used last is the last."""
         projection = self._need_projection()
         if self._settled is None or self._settled[0] is not projection:
             self._settled = (projection, {})
@@ -326,9 +259,47 @@ class Session:
 
     @torch.no_grad()
     def reconstruction(self) -> NDArray[np.uint8]:  # -> [R,R,3]
-        """What the generator makes of the crop before any edit."""
+        """What the generator makes of the crop before any edit; made once for a projection, to be read only."""
         projection = self._need_projection()
-        return to_pixels(self.generator(projection.latent, projection.label))
+        if self._reconstruction is None or self._reconstruction[0] is not projection:
+            made = to_pixels(self.generator(projection.latent, projection.label))
+            made.flags.writeable = False
+            self._reconstruction = (projection, made)
+        return self._reconstruction[1]
+
+    def made_animal(self, image: NDArray[np.uint8], patch: NDArray[np.uint8]) -> NDArray[np.float32]:  # -> [s,s]
+        """The animal in a picture that the generator made, in [0,1].
+
+        Args:
+            image: uint8 [R,R,3].
+            patch: uint8 [s,s,3], the same at the size at which masks are worked out.
+        """
+        found = self.segment_square(patch)
+        outline = self.outline(image)
+        if outline is None:
+            return found
+        return np.asarray((found + resize_pixels(outline, *found.shape).clip(0, 1)) / 2, np.float32)
+
+    def outline(self, image: NDArray[np.uint8]) -> NDArray[np.float32] | None:  # [R,R,3] -> [h,w]
+        """What the projected discriminator's reader sees of the animal in a picture that was made, where there is one.
+
+        A segmenter that knows photos is often unsure of made ones.
+        """
+        network = self.networks.projected
+        if network is None or not settles(self.model):
+            return None
+        picture = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 127.5 - 1
+        return np.asarray(read_outline(network, picture.to(self.networks.device)).numpy(), np.float32)
+
+    def segment_square(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:  # [s,s,3] -> [s,s]
+        """The animal in a picture of the square."""
+        side = len(pixels)
+        frame = max(1, side // 16)  # GrabCut needs some background around the animal
+        return self.segment(pixels, Box(frame, frame, side - 2 * frame, side - 2 * frame))
+
+    def background(self, filled: NDArray[np.float32]) -> NDArray[np.uint8] | None:  # [s,s] -> [S,S,3]
+        """The square with background where it is filled; None where no background is near."""
+        return background(self.need_photo().pixels, self.segmented(), self.box, filled)
 
     def registration(self) -> Registration:
         """How the reconstruction lies under the photo's crop; found once for a projection."""

@@ -1,7 +1,7 @@
 """The latent of an edit: it settles once for a photo and what it becomes, and all strengths share it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -58,15 +58,35 @@ def settled_latent(
     top = strongest(step for step, _ in pairs)
     if top == 0:
         return samples.latent, settle
-    pairs = list(zip(whole([step for step, _ in pairs]), (area for _, area in pairs), strict=True))
-    kept, key = session.settled(), (settle, tuple(_key(step, area) for step, area in pairs))
-    if key not in kept:
-        kept[key] = _kept(session, pairs, ground, settle)
-    return kept[key] if top == 1 else torch.lerp(samples.latent, kept[key], top), settle
+    pairs = _whole(pairs)
+    kept, key = session.settled(), (settle, *map(_key, pairs))
+    # The latest is the last one, see `Session.settled`.
+    kept[key] = kept.pop(key) if key in kept else _kept(session, pairs, ground, settle)
+    return samples.latent.lerp(kept[key], top) if top < 1 else kept[key], settle
 
 
-def _key(step: ChangeClass, area: Tensor) -> tuple[object, ...]:
+def known_latent(
+    session: Session, steps: Sequence[Step], areas: Sequence[Tensor], known: Mapping[Hashable, Tensor]
+) -> Tensor:
+    """The latent for steps if it is known already where their whole settles (`settled_key`), else the projection's."""
+    latent, top = session.samples().latent, strongest(step for step in steps if isinstance(step, ChangeClass))
+    found = known.get(settled_key(steps, areas))
+    return latent if found is None else latent.lerp(found, top)
+
+
+def settled_key(steps: Sequence[Step], areas: Sequence[Tensor]) -> Hashable:
+    """What the latent depends on to which the steps' whole settles; None where no class changes."""
+    pairs = [(step, area) for step, area in zip(steps, areas, strict=True) if isinstance(step, ChangeClass)]
+    return tuple(map(_key, _whole(pairs))) if strongest(step for step, _ in pairs) > 0 else None
+
+
+def _whole(pairs: Pairs) -> list[tuple[ChangeClass, Tensor]]:
+    return list(zip(whole([step for step, _ in pairs]), (area for _, area in pairs), strict=True))
+
+
+def _key(pair: tuple[ChangeClass, Tensor]) -> tuple[Hashable, ...]:
     """What of a step its settling depends on."""
+    step, area = pair
     digest = hashlib.sha256(area.contiguous().numpy().tobytes()).hexdigest()
     return step.to, step.strength, step.layers, tuple(area.shape), digest
 
@@ -80,7 +100,7 @@ def _kept(session: Session, pairs: Pairs, ground: Ground, settle: int) -> Tensor
     asked = {
         "start": digest([t for t in (samples.latent, samples.label, _outline(session), *given) if t is not None]),
         "dtype": session.settings.get("dtype"),
-        "steps": [(session.model.class_index(step.to), *_key(step, area)[1:]) for step, area in pairs],
+        "steps": [(session.model.class_index(step.to), *_key((step, area))[1:]) for step, area in pairs],
         "updates": settle,
     }
     return session.cache.settle(

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infer.editor.edit import Edit
 from infer.editor.output import edit_name, protect, recipe_files
 from infer.editor.results import ResultFolder
-from infer.editor.session import Edit, Session
+from infer.editor.session import Session
 from infer.photo.photo import Pixels
 from infer.pictures.animation import gif, mp4, reduced
 from infer.pictures.convert import png

@@ -5,7 +5,7 @@ from a photo, by a fresh classifier on the same features. `infer.evaluate.edit_m
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,6 +105,10 @@ class EditResult:
     shown: tuple[Picture, Picture]
 
 
+Keep = Callable[[KnownPhoto, EditResult, Picture, Picture], object]
+"""Is handed an edit of a photo, and the whole photo before and after, uint8 [H,W,3]."""
+
+
 @dataclass(frozen=True)
 class PhotoResult:
     """A photo.
@@ -164,6 +168,7 @@ def evaluate_photos(
     judge: ClassJudge | None = None,
     limit: int | None = None,
     folder: Path | None = None,
+    keep: Keep | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> PhotosReport:
@@ -176,6 +181,7 @@ def evaluate_photos(
         judge: of classes; without one there are no features.
         limit: so many of them at most, evenly spaced; their targets are the same as with all of them.
         folder: where edits are kept as they are made; None: nowhere.
+        keep: is handed each edit when it is measured.
         device: of the segmenter where there are no networks.
         progress: told of progress.
 
@@ -188,7 +194,7 @@ def evaluate_photos(
     segmenter = create_segmenter(device=device if networks is None else networks.device)
     worker = None
     if networks is not None and not wanted.places_only:
-        worker = _Worker(networks, wanted, segmenter, judge or ClassJudge(networks, None), folder)
+        worker = _Worker(networks, wanted, segmenter, judge or ClassJudge(networks, None), folder, keep)
         targets = worker.targets(photos)
     results: list[PhotoResult] = []
     failed: dict[str, str] = {}
@@ -212,7 +218,7 @@ class _Worker:
     """Edits a photo and measures it.
 
     Args:
-        networks, wanted, judge, folder: see `evaluate_photos`.
+        networks, wanted, judge, folder, keep: see `evaluate_photos`.
         segmenter: that measures.
 
     Raises:
@@ -220,9 +226,15 @@ class _Worker:
     """
 
     def __init__(
-        self, networks: Networks, wanted: Wanted, segmenter: Segmenter, judge: ClassJudge, folder: Path | None
+        self,
+        networks: Networks,
+        wanted: Wanted,
+        segmenter: Segmenter,
+        judge: ClassJudge,
+        folder: Path | None,
+        keep: Keep | None,
     ) -> None:
-        model = networks.model
+        model, self.keep = networks.model, keep
         if not model.class_names:
             raise PhotograftError(f"model {model.name} is unconditional: it cannot change a class")
         self.networks, self.wanted, self.segmenter, self.judge = networks, wanted, segmenter, judge
@@ -259,7 +271,7 @@ class _Worker:
         old = self.segmenter(seen.pixels)
         for target in targets:
             made = self._made(editor, photo, target)
-            result.edits.append(self._measured(seen, editor.box, made, target, old))
+            result.edits.append(self._measured(known, seen, editor.box, made, target, old))
         return result
 
     def _made(self, editor: Editor, photo: Photo, target: int) -> MadeEdit:
@@ -302,7 +314,9 @@ class _Worker:
             )
             editor.label, editor.settings = json.loads(bytes(kept["said"].tolist()))
 
-    def _measured(self, photo: Photo, box: Box, made: MadeEdit, target: int, old: NDArray[np.float32]) -> EditResult:
+    def _measured(
+        self, known: KnownPhoto, photo: Photo, box: Box, made: MadeEdit, target: int, old: NDArray[np.float32]
+    ) -> EditResult:
         pixels, finished = photo.pixels, photo.pixels.copy()
         finished[windows(box, pixels.shape)[0]] = made.finished
         measures = measure_edit(
@@ -317,7 +331,7 @@ class _Worker:
         )
         names, resolution = self.networks.model.class_names, self.networks.model.generator.resolution
         squares = [crop_square(picture, box, box.square().w) for picture in (pixels, finished)]
-        return EditResult(
+        result = EditResult(
             target=names[target],
             source=names[made.source] if made.source >= 0 else "",
             measures=measures,
@@ -326,6 +340,9 @@ class _Worker:
             features=torch.cat([self.judge.features(square) for square in squares]),
             shown=(_small(made.image)[0], _small(squares[1])[0]),
         )
+        if self.keep is not None:
+            self.keep(known, result, pixels, finished)
+        return result
 
 
 def _placed(known: KnownPhoto, photo: Photo, segmenter: Segmenter) -> PhotoResult:

@@ -36,6 +36,11 @@ _OTHERS = {  # the first bytes of what people give for a photo
 }  # fmt: skip
 
 
+def most_bytes(max_megapixels: float) -> int:
+    """The largest file that a picture of so many megapixels can be, uncompressed and with all that lies beside it."""
+    return round(max_megapixels * 1e6 * _BYTES_PER_PIXEL) + _BESIDE_PIXELS
+
+
 def read_picture_file(path: Path, max_megapixels: float) -> bytes:
     """A picture file's content, if that may be a picture of at most `max_megapixels`; one look at the head decides.
 
@@ -43,7 +48,7 @@ def read_picture_file(path: Path, max_megapixels: float) -> bytes:
         PhotograftError: no file, a folder, a pipe, socket or device, an empty file, one of another kind, which is
             named, or one that is larger than such a picture can be. Nothing but the head is read then.
     """
-    limit = round(max_megapixels * 1e6 * _BYTES_PER_PIXEL) + _BESIDE_PIXELS
+    limit = most_bytes(max_megapixels)
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -123,7 +123,7 @@ class Upright:
         return self.placed.w + top + bottom, self.placed.w + left + right
 
     @property
-    def _matrix(self) -> NDArray[np.float64]:  # -> [2,3]
+    def matrix(self) -> NDArray[np.float64]:  # -> [2,3]
         """From the window's pixels to the photo's, both by their indices."""
         half = self.placed.w / 2
         middle = np.array([self._around[0] + half - 0.5, self._around[1] + half - 0.5])
@@ -135,7 +135,7 @@ class Upright:
         """Rows and columns of the photo that the window touches."""
         height, width = self.shape
         corners = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [-0.5, height - 0.5], [width - 0.5, height - 0.5]])
-        there = corners @ self._turn.T + self._matrix[:, 2] + 0.5
+        there = corners @ self._turn.T + self.matrix[:, 2] + 0.5
         spans = []
         for low, high, limit in zip(there.min(axis=0), there.max(axis=0), self.photo_shape[::-1], strict=True):
             spans.append(slice(max(math.floor(low + 1e-6), 0), min(math.ceil(high - 1e-6), limit)))
@@ -147,7 +147,7 @@ class Upright:
         part = values[rows, columns]
         if self.roll % 90 == 0:
             return np.ascontiguousarray(np.rot90(part, round(self.roll / 90)))
-        matrix = self._matrix
+        matrix = self.matrix
         matrix[:, 2] -= (columns.start, rows.start)
         height, width = self.shape
         way = cv2.INTER_CUBIC if values.ndim == 3 else cv2.INTER_LINEAR
@@ -187,7 +187,7 @@ class Upright:
 
     def _inverse(self, rows: slice, columns: slice) -> NDArray[np.float64]:
         """From pixels of a part of the photo to the window's."""
-        matrix = self._matrix
+        matrix = self.matrix
         inverse = matrix[:, :2].T
         shift = inverse @ (np.array([columns.start, rows.start], np.float64) - matrix[:, 2])
         return np.concatenate([inverse, shift[:, None]], axis=1)

@@ -37,12 +37,17 @@ class Segmenter(Protocol):
 
 
 def create_segmenter(
-    name: str = "deeplab", *, box: tuple[int, int, int, int] | None = None, device: str | torch.device = "cpu"
+    name: str = "deeplab",
+    *,
+    box: tuple[int, int, int, int] | None = None,
+    device: str | torch.device = "cpu",
+    side: int = 513,
 ) -> Segmenter:
     """Make a segmenter by name: "deeplab" (embedded weights), "grabcut" (needs `box`) or "torchvision".
 
     "tensorflow:PATH" is a frozen graph or SavedModel with labels of PASCAL VOC, "tensorflow-coco:PATH" of COCO.
     box: (x, y, width, height) around the whole animal, in photo pixels; used by GrabCut only.
+    side: px at which the networks of torch see the photo, 16 n + 1.
     Raises `PhotograftError` for an unknown name, a missing box, or weights that are missing, damaged or out of reach.
     """
     if name == "grabcut":
@@ -50,9 +55,9 @@ def create_segmenter(
             raise PhotograftError("the grabcut segmenter needs a box around the animal: give --box x,y,width,height")
         return GrabCut(box)
     if name == "deeplab":
-        return NetworkSegmenter(load_deeplab(), _mobile_input, device)
+        return NetworkSegmenter(load_deeplab(), _mobile_input, device, side)
     if name == "torchvision":
-        return NetworkSegmenter(_load_torchvision(), _imagenet_input, device)
+        return NetworkSegmenter(_load_torchvision(), _imagenet_input, device, side)
     kind, colon, path = name.partition(":")
     if colon and kind in ANIMALS:
         return TensorFlowSegmenter(Path(path), kind)
@@ -62,7 +67,8 @@ def create_segmenter(
 class DeepLabV3(nn.Module):
     """DeepLab v3 on MobileNetV2 1.0, output stride 16, with image pooling and no dilated branches.
 
-    x [N,3,513,513] float in [-1,1] (RGB) -> logits [N,21,513,513], PASCAL VOC classes.
+    x [N,3,S,S] float in [-1,1] (RGB), S = 513 as it was trained or another 16 n + 1 -> logits [N,21,S,S], PASCAL VOC
+    classes.
     """
 
     def __init__(self) -> None:
@@ -80,10 +86,10 @@ class DeepLabV3(nn.Module):
         assert x.ndim == 4 and x.shape[1] == 3, x.shape
         # TensorFlow's SAME padding is the symmetric one only where every stride-2 convolution meets an odd size.
         assert x.shape[2] % 16 == 1 and x.shape[3] % 16 == 1, x.shape
-        h = self.features(x)  # [N,320,33,33]
+        h = self.features(x)  # [N,320,S/16,S/16]
         pooled = F.relu(self.image_pooling(h.mean(dim=(2, 3), keepdim=True))).expand(-1, -1, *h.shape[2:])
-        h = torch.cat([pooled, F.relu(self.aspp0(h))], dim=1)  # [N,512,33,33]
-        h = self.logits(F.relu(self.concat_projection(h)))  # [N,21,33,33]
+        h = torch.cat([pooled, F.relu(self.aspp0(h))], dim=1)  # [N,512,S/16,S/16]
+        h = self.logits(F.relu(self.concat_projection(h)))  # [N,21,S/16,S/16]
         return F.interpolate(h, size=x.shape[2:], mode="bilinear", align_corners=True)
 
 
@@ -106,11 +112,12 @@ def load_deeplab(path: Path = DEEPLAB_WEIGHTS) -> DeepLabV3:
 
 
 class NetworkSegmenter:
-    """A 21-class PASCAL VOC network as a segmenter. It sees the whole photo at 513x513."""
+    """A 21-class PASCAL VOC network as a segmenter. It sees the whole photo at `side` px; fewer are faster."""
 
-    SIDE = 513
-
-    def __init__(self, network: nn.Module, prepare: Callable[[Tensor], Tensor], device: str | torch.device) -> None:
+    def __init__(
+        self, network: nn.Module, prepare: Callable[[Tensor], Tensor], device: str | torch.device, side: int = 513
+    ) -> None:
+        self.side = side
         self.network = network.to(device)
         self.prepare = prepare
         self.device = device
@@ -119,10 +126,10 @@ class NetworkSegmenter:
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         _check_pixels(pixels)
         height, width = pixels.shape[:2]
-        small = resize_pixels(pixels, self.SIDE, self.SIDE)
-        x = torch.from_numpy(small).to(self.device).permute(2, 0, 1)[None].float()  # [1,3,513,513] in 0..255
+        small = resize_pixels(pixels, self.side, self.side)
+        x = torch.from_numpy(small).to(self.device).permute(2, 0, 1)[None].float()  # [1,3,side,side] in 0..255
         out = self.network(self.prepare(x))
-        logits: Tensor = out["out"] if isinstance(out, dict) else out  # [1,21,513,513]
+        logits: Tensor = out["out"] if isinstance(out, dict) else out  # [1,21,side,side]
         animal = logits.softmax(dim=1)[0, list(VOC_ANIMALS)].sum(dim=0).cpu().numpy()
         return _enlarged(animal, height, width)
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infer.editor.edit import Edit
 from infer.editor.editor import Editor
-from infer.editor.session import Edit
 from infer.editor.steps import ChangeClass
 from infer.editor.strengths import at_strength
 from infer.editor.sweep import Shown, evenly_strong, shown

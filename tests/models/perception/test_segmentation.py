@@ -92,7 +92,7 @@ def test_torchvision_network_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     state = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=21, aux_loss=True).state_dict()
     monkeypatch.setattr(segmentation.torch.hub, "load_state_dict_from_url", lambda *_, **__: state)
     segment = create_segmenter("torchvision")
-    monkeypatch.setattr(segment, "SIDE", 65)
+    monkeypatch.setattr(segment, "side", 65)
     assert segment(CAT).shape == CAT.shape[:2]
 
 
