@@ -12,6 +12,7 @@ from infer.cli import models as cli_models
 from infer.cli import project as cli_project
 from infer.cli import study as cli_study
 from infer.cli import transfer as cli_transfer
+from infer.cli.cache import cache_app
 from infer.cli.catalog import catalog_app
 from infer.cli.common import complain
 from infer.cli.evaluate import evaluate_app
@@ -41,6 +42,7 @@ app.command(rich_help_panel=MODELS)(cli_models.inspect)
 app.command(rich_help_panel=MODELS)(cli_models.convert)
 app.command(rich_help_panel=MODELS)(cli_models.bench)
 app.command(rich_help_panel=MODELS)(cli_study.study)
+app.add_typer(cache_app, name="cache", rich_help_panel=PHOTOS)
 app.add_typer(catalog_app, name="catalog", rich_help_panel=MODELS)
 app.add_typer(evaluate_app, name="evaluate", rich_help_panel=MODELS)
 

@@ -151,6 +151,14 @@ TuneOption = Annotated[
         rich_help_panel=_PROJECTION,
     ),
 ]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep projections, and take those of earlier runs, which are the same; see `cache info`.",
+        rich_help_panel=_PROJECTION,
+    ),
+]
 
 
 def searched(
