@@ -219,6 +219,30 @@ def _copy(path: Path, to: Path) -> None:
         shutil.copy2(path, to, follow_symlinks=False)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file, synced; the half line of a process that was killed is ended first.
+
+    Raises:
+        PhotograftError: the file system refuses.
+    """
+    with unbroken(), _telling(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(max(end - 1, 0))
+            torn = stream.read(1) not in (b"", b"\n")
+            stream.write((b"\n" if torn else b"") + line.encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def remove_half(folder: Path) -> None:
+    """Take away the half files of sets that killed processes were writing, while no other process writes one."""
+    if folder.is_dir():
+        with _alone_in(folder):
+            _remove(*folder.glob(".photograft-*.tmp"))
+
+
 def remove_stale(folder: Path) -> None:
     """Take away the half files of commands that were killed: those that nobody has written to for ten minutes."""
     for path in folder.glob(".photograft-*.tmp"):

@@ -22,7 +22,7 @@ ALLOWED = {
 # The rooms of `infer`, from the door down: each may import those below it, and none beside or above it.
 ROOMS = (
     ("cli",),
-    ("app",),
+    ("app", "folders"),
     ("evaluate",),
     ("editor",),
     ("catalog", "projection"),

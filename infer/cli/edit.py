@@ -12,14 +12,18 @@ import typer
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
 from infer.cli.options import (
     AnywhereOption,
+    BoxesOption,
     BoxOption,
     CacheOption,
     DrawSeedOption,
+    DryRunOption,
     FinishOption,
     FormatOption,
     FromOption,
     LayersOption,
+    LimitOption,
     LosslessOption,
+    MaskFolderOption,
     MaskInvertOption,
     MaskOption,
     MethodOption,
@@ -28,6 +32,7 @@ from infer.cli.options import (
     PresetOption,
     RecipeOption,
     RecolourOption,
+    ResumeOption,
     RollOption,
     SegmenterOption,
     SettleOption,
@@ -36,10 +41,12 @@ from infer.cli.options import (
     StepsOption,
     StrengthOption,
     SweepOption,
+    TargetsOption,
     TogetherOption,
     ToOption,
     TuneOption,
     WhichOption,
+    WorkersOption,
     chosen_format,
     fitted,
     searched,
@@ -110,20 +117,31 @@ def edit(
     file_format: FormatOption = None,
     model: ModelOption = DEFAULT,
     device: DeviceOption = "auto",
+    mask_dir: MaskFolderOption = None,
+    boxes: BoxesOption = None,
+    targets: TargetsOption = None,
+    resume: ResumeOption = False,
+    limit: LimitOption = None,
+    dry_run: DryRunOption = False,
+    workers: WorkersOption = None,
     out: OutOption = Path("out"),
 ) -> None:
     """Change the class of a region of photos.
 
     Writes NAME_to_CLASS for each photo and class: the photo itself, a panel that shows every stage (.panel.png), and
     the recipe (.json), from which --recipe edits again without projecting. Of several photos also contact_sheet.png.
+    Of folders and patterns ("photos/**/*.jpg") the results lie in the same tree, with summary.jsonl and a contact sheet
+    for every 50 photos.
     Several strengths are in NAME_to_CLASS_s000, _s025, ...; _sweep shows all of them in a row (.png) and moving (.gif).
     """
     from infer.cli.again import How, photo_of
+    from infer.cli.folders import Many, Said, edit_many
     from infer.cli.photos import kept_projections, need_photos, new_editor, projected
     from infer.cli.sweep import parse_strengths, scale_of
     from infer.editor.recipe_file import read_recipe
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.editor.steps import ChangeClass
+    from infer.folders.options import FolderOptions
     from infer.photo.finishing import check_finish
     from infer.photo.place import Place
     from infer.projection.mixture import parse_source
@@ -148,6 +166,28 @@ def edit(
         again = photo_of(known, photos)
         photos = [] if again is None else [again]
     strengths, swept = parse_strengths(strength or [], sweep)
+    many = Many(mask_dir, boxes, targets, workers, resume, limit, dry_run)
+    if many.wanted(photos):
+        if known is not None or swept:
+            raise PhotograftError("recipes and sweeps are of photos by name: give no folder and no option for many")
+        invert = mask_invert and mask is not None
+        groups = edit_groups(to or [], mask or [], strengths, together, invert=invert) if to or targets is None else ()
+        options = FolderOptions(
+            Place.parse(box, which, anywhere, roll),
+            skip_unfound=skip_unfound,
+            preset=preset,
+            projection=replace(searched(space, noise, tune, seed=seed), steps=steps),
+            method=how.method,
+            settle=how.settle,
+            finish=how.finish,
+            recolour_body=how.recolour_body,
+            segmenter=how.segmenter,
+            format=how.format,
+            lossless=how.lossless,
+        )
+        told = Said(source, layers, mask_invert, cache)
+        edit_many(photos, groups, many, options, told, model=how.model, device=device, out=out)
+        return
     groups = edit_groups(to or [], mask or [], strengths, together, known, invert=mask_invert)
     scale = scale_of(known, asked=bool(to or strength or sweep))
     if known is not None and not (to or strength or sweep):

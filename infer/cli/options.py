@@ -160,6 +160,45 @@ CacheOption = Annotated[
     ),
 ]
 
+_MANY = "Many photos"
+MaskFolderOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="A painted mask for each photo, of its stem.", rich_help_panel=_MANY),
+]
+BoxesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="JSONL", help='A square for photos: {"photo": "a.jpg", "box": "X,Y,W,H"} a line.', rich_help_panel=_MANY
+    ),
+]
+TargetsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="CSV", help="Classes for photos: columns photo,to[,strength].", rich_help_panel=_MANY),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Leave out what an earlier run has finished in the same way.", rich_help_panel=_MANY),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="So many photos at most.", show_default=False, rich_help_panel=_MANY),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=_MANY)
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        metavar="N",
+        help="Photos at once; they share out the processor's threads, on whose number a photo's bytes depend. Default:"
+        " one for each thread. 1: the bytes of single commands.",
+        show_default=False,
+        rich_help_panel=_MANY,
+    ),
+]
+
 
 def searched(
     space: SpaceName | None = None,

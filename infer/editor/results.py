@@ -95,7 +95,9 @@ class ResultFolder:
                 if self._is_free(files, f"{free}.json", photo):
                     break
             chosen.extend(self.folder / file for file in files)
-            return dict(zip(chosen, files.values(), strict=True))
+            jobs = dict(zip(chosen, files.values(), strict=True))
+            # The recipe takes its place first: where the process is killed then, it says whose the others are.
+            return dict(sorted(jobs.items(), key=lambda job: job[0].suffix != ".json"))
 
         write_chosen(self.folder, choose, lambda: done(chosen))
         self._kept |= set(map(identity, chosen))

@@ -113,7 +113,7 @@ class ProjectionCache:
             make: see `infer.projection.settling.settle`; the latent is z [1,latent_dim].
             say: is told that the folder cannot be written to.
         """
-        text = json.dumps(_surroundings(networks, _EDITING) | {"settling": asked}, sort_keys=True, default=str)
+        text = json.dumps(surroundings(networks, _EDITING) | {"settling": asked}, sort_keys=True, default=str)
         path, z = self._path(text), (torch.float32, (1, networks.model.generator.latent_dim))
         with contextlib.suppress(PhotograftError):
             latent = _tensors(path, text)[0].get("latent")
@@ -204,11 +204,11 @@ def asked_of(
         "preset": asdict(get_preset(preset)),
         "options": chosen_options(networks.model, preset, options).said(),
     }
-    return json.dumps(_surroundings(networks, _PROJECTING) | asked, sort_keys=True, default=str)
+    return json.dumps(surroundings(networks, _PROJECTING) | asked, sort_keys=True, default=str)
 
 
-def _surroundings(networks: Networks, rooms: tuple[str, ...]) -> dict[str, Any]:
-    """Networks, program (of these rooms) and processor."""
+def surroundings(networks: Networks, rooms: tuple[str, ...]) -> dict[str, Any]:
+    """What every result depends on beside its own: networks, program (of these rooms) and processor."""
     model, device = networks.model, networks.device
     weights = digests(model)
     return {

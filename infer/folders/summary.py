@@ -1,0 +1,98 @@
+"""What a run has done, a JSON line for each photo: to be read, and for a later run to go on from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from models.errors import PhotograftError
+from models.files import sha256
+from models.reading import read_text
+from models.schema import Schema, Text, parse_json
+from models.writing import append_line
+
+NAME = "summary.jsonl"
+_LARGEST = 512 * 2**20  # bytes
+State = Literal["done", "failed", "skipped"]
+
+
+class Finished(Schema):
+    """What a later run takes from a line."""
+
+    model_config = Schema.model_config | {"extra": "ignore"}
+
+    photo: Text
+    key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    state: State
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass
+class Line:
+    """What happened to one photo.
+
+    Attributes:
+        photo: its name in the run.
+        key: hash of all that its results depend on; empty where the file cannot be read.
+        state: "failed" if any of its edits was not made; "skipped" where no head is found.
+        box, located, confidence: where it was edited.
+        class_name, loss: of the projection.
+        to: what it became.
+        warnings: what was said of it.
+        seconds: of each part of the work.
+        files: results, relative to the folder, with their sha256.
+        error: in words.
+    """
+
+    photo: str
+    key: str = ""
+    state: State = "done"
+    box: str | None = None
+    located: str | None = None
+    confidence: float | None = None
+    class_name: str | dict[str, float] | None = None
+    loss: float | None = None
+    to: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
+
+    def write(self, out: Path) -> None:
+        """Add it to the folder's summary. Raises PhotograftError if that cannot be written."""
+        said = {name: value for name, value in asdict(self).items() if value not in (None, "", [], {})}
+        append_line(out / NAME, json.dumps(said, allow_nan=False, ensure_ascii=True))
+
+
+def finished(out: Path) -> dict[str, Finished]:
+    """The photos that are done, by their key; lines of an interrupted run that are not whole are no lines."""
+    if not (out / NAME).is_file():
+        return {}
+    found = {}
+    for text in read_text(out / NAME, "summary", most=_LARGEST).splitlines():
+        try:
+            line: Finished = parse_json(Finished, text, NAME)
+        except PhotograftError:
+            continue
+        if line.state == "done":
+            found[line.key] = line
+        else:
+            found.pop(line.key, None)
+    return found
+
+
+def is_whole(line: Finished, out: Path) -> bool:
+    """Whether all files of a photo are there as they were written."""
+    try:
+        return bool(line.files) and all(sha256(out / name) == digest for name, digest in line.files.items())
+    except OSError:
+        return False
+
+
+def key_of(said: Mapping[str, Any]) -> str:
+    """A hash of what results depend on."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
