@@ -29,17 +29,18 @@ class TensorFile:
     metadata: Mapping[str, str]
     described: Mapping[str, Tensor]
 
-    def read(self, *, single: bool = True) -> dict[str, Tensor]:
+    def read(self, *, single: bool = True, finite: bool = True) -> dict[str, Tensor]:
         """The tensors; floats as float32 unless `single` is False.
 
         Raises:
-            PhotograftError: a file that changed since, NaN or infinite values.
+            PhotograftError: a file that changed since; NaN or infinite values unless `finite` is False.
         """
         with opened(self.path, "weights file", "pt") as file:
             tensors = {name: file.get_tensor(name) for name in self.described}
         if single:
             tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-        check_finite(tensors, self.path)
+        if finite:
+            check_finite(tensors, self.path)
         return tensors
 
 

@@ -4,6 +4,8 @@ import importlib.util
 import os
 import random
 import shutil
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -58,6 +60,23 @@ def seed() -> int:
     np.random.seed(value)
     torch.manual_seed(value)
     return value
+
+
+@pytest.fixture(scope="session", autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[Path]]:
+    """New folders for kept projections, which nothing is in. The user's own are left alone."""
+    folders = (tmp_path_factory.getbasetemp() / f"cache{number}" for number in count())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PHOTOGRAFT_CACHE", str(next(folders)))  # of fixtures that several tests share
+        yield folders
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's projections are kept: no test takes another's."""
+    folder = next(caches)
+    monkeypatch.setenv("PHOTOGRAFT_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

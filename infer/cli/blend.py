@@ -10,6 +10,7 @@ from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption
 from infer.cli.options import (
     AnywhereOption,
     BoxOption,
+    CacheOption,
     FinishOption,
     FormatOption,
     LosslessOption,
@@ -29,10 +30,10 @@ from infer.cli.options import (
     WhichOption,
     chosen_format,
     fitted,
-    parse_layers,
     searched,
 )
 from infer.edits.choices import DEFAULT_SIZE, WHOLE_MASKS
+from infer.edits.layers import parse_layers
 from models.errors import PhotograftError, UnsupportedEdit
 from models.zoo import DEFAULT
 
@@ -94,6 +95,7 @@ def blend(
     space: SpaceOption = None,
     noise: NoiseOption = True,
     tune: TuneOption = None,
+    cache: CacheOption = True,
     recipe: RecipeOption = None,
     method: MethodOption = None,
     finish: FinishOption = "auto",
@@ -112,6 +114,7 @@ def blend(
     the recipe does is done in the same pass.
     """
     from infer.cli.again import How
+    from infer.cli.photos import kept_projections
     from infer.cli.pictures import OF_THE_RECIPE, Asked, Job, asked_references
     from infer.editor.recipe_file import read_recipe
     from infer.editor.steps import Blend
@@ -156,6 +159,7 @@ def blend(
         truncation,
         preset,
         searched(space, noise, tune),
+        kept_projections(cache),
         catalog,
         out,
         [] if recipe is None else [recipe],

@@ -13,6 +13,7 @@ from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, pre
 from infer.cli.options import (
     AnywhereOption,
     BoxOption,
+    CacheOption,
     DrawSeedOption,
     FinishOption,
     FormatOption,
@@ -41,10 +42,10 @@ from infer.cli.options import (
     WhichOption,
     chosen_format,
     fitted,
-    parse_layers,
     searched,
 )
 from infer.edits.choices import WHOLE_MASKS
+from infer.edits.layers import parse_layers
 from models.errors import PhotograftError
 from models.zoo import DEFAULT
 
@@ -100,6 +101,7 @@ def edit(
     noise: NoiseOption = True,
     tune: TuneOption = None,
     seed: DrawSeedOption = 0,
+    cache: CacheOption = True,
     recipe: RecipeOption = None,
     method: MethodOption = None,
     finish: FinishOption = "auto",
@@ -117,7 +119,7 @@ def edit(
     Several strengths are in NAME_to_CLASS_s000, _s025, ...; _sweep shows all of them in a row (.png) and moving (.gif).
     """
     from infer.cli.again import How, photo_of
-    from infer.cli.photos import need_photos, new_editor, projected
+    from infer.cli.photos import kept_projections, need_photos, new_editor, projected
     from infer.cli.sweep import parse_strengths, scale_of
     from infer.editor.recipe_file import read_recipe
     from infer.editor.results import ResultFolder, check_folder, model_inputs
@@ -185,6 +187,7 @@ def edit(
             preset=preset,
             steps=steps,
             options=searched(space, noise, tune, seed=seed),
+            cache=kept_projections(cache),
             check=job.check,
         )
         for editor, photo in asked:

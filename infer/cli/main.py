@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 import typer
 
+from infer.cli import app as cli_app
 from infer.cli import blend as cli_blend
 from infer.cli import edit as cli_edit
 from infer.cli import models as cli_models
 from infer.cli import project as cli_project
 from infer.cli import study as cli_study
 from infer.cli import transfer as cli_transfer
+from infer.cli.cache import cache_app
 from infer.cli.catalog import catalog_app
 from infer.cli.common import complain
 from infer.cli.evaluate import evaluate_app
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 PHOTOS, MODELS = "Photos", "Models"
 
+app.command(rich_help_panel=PHOTOS)(cli_app.app)
 app.command(rich_help_panel=PHOTOS)(cli_edit.edit)
 app.command(rich_help_panel=PHOTOS)(cli_transfer.transfer)
 app.command(rich_help_panel=PHOTOS)(cli_blend.blend)
@@ -39,6 +42,7 @@ app.command(rich_help_panel=MODELS)(cli_models.inspect)
 app.command(rich_help_panel=MODELS)(cli_models.convert)
 app.command(rich_help_panel=MODELS)(cli_models.bench)
 app.command(rich_help_panel=MODELS)(cli_study.study)
+app.add_typer(cache_app, name="cache", rich_help_panel=PHOTOS)
 app.add_typer(catalog_app, name="catalog", rich_help_panel=MODELS)
 app.add_typer(evaluate_app, name="evaluate", rich_help_panel=MODELS)
 

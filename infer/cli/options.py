@@ -1,6 +1,5 @@
 """Options of the commands on photos and of transfers."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
@@ -149,6 +148,14 @@ TuneOption = Annotated[
         "--tune/--no-tune",
         help="Tune a copy of the generator on the photo after that. Default: the preset's.",
         show_default=False,
+        rich_help_panel=_PROJECTION,
+    ),
+]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep projections, and take those of earlier runs, which are the same; see `cache info`.",
         rich_help_panel=_PROJECTION,
     ),
 ]
@@ -344,23 +351,3 @@ def fitted(option: str, values: Sequence[T] | None, default: U, count: int, of: 
     if len(values) not in (1, count):
         raise PhotograftError(f"{len(values)} {option} for {count} {of}: give one for all, or one for each")
     return [*values] * (count if len(values) == 1 else 1)
-
-
-def parse_layers(text: str | None, count: int) -> list[int] | None:
-    """Indices of layers from "0-3", "2", "0,2-4" or "all", of `count` layers; None means all.
-
-    Raises:
-        PhotograftError: another form, or layers that there are not.
-    """
-    if text is None or text == "all":
-        return None
-    chosen: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,3})\s*(?:-\s*(\d{1,3})\s*)?", part)
-        if match is None:
-            raise PhotograftError(f"--layers takes A-B, A,B,C or all, not {text!r}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < count:
-            raise PhotograftError(f"--layers must lie in 0-{count - 1} for this model, first to last: {text!r}")
-        chosen += range(first, last + 1)
-    return sorted(set(chosen))

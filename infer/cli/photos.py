@@ -6,6 +6,7 @@ from pathlib import Path
 from infer.cli.common import Failures, bar, note
 from infer.editor.editor import Editor, project_all
 from infer.photo.place import NothingFound, Place
+from infer.projection.cache import ProjectionCache
 from infer.projection.mixture import Source
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
@@ -21,9 +22,14 @@ def need_photos(photos: Sequence[Path] | None) -> list[Path]:
     return list(dict.fromkeys(photos))
 
 
-def new_editor(model: Networks, segmenter: str, photo: Path) -> Editor:
+def kept_projections(cache: bool) -> ProjectionCache | None:
+    """The user's, if they shall be used."""
+    return ProjectionCache.default() if cache else None
+
+
+def new_editor(model: Networks, segmenter: str, photo: Path, cache: ProjectionCache | None = None) -> Editor:
     """An editor that says things under the photo's name."""
-    return Editor(model, segmenter, say=lambda text: note(f"{photo.name}: {text}"))
+    return Editor(model, segmenter, say=lambda text: note(f"{photo.name}: {text}"), cache=cache)
 
 
 def projected(
@@ -38,6 +44,7 @@ def projected(
     preset: str,
     steps: int | None,
     options: ProjectionOptions,
+    cache: ProjectionCache | None = None,
     check: Check = lambda editor: None,
 ) -> Iterator[tuple[Editor, Path]]:
     """Editors with projected photos, one after another; bad photos are reported and left out.
@@ -47,12 +54,13 @@ def projected(
         failures: where bad photos are reported.
         skip: leave photos without a head out, which is no failure.
         source, preset, steps, options: see `project_all`.
+        cache: of projections.
         check: raises PhotograftError for a photo that should not be projected at all.
     """
     for i, photo in enumerate(photos, 1):
         which = f"{i} of {len(photos)}: " if len(photos) > 1 else ""
         with failures.of(photo):
-            editor = new_editor(model, segmenter, photo)
+            editor = new_editor(model, segmenter, photo, cache)
             try:
                 editor.set_photo(photo, place.box, which=place.which, anywhere=place.anywhere, roll=place.roll)
             except NothingFound as nothing:

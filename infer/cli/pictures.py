@@ -18,6 +18,7 @@ from infer.editor.regions import areas_of, check_parts
 from infer.editor.results import ResultFolder, check_folder, model_inputs
 from infer.editor.steps import Blend, Step, Transfer, referring
 from infer.photo.place import Place
+from infer.projection.cache import ProjectionCache
 from infer.projection.model import check_projects
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
@@ -65,7 +66,7 @@ class Job:
         how: options that a recipe knows too.
         source, place: the picture, and where in a photo, if no recipe says it. References are found as they are.
         truncation: of samples.
-        preset, projection: of projections.
+        preset, projection, cache: of projections.
         catalog: a file; None: the model's own.
         out, read: the folder for results, and files that are read.
     """
@@ -78,6 +79,7 @@ class Job:
     truncation: float
     preset: str
     projection: ProjectionOptions
+    cache: ProjectionCache | None
     catalog: Path | None
     out: Path
     read: Sequence[Path]
@@ -104,9 +106,9 @@ class Job:
     def _editor(self, steps: Sequence[Step]) -> Editor:
         """With the picture, and a catalog where steps name parts."""
         photo = self.source.photo if self.known is None else photo_of(self.known, _listed(self.source.photo))
-        editor = Editor(self.networks, self.how.segmenter, note)
+        editor = Editor(self.networks, self.how.segmenter, note, cache=self.cache)
         if photo is not None:
-            editor = new_editor(self.networks, self.how.segmenter, photo)
+            editor = new_editor(self.networks, self.how.segmenter, photo, self.cache)
         parts = any(isinstance(step, Transfer) or (isinstance(step, Blend) and step.part) for step in steps)
         if self.known is not None:
             editor.restore(self.known, photo)
@@ -123,7 +125,7 @@ class Job:
     def _point(self, asked: Asked) -> Point:
         if asked.photo is None:
             return sample_point(self.networks.on_device, Sample(asked.seed, asked.class_name, self.truncation))
-        editor = new_editor(self.networks, "deeplab", asked.photo)
+        editor = new_editor(self.networks, "deeplab", asked.photo, self.cache)
         return self._set(editor, asked, Place(anywhere=self.place.anywhere), ()).point()
 
     def _set(self, editor: Editor, asked: Asked, place: Place, steps: Sequence[Step]) -> Editor:

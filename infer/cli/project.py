@@ -10,6 +10,7 @@ from infer.cli.completion import class_names
 from infer.cli.options import (
     AnywhereOption,
     BoxOption,
+    CacheOption,
     DrawSeedOption,
     FromOption,
     NoiseOption,
@@ -46,6 +47,7 @@ def project(
     tune: TuneOption = None,
     segmenter: SegmenterOption = "deeplab",
     seed: DrawSeedOption = 0,
+    cache: CacheOption = True,
     model: ModelOption = DEFAULT,
     device: DeviceOption = "auto",
     out: OutOption = Path("out"),
@@ -55,7 +57,7 @@ def project(
     Writes NAME.projection.png, the crop beside what the generator makes of it, and NAME.projection.json, from which
     `edit --recipe` starts; with it NAME.projection.delta.safetensors where the generator changes with the photo.
     """
-    from infer.cli.photos import need_photos, projected
+    from infer.cli.photos import kept_projections, need_photos, projected
     from infer.editor.output import write_projection
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.photo.place import Place
@@ -81,6 +83,7 @@ def project(
         preset=preset,
         steps=steps,
         options=options,
+        cache=kept_projections(cache),
     )
     for editor, photo in asked:
         with failures.of(photo):

@@ -8,6 +8,7 @@ from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption
 from infer.cli.options import (
     AnywhereOption,
     BoxOption,
+    CacheOption,
     EpsilonOption,
     FormatOption,
     LamOption,
@@ -64,6 +65,7 @@ def transfer(
     space: SpaceOption = None,
     noise: NoiseOption = True,
     tune: TuneOption = None,
+    cache: CacheOption = True,
     recipe: RecipeOption = None,
     method: MethodOption = None,
     lossless: LosslessOption = False,
@@ -81,6 +83,7 @@ def transfer(
     pass.
     """
     from infer.cli.again import How
+    from infer.cli.photos import kept_projections
     from infer.cli.pictures import OF_THE_RECIPE, Asked, Job, asked_references
     from infer.editor.recipe_file import read_recipe
     from infer.editor.steps import Transfer
@@ -105,6 +108,7 @@ def transfer(
         truncation,
         preset,
         searched(space, noise, tune),
+        kept_projections(cache),
         catalog,
         out,
         [] if recipe is None else [recipe],

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -233,7 +233,7 @@ class Editor(Opening):
     def _found(self, reference: str | Path | Photo | Sample) -> Point:
         if isinstance(reference, Sample):
             return sample_point(self.networks.on_device, reference)
-        other = type(self)(self.networks, self.segmenter, self.say).set_photo(reference)
+        other = type(self)(self.networks, self.segmenter, self.say, cache=self.cache).set_photo(reference)
         with torch.enable_grad():  # which edits go without
             return other.project(preset=self._preset, options=self._options).point()
 
@@ -327,8 +327,11 @@ def project_all(
     """
     networks = editors[0].networks
     options = options if steps is None else replace(options, steps=steps)
+    asked: dict[str, Any] = {"preset": preset, "options": options, "progress": progress}
     found = [
-        project_pictures(networks, editor.target(), source, preset=preset, options=options, progress=progress)[0]
+        project_pictures(networks, editor.target(), source, **asked)[0]
+        if editor.cache is None
+        else editor.cache.project(networks, editor.target(), source, say=editor.say, **asked)
         for editor in editors
     ]
     used = chosen_options(networks.model, preset, options).said()

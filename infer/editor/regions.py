@@ -172,3 +172,32 @@ def resized(area: Mask, size: int) -> Mask:  # -> [size,size]
     """An area at another size."""
     way = cv2.INTER_AREA if area.shape[0] > size else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(area, (size, size), interpolation=way), np.float32).clip(0, 1)
+
+
+def part_on_photo(session: Session, part: str, size: tuple[int, int]) -> Mask:  # -> [h,w]
+    """Where the photo has a part of the catalog, as a mask of the whole photo at another size.
+
+    Args:
+        session: with a photo, its projection and a catalog.
+        part: its name.
+        size: height and width of the mask.
+
+    Raises:
+        PhotograftError: an unknown part, or one that the picture does not have.
+    """
+    assert session.photo is not None
+    found = part_area(_need_catalog(session).catalog, session.generator, session.samples(), part)
+    area = session.registration().to_photo(found)
+    if not area.any():
+        raise PhotograftError(f"the photo has no {part}: choose another part, or paint the region")
+    box, height, width = session.box.square(), *session.photo.pixels.shape[:2]
+    step = box.w / len(area)  # pixels' indices are their centres
+    matrix = np.array([[step, 0, box.x + step / 2 - 0.5], [0, step, box.y + step / 2 - 0.5]])
+    if session.upright is not None:
+        turn = session.upright.matrix
+        matrix = turn[:, :2] @ matrix + np.array([[0, 0, 1]]) * turn[:, 2:]
+    across, down = size[1] / width, size[0] / height
+    matrix = np.array([[across], [down]]) * matrix
+    matrix[:, 2] += across / 2 - 0.5, down / 2 - 0.5
+    flags = cv2.INTER_LINEAR if step * across >= 1 else cv2.INTER_AREA
+    return np.asarray(cv2.warpAffine(area, matrix, size[::-1], flags=flags), np.float32).clip(0, 1)

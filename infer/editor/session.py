@@ -21,6 +21,7 @@ from infer.photo.photo import Photo
 from infer.photo.registration import Registration, register
 from infer.photo.turning import Upright
 from infer.pictures.convert import to_pixels
+from infer.projection.cache import ProjectionCache
 from infer.projection.delta import Delta
 from infer.projection.mixture import said_source, source_title
 from infer.projection.options import UNSET
@@ -57,9 +58,10 @@ class Session:
             photos reduced to `masks.FINEST` px on the shorter side.
         say: is told in words what was found, for a person to read.
         device: "auto", "cpu", "cuda" or "mps": where all networks run; where networks are given, theirs counts.
+        cache: where projections are kept between runs, such as `ProjectionCache.default()`; None: nowhere.
 
     Attributes:
-        networks, model: what was given.
+        networks, model, cache: what was given.
         photo, placed, located: the photo, the square that is edited, and how it was found; after `set_photo`.
         upright: the window in which a rolled head is edited, see `infer.photo.turning`; None: the photo itself.
         box: the square in the window, or in the photo.
@@ -86,11 +88,13 @@ class Session:
         say: Say | None = None,
         *,
         device: str = "auto",
+        cache: ProjectionCache | None = None,
     ) -> None:
         self.networks = model if isinstance(model, Networks) else Networks.of(model, device)
         self.model = self.networks.model
         self.segmenter = segmenter
         self.say: Say = say or (lambda text: None)
+        self.cache = cache
         self.photo: Photo | None = None
         self.upright: Upright | None = None
         self.sample: Sample | None = None
@@ -120,9 +124,10 @@ class Session:
         say: Say | None = None,
         *,
         device: str = "auto",
+        cache: ProjectionCache | None = None,
     ) -> Self:
         """An editor with a model of the zoo, or of files (see `models.zoo.load_model`); the rest as of the class."""
-        return cls(load_model(name), segmenter, say, device=device)
+        return cls(load_model(name), segmenter, say, device=device, cache=cache)
 
     def say_once(self, text: str, about: str | None = None) -> None:
         """Say something that does not change while the picture is the same; one text of all about the same."""

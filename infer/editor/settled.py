@@ -15,6 +15,7 @@ from infer.photo import masks
 from infer.projection import settling
 from infer.projection.presets import DEFAULT_PRESET, get_preset
 from models.base import Modulation
+from models.digests import digest
 from models.errors import PhotograftError
 
 Pairs = Sequence[tuple[ChangeClass, Tensor]]
@@ -60,7 +61,7 @@ def settled_latent(
     pairs = _whole(pairs)
     kept, key = session.settled(), (settle, *map(_key, pairs))
     # The latest is the last one, see `Session.settled`.
-    kept[key] = kept.pop(key) if key in kept else _settle(session, pairs, ground, settle)
+    kept[key] = kept.pop(key) if key in kept else _kept(session, pairs, ground, settle)
     return samples.latent.lerp(kept[key], top) if top < 1 else kept[key], settle
 
 
@@ -90,12 +91,33 @@ def _key(pair: tuple[ChangeClass, Tensor]) -> tuple[Hashable, ...]:
     return step.to, step.strength, step.layers, tuple(area.shape), digest
 
 
+def _kept(session: Session, pairs: Pairs, ground: Ground, settle: int) -> Tensor:
+    """What settles, taken from the session's cache if it is there."""
+    if session.cache is None:
+        return _settle(session, pairs, ground, settle)
+    samples, delta = session.samples(), session.delta
+    given = [] if delta is None else [t for _, t in sorted(delta.tensors().items())]
+    asked = {
+        "start": digest([t for t in (samples.latent, samples.label, _outline(session), *given) if t is not None]),
+        "dtype": session.settings.get("dtype"),
+        "steps": [(session.model.class_index(step.to), *_key((step, area))[1:]) for step, area in pairs],
+        "updates": settle,
+    }
+    return session.cache.settle(
+        session.networks, asked, lambda: _settle(session, pairs, ground, settle), session.say_once
+    )
+
+
+def _outline(session: Session) -> Tensor:  # -> [s,s]
+    """Of the animal in the photo's square."""
+    return torch.from_numpy(masks.seen(session.segmented(), session.box, session.shape))
+
+
 def _settle(session: Session, pairs: Pairs, ground: Ground, settle: int) -> Tensor:
     samples, model = session.samples(), session.model
-    outline = torch.from_numpy(masks.seen(session.segmented(), session.box, session.shape))
     regions = [step.target(model, area) for step, area in pairs]
     assert samples.label is not None
-    wanted = settling.SettlingTarget.of_edit(outline, samples.label, regions, model.generator.num_classes)
+    wanted = settling.SettlingTarget.of_edit(_outline(session), samples.label, regions, model.generator.num_classes)
     networks, generator = session.for_settling()
     ground = replace(ground, generator=generator)
     done = changes([step for step, _ in pairs], [area for _, area in pairs], ground)

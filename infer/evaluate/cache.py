@@ -5,19 +5,15 @@ A result's file has the hash of all it depends on as its name: it is computed ag
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.writing import write_file
-from models.zoo import Model
-
-NETWORKS = ("generator", "encoder", "discriminator", "auxiliary", "projected")
 
 Results = dict[str, Tensor]
 
@@ -49,21 +45,6 @@ class ResultCache:
             content = save({key: t.cpu().contiguous() for key, t in found.items()}, {"settings": text})
             write_file(path, lambda stream: stream.write(content))
         return found
-
-
-def digest(tensors: Iterable[Tensor]) -> str:
-    """sha256 of shapes, types and values."""
-    found = hashlib.sha256()
-    for tensor in tensors:
-        found.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
-
-
-def digests(model: Model) -> dict[str, str]:
-    """Name of each network that the model has -> the digest of its weights."""
-    networks = {name: getattr(model, name) for name in NETWORKS}
-    return {name: digest(n.state_dict().values()) for name, n in networks.items() if isinstance(n, nn.Module)}
 
 
 def _read(path: Path, settings: str) -> Results | None:

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infer.evaluate.cache import ResultCache, Results, digest
+from infer.evaluate.cache import ResultCache, Results
 from infer.evaluate.choices import REAL
 from infer.evaluate.edit_measures import Picture
 from infer.evaluate.generator import INDEPENDENT
 from infer.evaluate.judging import Probe, judge_features, real_pictures
 from infer.progress import Progress, untold
+from models.digests import digest
 from models.perception.judges import JUDGES
 from models.prepared import Networks, prepare
 

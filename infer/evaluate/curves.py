@@ -15,10 +15,11 @@ from torch import Tensor
 from data import images_to_float
 from data.loaders import PictureStore
 from data.splits import open_splits
-from infer.evaluate.cache import ResultCache, digest, digests
+from infer.evaluate.cache import ResultCache
 from infer.progress import Progress, untold
 from infer.projection.options import ProjectionOptions
 from infer.projection.search import project
+from models.digests import digest, digests
 from models.errors import PhotograftError
 from models.prepared import Networks
 from models.zoo import Model

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from data.splits import open_splits
 from infer.editor.results import ResultFolder
-from infer.evaluate.cache import ResultCache, Results, digest, digests
+from infer.evaluate.cache import ResultCache, Results
 from infer.evaluate.curves import Photos, validation_photos
 from infer.evaluate.generator import draw_samples
 from infer.evaluate.manifold import manifold
@@ -19,6 +19,7 @@ from infer.evaluate.report_files import Row, csv_table, figure_png, write_report
 from infer.evaluate.translation import References, Translator
 from infer.progress import Progress, untold
 from models.device import find_device
+from models.digests import digest, digests
 from models.errors import PhotograftError
 from models.header import read_header
 from models.perception.judges import frechet

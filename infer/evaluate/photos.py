@@ -4,7 +4,6 @@ Classes are judged by the probe on SqueezeNet features, which no training looked
 from a photo, by a fresh classifier on the same features. `infer.evaluate.edit_measures` has what pictures alone tell.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from infer.editor.editor import Editor
 from infer.editor.points import pixels_hash
-from infer.evaluate.cache import ResultCache, Results, digest, digests
+from infer.evaluate.cache import ResultCache, Results
 from infer.evaluate.class_judge import ClassJudge, Verdict
 from infer.evaluate.curves import evenly
 from infer.evaluate.edit_measures import EditMeasures, Picture, Place, measure_edit, place_of, training_crop, windows
@@ -31,6 +30,7 @@ from infer.projection.options import ProjectionOptions
 from infer.projection.presets import DEFAULT_PRESET, get_preset
 from infer.projection.search import Projection
 from models.base import StyleGenerator
+from models.digests import code_digest, digest, digests
 from models.errors import PhotograftError
 from models.layers.resampling import resize_pixels
 from models.perception.segmentation import Segmenter, create_segmenter
@@ -361,12 +361,3 @@ def _small(pixels: Picture) -> tuple[Picture, float]:
     scale = min(1.0, SHOWN / max(pixels.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     return resize_pixels(pixels, height, width).copy(), scale
-
-
-def code_digest(*rooms: str) -> str:
-    """sha256 of source and weights in folders of the project: what was kept by others is made anew."""
-    root, found = Path(__file__).parents[2], hashlib.sha256()
-    for room in rooms:
-        for path in sorted(path for path in (root / room).rglob("*") if path.suffix in (".py", ".safetensors")):
-            found.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return found.hexdigest()

@@ -18,13 +18,14 @@ from torch import Tensor
 from data import images_to_float
 from data.loaders import PictureStore
 from data.splits import open_splits
-from infer.evaluate.cache import ResultCache, Results, digest
+from infer.evaluate.cache import ResultCache, Results
 from infer.evaluate.curves import PIXEL_WEIGHT, Photos, evenly, validation_photos
 from infer.evaluate.judging import judge_features
 from infer.progress import Progress, untold
 from infer.projection.model import check_projects, project_pictures
 from infer.projection.options import ProjectionOptions
 from models.base import StyleGenerator
+from models.digests import digest
 from models.errors import PhotograftError
 from models.losses import feature_distance, pixel_distance, psi
 from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8

@@ -11,7 +11,7 @@ from torch import Tensor
 from infer.catalog.catalog import Catalog, Settings
 from infer.catalog.part_transfer import PartTransfer, transfer_parts
 from infer.edits.query_transfer import BUDGET, Query
-from infer.evaluate.cache import ResultCache, Results, digest
+from infer.evaluate.cache import ResultCache, Results
 from infer.evaluate.judging import real_pictures
 from infer.evaluate.locality import (
     GLOBAL,
@@ -24,6 +24,7 @@ from infer.evaluate.locality import (
     measure_curves,
 )
 from infer.progress import Progress, untold
+from models.digests import digest
 from models.errors import PhotograftError
 from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import Model

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from infer.evaluate.cache import ResultCache, Results, digest, digests
+from infer.evaluate.cache import ResultCache, Results
 from infer.evaluate.choices import REAL, SETTLING
 from infer.evaluate.curves import Photos, evenly, validation_photos
 from infer.evaluate.generator import INDEPENDENT
@@ -25,6 +25,7 @@ from infer.evaluate.reconstruction import BATCH, find_codes
 from infer.progress import Progress, untold
 from infer.projection.model import check_projects
 from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, SettlingTarget, settle, settles
+from models.digests import digest, digests
 from models.errors import PhotograftError
 from models.perception.judges import JUDGES, frechet, to_uint8
 from models.perception.outline import OUTLINE, segment

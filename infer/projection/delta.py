@@ -72,9 +72,9 @@ class Delta:
     @property
     def size(self) -> int:
         """In bytes, without a file's header."""
-        return sum(t.numel() * t.element_size() for t in self._tensors().values())
+        return sum(t.numel() * t.element_size() for t in self.tensors().values())
 
-    def _check(self, tensors: Mapping[str, Tensor]) -> None:
+    def check(self, tensors: Mapping[str, Tensor]) -> None:
         """Raise PhotograftError unless every difference has the size of the tensor of its name."""
         sizes = {name: t.numel() for name, t in self.whole.items()}
         sizes |= {name: len(left) * right.shape[1] for name, (left, right) in self.factors.items()}
@@ -96,13 +96,14 @@ class Delta:
         """
         changed = copy.deepcopy(generator)
         tensors = changed.state_dict()  # of the copy: they share its memory
-        self._check(tensors)  # before factors are multiplied
+        self.check(tensors)  # before factors are multiplied
         for name, difference in self._differences():
             tensors[name] += difference.to(tensors[name]).view_as(tensors[name])
         keep_kernels(changed)
         return changed.freeze()
 
-    def _tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by the names that a file has; see `from_tensors`."""
         parts = dict(self.whole)
         for name, (left, right) in self.factors.items():
             parts |= {name + _LEFT: left, name + _RIGHT: right}
@@ -119,7 +120,7 @@ class Delta:
             fingerprint: of the generator, see `Model.fingerprint`.
         """
         metadata = {"photograft_delta": FORMAT, "generator": fingerprint}
-        tensors = {name: t.contiguous() for name, t in self._tensors().items()}
+        tensors = {name: t.contiguous() for name, t in self.tensors().items()}
         return lambda stream: stream.write(_ordered(save(tensors, metadata)))
 
 
@@ -153,10 +154,15 @@ def load_delta(path: Path, fingerprint: str) -> Delta:
         raise PhotograftError(f"{path} holds no delta of a projection: project the photo again")
     if file.metadata.get("generator") != fingerprint:
         raise PhotograftError(f"{path} was made with other weights: project the photo again")
-    tensors, factors = file.read(single=False), {}
+    return from_tensors(file.read(single=False), path)
+
+
+def from_tensors(tensors: dict[str, Tensor], path: Path) -> Delta:
+    """The delta of `Delta.tensors`. Raises PhotograftError, naming the file, for factors that do not fit."""
+    whole, factors = dict(tensors), {}
     for name in [key.removesuffix(_LEFT) for key in tensors if key.endswith(_LEFT)]:
-        left, right = tensors.pop(name + _LEFT), tensors.pop(name + _RIGHT, None)
+        left, right = whole.pop(name + _LEFT), whole.pop(name + _RIGHT, None)
         if right is None or left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
             raise PhotograftError(f"{path} is damaged: the factors of {name} do not fit")
         factors[name] = (left, right)
-    return Delta(tensors, factors)
+    return Delta(whole, factors)

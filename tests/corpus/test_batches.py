@@ -66,7 +66,7 @@ def threads(count: int) -> Iterator[None]:
 def tensors(found: Projection) -> list[torch.Tensor]:
     names = ("latent", "label", "loss", "feature_curve", "pixel_curve", "iterations", "zeta", "origin")
     parts = [getattr(found, name) for name in names]
-    return [t for t in parts if t is not None] + [t for delta in found.deltas for t in delta._tensors().values()]
+    return [t for t in parts if t is not None] + [t for delta in found.deltas for t in delta.tensors().values()]
 
 
 def assert_same(one: Projection, other: Projection) -> None:

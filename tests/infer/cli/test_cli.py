@@ -18,13 +18,14 @@ from skimage import data
 from infer.cli import photos as cli_photos
 from infer.cli.edit import edit_groups
 from infer.cli.main import main
-from infer.cli.options import PresetName, SegmenterName, parse_layers
+from infer.cli.options import PresetName, SegmenterName
 from infer.cli.project import DEMO_CLASSES
 from infer.editor.editor import Editor, project_all
 from infer.editor.points import Sample
 from infer.editor.recipe import Recipe
 from infer.editor.recipe_file import read_recipe
 from infer.editor.steps import Blend, ChangeClass
+from infer.edits.layers import parse_layers
 from infer.projection.presets import PRESETS
 from models import zoo
 from models.errors import PhotograftError

@@ -161,7 +161,7 @@ def test_full_disk_leaves_nothing(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", full)
-    assert edit(cat, "--to", "lion") == 2
+    assert edit(cat, "--to", "lion", "--no-cache") == 2
     assert len(calls) == failing
     assert list((tmp_path / "out").iterdir()) == []
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
