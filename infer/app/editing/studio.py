@@ -27,9 +27,7 @@ class Studio:
         segmenter, cache: see `infer.editor.session.Session`.
     """
 
-    def __init__(
-        self, networks: Networks, segmenter: str = "deeplab", cache: ProjectionCache | None = None
-    ) -> None:
+    def __init__(self, networks: Networks, segmenter: str = "deeplab", cache: ProjectionCache | None = None) -> None:
         self.networks, self.segmenter, self.cache = networks, segmenter, cache
         self.heavy = threading.Lock()  # one long piece of work at a time
         self._drawing = threading.Lock()
