@@ -143,12 +143,9 @@ def memory(count: int = 1000) -> None:
                 desk.close(next(iter(desk.sheets)))
             desk.open(photos[i // 10 % len(photos)]).project(None, "fast", UNSET, untold)
         sheet = desk.sheet
-        values = {
-            "to": draws.choice(names),
-            "strength": draws.random(),
-            "where": draws.choice([ANIMAL, SQUARE, PAINTED]),
-        }
-        if values["where"] == PAINTED:
+        where = draws.choice([ANIMAL, SQUARE, PAINTED])
+        values = {"to": draws.choice(names), "strength": draws.random(), "where": where}
+        if where == PAINTED:
             values["mask"] = np.zeros(sheet.size, np.float32)
             box = sheet.editor.placed
             y, x = max(box.y, 0) + box.w // 4, max(box.x, 0) + box.w // 4

@@ -3,6 +3,7 @@
 from infer.cli.common import DeviceOption, ModelOption, say
 from infer.cli.options import CacheOption, SegmenterOption
 from infer.cli.pages import DEFAULT_HOST, DEFAULT_PORT, AuthOption, HostOption, OpenOption, PortOption
+from models.device import find_device
 from models.zoo import DEFAULT, model_files, model_stem
 
 

@@ -84,7 +84,7 @@ def test_parts_blends_and_photos_as_references(desk: Desk, cat: Path) -> None:
     assert ears.shape == fitted(second.size, 1024)
     assert 0.005 < ears.mean() < 0.3
     plan = second.plan.changed(to="lion", where="ears", mask=ears)
-    second.history.add(plan.added().changed(kind="blend", where="muzzle", reference=first.number), "")
+    second.history.add(plan.added().changed(kind="blend", where="ears", reference=first.number), "")
     with pytest.raises(PhotograftError, match="not projected"):
         second.look(desk.sheets)
     first.project(None, "fast", UNSET, untold)
