@@ -23,7 +23,6 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 
-from infer.app import KEPT
 from infer.photo.photo import MAX_MEGAPIXELS
 from infer.photo.picture_file import most_bytes
 from models.errors import PhotograftError
@@ -90,7 +89,7 @@ def serve(
     auth: str | None = None,
     open_browser: bool = False,
 ) -> None:
-    """Serve a page until Ctrl-C or SIGTERM (as `models.terminal.orderly` hands it on), and take its files away then.
+    """Serve a page until Ctrl-C or SIGTERM, as `models.terminal.orderly` hands it on.
 
     Args:
         demo: from `blocks`.
@@ -124,7 +123,6 @@ def serve(
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             demo.server.config.timeout_graceful_shutdown = 1  # s: open pages hold their connection for ever
             demo.close(verbose=False)
-        KEPT.cleanup()
 
 
 def _launch(demo: gr.Blocks, *, host: str, port: int, auth: tuple[str, str] | None) -> None:

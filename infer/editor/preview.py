@@ -87,7 +87,7 @@ class Preview(Editor):
         self._adopted: dict[Hashable, Tensor] = {}
         self._plate: list[NDArray[np.uint8] | None] = []
         editor.registration()
-        for name in ("label", "projection", "settings", "_own", "_registration", "_reconstruction"):
+        for name in ("catalog", "label", "projection", "settings", "_own", "_registration", "_reconstruction"):
             setattr(self, name, getattr(editor, name))
 
     def region(self, mask: Mask) -> Mask:  # [h,w] -> [H,W] of the window

@@ -263,7 +263,6 @@ class Session:
         projection = self._need_projection()
         if self._reconstruction is None or self._reconstruction[0] is not projection:
             made = to_pixels(self.generator(projection.latent, projection.label))
-            made.flags.writeable = False
             self._reconstruction = (projection, made)
         return self._reconstruction[1]
 

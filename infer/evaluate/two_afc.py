@@ -193,7 +193,7 @@ class Session:
         self.path = folder / ANSWERS / f"{file_name(participant)}.csv"
         self.order = balanced_order(pairs, participant, seed)
         self._lock = threading.Lock()
-        self._answers = self._read()
+        self._answers, self._known = self._read(), self._content()
 
     @property
     def done(self) -> int:
@@ -251,13 +251,18 @@ class Session:
     def _write(self, answers: list[Answer]) -> None:
         """All of them, whole or not at all; nobody else may have written since we read."""
 
+        content = answers_csv(answers)
+
         def choose() -> dict[Path, Writer]:
-            if self._read() != self._answers:
+            if self._content() != self._known:
                 raise PhotograftError(f"{self.path} was changed by another process: end one of them and start again")
-            return {self.path: text(answers_csv(answers))}
+            return {self.path: text(content)}
 
         write_chosen(self.path.parent, choose)
-        self._answers = answers
+        self._answers, self._known = answers, content
+
+    def _content(self) -> str | None:
+        return read_text(self.path, "answers") if self.path.exists() else None
 
     def _read(self) -> list[Answer]:
         """What the file holds, if it is this participant's and in this order."""

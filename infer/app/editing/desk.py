@@ -12,7 +12,6 @@ from infer.app.editing.studio import Studio
 from infer.photo.read import read_photo
 from infer.progress import Progress
 from models.errors import PhotograftError
-from models.writing import file_name
 
 MOST_PHOTOS, MOST_MEGAPIXELS = 12, 200.0
 
@@ -95,10 +94,10 @@ class Desk:
 
     def folder(self) -> Path:
         """An empty folder for files to be fetched; those before are gone."""
-        place = Path(self._folder.name)
-        for old in place.iterdir():
-            shutil.rmtree(old, ignore_errors=True)
-        return Path(tempfile.mkdtemp(dir=place, prefix=file_name("results")))
+        place = Path(self._folder.name) / "results"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        return place
 
     def leave(self) -> None:
         """The browser has gone."""

@@ -6,12 +6,15 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from infer.app import KEPT
 from infer.editor.recipe import Recipe
 from infer.editor.recipe_file import read_recipe
 from models.errors import PhotograftError
+from models.writing import write_files
 
 _MOST_FILES, _MOST_BYTES = 100, 256 << 20
 
@@ -44,14 +47,17 @@ def _unpacked(path: Path, folder: Path) -> Path:
             for one in members:
                 if Path(one.filename).name != one.filename or "\\" in one.filename or not _is_plain(one):
                     raise PhotograftError(f"{path.name} has folders or links in it: a recipe's archive has files alone")
-                with archive.open(one) as packed, open(folder / one.filename, "xb") as file:
-                    shutil.copyfileobj(packed, file)
+                write_files({folder / one.filename: partial(_write, archive.read(one))})
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise PhotograftError(f"{path.name} cannot be unpacked: send the recipe's .json, or its .zip") from error
     recipes = sorted(folder.glob("*.json"))
     if len(recipes) != 1:
         raise PhotograftError(f"{path.name} holds {len(recipes)} recipes: one is needed")
     return recipes[0]
+
+
+def _write(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)
 
 
 def _is_plain(member: zipfile.ZipInfo) -> bool:

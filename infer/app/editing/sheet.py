@@ -118,12 +118,11 @@ class Sheet:
         if region.kind == "transfer":
             assert part is not None
             return Transfer(self._reference(region, others), part, mode=region.mode, lam=region.strength)
-        area = self._area(region, small=small)
         if region.kind == "class":
             chosen = parse_layers(layers, len(generator.modulated_layers))
-            return ChangeClass(region.to, area, region.strength, chosen)
+            return ChangeClass(region.to, self._area(region, small=small), region.strength, chosen)
         feature_layers = parse_layers(layers, len(generator.feature_layers))
-        where: dict[str, Any] = {"region": area} if part is None else {"part": part}
+        where: dict[str, Any] = {"region": self._area(region, small=small)} if part is None else {"part": part}
         name = None if part else "region"
         reference = self._reference(region, others)
         return Blend(reference, move=region.move, strength=region.strength, layers=feature_layers, name=name, **where)

@@ -100,9 +100,9 @@ def _corner(box: Box) -> dict[str, int]:
     return {"x": box.x, "y": box.y, "w": box.w}
 
 
-def said(told: list[str], wrong: list[str] | None = None) -> str:
+def said(told: Sequence[str], wrong: Sequence[str] = ()) -> str:
     lines = [f"<p>{html.escape(line)}</p>" for line in told]
-    lines += [f'<p class="wrong" role="alert">{html.escape(line)}</p>' for line in wrong or []]
+    lines += [f'<p class="wrong" role="alert">{html.escape(line)}</p>' for line in wrong]
     return f'<div role="status" aria-live="polite">{"".join(lines)}</div>'
 
 

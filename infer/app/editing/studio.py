@@ -10,6 +10,7 @@ from infer.app.editing.urls import picture_url
 from infer.catalog.catalog import default_path, load_catalog
 from infer.editor.editor import Editor
 from infer.pictures.convert import to_pixels
+from infer.projection.cache import ProjectionCache
 from models.prepared import Networks
 from models.samples import draw
 from models.terminal import Say
@@ -23,11 +24,11 @@ class Studio:
 
     Args:
         networks: of the model.
-        segmenter: see `infer.editor.session.Session`.
+        segmenter, cache: see `infer.editor.session.Session`.
     """
 
-    def __init__(self, networks: Networks, segmenter: str = "deeplab") -> None:
-        self.networks, self.segmenter = networks, segmenter
+    def __init__(self, networks: Networks, segmenter: str = "deeplab", cache: ProjectionCache | None = None) -> None:
+        self.networks, self.segmenter, self.cache = networks, segmenter, cache
         self.heavy = threading.Lock()  # one long piece of work at a time
         self._drawing = threading.Lock()
         path = default_path(self.model, Path())
@@ -40,7 +41,7 @@ class Studio:
 
     def editor(self, say: Say) -> Editor:
         """A new editor, with the model's own catalog if there is one."""
-        editor = Editor(self.networks, self.segmenter, say)
+        editor = Editor(self.networks, self.segmenter, say, cache=self.cache)
         return editor if self.catalog is None else editor.set_catalog(self.catalog)
 
     @cached_property

@@ -137,6 +137,7 @@ def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, root: Path) -> None
     assert page.get("/")[0] == 200
     (kept,) = tmp_path.glob("photograft-page-*")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    assert "a line: why" in call(page, ["why"], 0)
     out, err, seconds = page.end(signal.SIGINT)
     assert (out, err, page.process.returncode) == ("ended\n", "", 0)
     assert seconds < 10
@@ -182,7 +183,6 @@ def test_what_another_host_means_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         raise KeyboardInterrupt
 
     monkeypatch.setattr(shell, "_launch", launch)
-    monkeypatch.setattr(shell.KEPT, "cleanup", lambda: None)
     told: list[str] = []
     with gr.Blocks() as demo:
         pass
