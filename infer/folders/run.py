@@ -127,6 +127,9 @@ class _Run:
         self.waiting: deque[tuple[Future[_Made] | Finished, Item, int]] = deque()
 
     def run(self) -> Report:
+        if self.work.resume:
+            for folder in {self.out, *(self.out / item.name.parent for item in self.items)}:
+                remove_half(folder)
         with ThreadPoolExecutor(self.workers, thread_name_prefix="photo") as pool:
             try:
                 for item in self.items:
@@ -242,8 +245,6 @@ class _Run:
         assert made.editor is not None
         folder = self.out / item.name.parent
         if folder not in self.folders:
-            if self.work.resume:
-                remove_half(folder)
             self.folders[folder] = ResultFolder(folder, self.inputs)
         paths = write_edit(made.editor, edit, self.folders[folder], lossless=self.options.lossless)
         made.line.files |= {path.relative_to(self.out).as_posix(): sha256(path) for path in paths}

@@ -121,7 +121,8 @@ def test_nothing_tells_which_is_which_and_nothing_comes_from_elsewhere(
     study: Callable[[], Served], browser: Browser
 ) -> None:
     served = study()
-    browser.driver.get_log("performance")  # what was before
+    for kind in ("performance", "browser"):
+        browser.driver.get_log(kind)  # what was before
     browser.open(served.address, "#study img")
     page = browser.driver.page_source
     assert "betraying" not in page

@@ -66,7 +66,7 @@ def _gif(path: Path) -> None:
 
 BAD_PHOTOS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "missing": ("x.jpg", lambda path: None, "no such file"),
-    "folder": ("x", Path.mkdir, "is a folder"),
+    "folder": ("x", Path.mkdir, "no photos are found there"),
     "empty": ("x.jpg", Path.touch, "the file is empty"),
     "truncated": ("x.jpg", _truncated, "damaged"),
     "text": ("x.jpg", _text, "not a picture"),
