@@ -23,7 +23,7 @@ from infer.photo.photo import Photo
 from models.layers.resampling import resize_pixels
 from models.perception.segmentation import Segmenter, create_segmenter
 
-SIDE = 160  # px of the square: a generator of 128 px shows no more
+SIDE = 128  # px of the square: what the embedded generators make
 AROUND = 0.5  # of the square's side, on each side: what is seen of the photo beside it
 _COARSE = 257  # px of the pictures that the segmenter is shown, instead of 513
 

@@ -35,10 +35,11 @@ def editing_page(studio: Callable[[], Studio]) -> gr.Blocks:
 
 def _bind(view: View, events: Events, planning: Planning) -> None:
     outputs = view.all()
+    live = [view.stage, view.regions, view.status]  # few: a browser looks at all that an event may change
 
     def on(event: Any, handler: Callable[..., Any], inputs: Any = None, **more: Any) -> Any:
-        how = {"show_progress": "hidden", "trigger_mode": "multiple", "concurrency_limit": 4} | more
-        return event(told(view, handler), inputs=inputs, outputs=outputs, **how)
+        how = {"show_progress": "hidden", "trigger_mode": "multiple", "concurrency_limit": 4, "outputs": outputs} | more
+        return event(told(view, handler), inputs=inputs, **how)
 
     settings = [view.source, view.preset]
     on(view.files.upload, events.open, view.files)
@@ -53,23 +54,29 @@ def _bind(view: View, events: Events, planning: Planning) -> None:
     on(view.stop.click, events.stop, concurrency_limit=8)
 
     for name in ("strength", "feather", "layers"):
-        on(getattr(view, name).input, _named(planning.set, name), getattr(view, name), trigger_mode="always_last")
+        on(
+            getattr(view, name).input,
+            _named(planning.set, name),
+            getattr(view, name),
+            trigger_mode="always_last",
+            outputs=live,
+        )
     for name, field in (("method", "method"), ("finish", "finish"), ("recolour", "recolour_body")):
         on(getattr(view, name).input, _named(planning.set_plan, field), getattr(view, name))
     on(view.kind.input, planning.set_kind, view.kind)
     on(view.where.input, planning.set_where, view.where)
-    on(view.classes.choose, planning.set_class)
+    on(view.classes.choose, planning.set_class, outputs=[*live, view.classes])
     references: list[Any] = [view.photo, view.sample, view.seed, view.right, view.down, view.mode]
     for control in references:
-        on(control.input, planning.set_reference, references, trigger_mode="always_last")
-    on(view.stage.paint, planning.paint)
+        on(control.input, planning.set_reference, references, trigger_mode="always_last", outputs=live)
+    on(view.stage.paint, planning.paint, outputs=[*live, view.where])
     for act in ("choose", "toggle", "up", "down", "remove"):
         on(getattr(view.regions, act), _acting(planning, act))
     on(view.add.click, planning.add)
     on(view.undo.click, _going(planning, -1))
     on(view.redo.click, _going(planning, 1))
 
-    on(view.stage.still, events.still)
+    on(view.stage.still, events.still, outputs=live)
     on(view.map.input, events.show_map, view.map)
     for which, button in enumerate((view.save, view.save_panel, view.save_recipe)):
         saved = on(button.click, _saving(events, which), [view.form, view.lossless], show_progress="minimal")

@@ -69,7 +69,7 @@ def test_windows_end_with_the_picture() -> None:
     window = Window.around(Box(-20, 10, 100, 100), (150, 200))
     assert (window.x, window.y, window.w, window.h) == (0, 0, 130, 150)
     assert window.scale == SIDE / 100
-    assert window.shape == (240, 208)
+    assert window.shape == (192, 166)
 
 
 def test_it_is_faster(editor: Editor) -> None:
