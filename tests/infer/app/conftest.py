@@ -96,9 +96,18 @@ class Browser:
     def wait(self, condition: Callable[[], object]) -> None:
         """Until something is so; fails after a while."""
         latest = time.monotonic() + PATIENCE
-        while not condition():
+        while not self._holds(condition):
             assert time.monotonic() < latest, f"still not so after {PATIENCE:g} s: {self.driver.page_source[-500:]}"
             time.sleep(0.05)
+
+    def _holds(self, condition: Callable[[], object]) -> object:
+        """Whether something is so; what it looks at may be made anew meanwhile."""
+        try:
+            return condition()
+        except Exception as error:
+            if type(error).__name__ != "StaleElementReferenceException":
+                raise
+            return False
 
     def press(self, key: str) -> None:
         """A key, wherever the focus is."""

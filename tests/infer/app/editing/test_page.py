@@ -42,8 +42,15 @@ class Page:
         return str(self.browser.driver.execute_script(script, selector))
 
     def click(self, selector: str) -> None:
-        self.browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", self.one(selector))
-        self.one(selector).click()
+        """Lists are made anew with every change: what has gone meanwhile is looked for again."""
+
+        def clicked() -> bool:
+            one = self.one(selector)
+            self.browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", one)
+            one.click()
+            return True
+
+        self.wait(clicked)
 
     @property
     def status(self) -> str:
@@ -283,10 +290,9 @@ def test_regions_references_and_the_way_back(page: Page, cat: Path, tmp_path: Pa
     page.wait(lambda: "blend" not in page.text("#regions"))
     page.click("#redo")
     page.wait(lambda: "blend" in page.text("#regions"))
-    toggle = page.one("#regions .item input")
-    toggle.click()
+    page.click("#regions .item input")
     page.wait(lambda: not page.one("#regions .item input").is_selected())
-    page.one("#regions .item:last-child button:last-child").click()
+    page.click("#regions .item:last-child button:last-child")
     page.wait(lambda: len(page.browser.all("#regions .item")) == 1)
 
 
