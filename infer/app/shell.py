@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from models.terminal import Say
 
 _WAITING, _AT_ONCE = 32, 2  # events in the queue, and of one kind at a time
+_CACHE = (600, 3600)  # s: how often files that were fetched are looked at, and how old they grow
 _LONGEST_PASSWORD = 1024  # bytes
 _SANS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
@@ -54,7 +55,7 @@ def blocks(title: str, *, css: str = "", head: str = "") -> gr.Blocks:
         css: rules beside our theme.
         head: HTML for the page's head, such as a script for keys.
     """
-    demo = gr.Blocks(title=title, analytics_enabled=False)
+    demo = gr.Blocks(title=title, analytics_enabled=False, delete_cache=_CACHE)
     demo.css, demo.head = css, head  # type: ignore[assignment]  # Gradio takes them when it launches
     return demo
 

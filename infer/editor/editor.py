@@ -57,6 +57,7 @@ from infer.projection.presets import DEFAULT_PRESET
 from models.errors import PhotograftError
 from models.schema import Index, Settling, bounded, check, short
 
+_REFERENCES = 32  # that are kept of a picture
 _ROUNDING = 1e-3  # beyond 0..1, of an area that was resized
 
 
@@ -221,6 +222,8 @@ class Editor(Opening):
         if isinstance(reference, str | Path | Photo | Sample):
             key = id(reference) if isinstance(reference, Photo) else reference
             if key not in self._known:
+                if len(self._known) >= _REFERENCES:
+                    self._known.pop(next(iter(self._known)))
                 self._known[key] = reference, self._found(reference)
             return self._known[key][1]
         if reference.model.fingerprint != self.model.fingerprint:

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from infer.app import KEPT
-from infer.app.editing.sheet import Sheet, opened
+from infer.app.editing.sheet import Sheet
 from infer.app.editing.studio import Studio
 from infer.photo.read import read_photo
-from infer.progress import Progress
 from models.errors import PhotograftError
 
 MOST_PHOTOS, MOST_MEGAPIXELS = 12, 200.0
@@ -31,6 +30,8 @@ class Desk:
         chosen: number of the one that is shown; 0: none.
         ticket: counts what was asked for: what is older than the latest is not worth doing.
         told: what was said since it was last shown.
+        stop: ends the latest projection; gone: the browser has left.
+        lock: for whoever changes a plan.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -38,7 +39,7 @@ class Desk:
         self.sheets: dict[int, Sheet] = {}
         self.chosen, self.ticket, self._count = 0, 0, 0
         self.told: list[str] = []
-        self.stop, self.lock = threading.Event(), threading.RLock()
+        self.stop, self.gone, self.lock = threading.Event(), threading.Event(), threading.RLock()
         self._folder = tempfile.TemporaryDirectory(dir=KEPT.name, ignore_cleanup_errors=True)
 
     @property
@@ -60,12 +61,13 @@ class Desk:
         except PhotograftError as error:
             raise PhotograftError(str(error).replace(str(path), path.name)) from error
         finally:
-            shutil.rmtree(path.parent, ignore_errors=True) if Path(KEPT.name) in path.parents else None
+            if Path(KEPT.name) in path.parents:
+                shutil.rmtree(path.parent, ignore_errors=True)
         pixels = sum(sheet.photo.pixels[..., 0].size for sheet in self.sheets.values()) + photo.pixels[..., 0].size
         if len(self.sheets) >= MOST_PHOTOS or (pixels > MOST_MEGAPIXELS * 1e6 and self.sheets):
             most = f"{MOST_PHOTOS} photos or {MOST_MEGAPIXELS:g} megapixels"
             raise PhotograftError(f"{name}: the page holds {most}: close another photo first")
-        editor = opened(self.studio.editor(self.told.append), replace(photo, path=name))
+        editor = self.studio.editor(self.told.append).set_photo(replace(photo, path=name), anywhere=True)
         self._count += 1
         sheet = self.sheets[self._count] = Sheet(self._count, editor)
         self.chosen = sheet.number
@@ -82,15 +84,10 @@ class Desk:
         told, self.told[:] = list(dict.fromkeys(self.told)), []
         return told
 
-    def watched(self, progress: Progress) -> Progress:
-        """Progress that ends the work with Stopped where somebody pressed Stop."""
-
-        def tell(what: str, done: int, total: int) -> None:
-            if self.stop.is_set():
-                raise Stopped
-            progress(what, done, total)
-
-        return tell
+    def began(self) -> threading.Event:
+        """A projection begins: what ends it, and no other one."""
+        self.stop = threading.Event()
+        return self.stop
 
     def folder(self) -> Path:
         """An empty folder for files to be fetched; those before are gone."""
@@ -101,6 +98,7 @@ class Desk:
 
     def leave(self) -> None:
         """The browser has gone."""
+        self.gone.set()
         self.stop.set()
         self.sheets.clear()
         self._folder.cleanup()

@@ -61,7 +61,7 @@ class Events:
     def pictures(self) -> Updates:
         """The classes with a sample of each."""
         studio = self._studio()
-        pairs = zip(studio.model.class_names, studio.thumbnails, strict=True)
+        pairs = zip(studio.model.class_names, studio.thumbnails(), strict=True)
         return {self.view.classes: gr.update(rows=[{"key": name, "title": name, "url": url} for name, url in pairs])}
 
     def leave(self, request: gr.Request) -> None:
@@ -118,18 +118,25 @@ class Events:
 
     def project(self, source: str, preset: str, request: gr.Request) -> Iterator[Updates]:
         """Project the photo, telling how far it is, until it is done or Stop is pressed."""
-        desk, view = self.desk(request), self.view
+        view = self.view
+        try:
+            desk = self.desk(request)
+            sheet = desk.sheet
+        except PhotograftError as error:
+            yield {view.status: said([], [str(error)])}
+            return
         ended: list[BaseException] = []
-        sheet, told = desk.sheet, [("waits", 0, 1)]
-        desk.stop.clear()
+        told, stop = [("waits", 0, 1)], desk.began()
 
         def tell(what: str, done: int, total: int) -> None:
+            if stop.is_set():
+                raise Stopped
             told[0] = what, done, total
 
         def work() -> None:
             try:
-                with self._heavy(desk):
-                    sheet.project(None if source == FOUND else source, preset, UNSET, desk.watched(tell))
+                with _Waiting(desk, stop):
+                    sheet.project(None if source == FOUND else source, preset, UNSET, tell)
             except BaseException as error:
                 ended.append(error)
 
@@ -141,10 +148,10 @@ class Events:
                 thread.join(0.2)
                 yield {view.progress: bar(*told[0])}
         finally:
-            desk.stop.set()  # the browser has gone: nobody waits
+            stop.set()  # the browser has gone: nobody waits
         done = {view.progress: "", view.stop: gr.update(interactive=False), view.project: gr.update(interactive=True)}
         if not ended:
-            yield done | everything(self.view, desk)
+            yield done | everything(view, desk)
         elif isinstance(ended[0], Stopped):
             yield done | {view.status: said(["stopped: the photo is as it was"])}
         elif isinstance(ended[0], PhotograftError):
@@ -158,17 +165,13 @@ class Events:
         self.desk(request).stop.set()
         return {self.view.status: gr.skip()}
 
-    def _heavy(self, desk: Desk) -> "_Waiting":
-        return _Waiting(desk)
-
     def still(self, event: gr.EventData, request: gr.Request) -> Updates:
         """Nothing has changed for a moment: the photo itself is edited."""
         desk = self.desk(request)
         ticket, sheet, view = event._data.get("ticket"), desk.sheet, self.view
         if ticket != desk.ticket:
             return {view.status: gr.skip()}
-        desk.stop.clear()
-        with self._heavy(desk):
+        with _Waiting(desk, desk.gone):
             if ticket != desk.ticket:
                 return {view.status: gr.skip()}
             edit = sheet.finish(desk.sheets)
@@ -188,8 +191,7 @@ class Events:
     def save(self, which: int, form: str, lossless: bool, request: gr.Request) -> Updates:
         """Make the files and hand one to the browser: 0 the photo, 1 the panel, 2 the recipe."""
         desk = self.desk(request)
-        desk.stop.clear()
-        with self._heavy(desk):
+        with _Waiting(desk, desk.gone):
             chosen: Any = None if form == OWN else form
             paths = desk.sheet.write(desk.sheets, desk.folder(), chosen, lossless=lossless)
         return {self.view.kept: str(paths[which]), self.view.status: said([*desk.taken(), f"{paths[which].name}"])}
@@ -203,14 +205,14 @@ class Events:
 
 
 class _Waiting:
-    """The studio's one long piece of work at a time, for which a browser waits until it has gone or pressed Stop."""
+    """The studio's one long piece of work at a time; raises Stopped where a browser does not wait for it any more."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, desk: Desk, stop: threading.Event) -> None:
+        self.desk, self.stop = desk, stop
 
     def __enter__(self) -> None:
         while not self.desk.studio.heavy.acquire(timeout=0.1):
-            if self.desk.stop.is_set():
+            if self.stop.is_set() or self.desk.gone.is_set():
                 raise Stopped
 
     def __exit__(self, *error: object) -> None:

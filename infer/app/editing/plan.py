@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from infer.editor.points import Sample
-from infer.edits.choices import Mode
+from infer.edits.choices import Mode, Scale
 from infer.photo.choices import DEFAULT_FINISH, Finish, Method
 from infer.photo.masks import Mask
 
@@ -18,6 +18,8 @@ Kind = Literal["class", "blend", "transfer"]
 ANIMAL, SQUARE, PAINTED = "the animal", "the whole square", "painted"
 WHERE = {ANIMAL: "auto", SQUARE: "box"}
 """Regions that steps know by a word; `PAINTED`, and the parts of a catalog, are masks."""
+OF_RECIPES = ("method", "finish", "recolour_body", "settle", "scale", "registered")
+"""What plans and recipes say alike."""
 _MOST, _TOGETHER = 100, 1.0  # steps back; seconds within which changes of one control are one step
 
 
@@ -71,13 +73,19 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All regions, the later ones over the earlier ones, and how they go into the photo."""
+    """All regions, the later ones over the earlier ones, and how they go into the photo (see `Editor.edit`).
+
+    settle, scale and registered have no controls: they are those of a recipe that was opened.
+    """
 
     regions: tuple[Region, ...] = (Region(1),)
     chosen: int = 1
     method: Method | None = None
     finish: Finish = DEFAULT_FINISH
     recolour_body: bool | None = None
+    settle: int | None = None
+    scale: Scale = "photo"
+    registered: bool = True
 
     @property
     def region(self) -> Region:

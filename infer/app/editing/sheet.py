@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from infer.app.editing.plan import PAINTED, WHERE, History, Plan, Region
+from infer.app.editing.plan import OF_RECIPES, PAINTED, WHERE, History, Plan, Region
 from infer.app.editing.urls import PAINTED as PAINTED_SIDE
 from infer.app.editing.urls import change_url, fitted, mask_url, picture_url
 from infer.editor.edit import Edit
 from infer.editor.editor import Editor
 from infer.editor.fidelity import unexplained
 from infer.editor.output import write_edit
+from infer.editor.points import Projected, Sample
 from infer.editor.preview import Preview
 from infer.editor.recipe import Recipe
 from infer.editor.regions import given_mask, part_on_photo
@@ -27,14 +28,11 @@ from infer.edits.layers import parse_layers
 from infer.photo.box import crop_square
 from infer.photo.choices import FormatName
 from infer.photo.masks import Mask
-from infer.photo.photo import Photo
 from infer.pictures.colours import colours
 from infer.pictures.heatmap import heat_picture, squared_error
 from infer.progress import Progress
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
-
-_KNOWN_REFERENCES = 16  # of a photo, that are kept
 
 
 class Sheet:
@@ -72,26 +70,29 @@ class Sheet:
         """Put the square elsewhere, see `Editor.set_photo`; the projection is another one's then."""
         with self.lock:
             self.editor.set_photo(self.photo, **where)
-            self.preview, self.edit, self.edited = None, None, None
+            self._forget()
 
     def project(self, source: str | None, preset: str, options: ProjectionOptions, progress: Progress) -> None:
         """See `Editor.project`."""
         with self.lock:
             self.editor.project(source, preset=preset, options=options, progress=progress)
-            self.edit, self.edited = None, None
-            self._look_anew()
+            self._forget()
 
     def restore(self, recipe: Recipe) -> None:
         """Go back to where a recipe's edit began, with its plan. Raises PhotograftError as `Editor.restore` does."""
+        plan = plan_of(recipe, self.size)
         with self.lock:
-            self.editor.restore(recipe, self.photo)
-            self.edit, self.edited = None, None
-            self._look_anew()
-            self.history.add(plan_of(recipe, self.size), "recipe")
+            try:
+                self.editor.restore(recipe, self.photo)
+            finally:
+                self._forget()
+            self.history.add(plan, "")
 
-    def _look_anew(self) -> None:
+    def _forget(self) -> None:
+        """The projection is another one, or gone: so are preview and edit."""
         with self.preview_lock:
-            self.preview = Preview(self.editor)
+            self.preview = None if self.editor.projection is None else Preview(self.editor)
+            self.edit, self.edited = None, None
 
     # ------------------------------------------------------------------ what is asked for, as steps
 
@@ -162,10 +163,10 @@ class Sheet:
 
     def look(self, others: dict[int, "Sheet"]) -> dict[str, Any] | None:
         """The plan's preview, for the browser; None where nothing is asked for yet."""
-        preview = self.preview
-        if preview is None:
-            return None
         with self.preview_lock:
+            preview = self.preview
+            if preview is None:
+                return None
             steps = self.steps(others, small=True)
             if not steps:
                 return None
@@ -185,12 +186,10 @@ class Sheet:
                 raise PhotograftError("the photo is not projected yet: press Project")
             steps = self.steps(others, small=False)
             self.editor.edits.clear()
-            if len(self.editor._known) > _KNOWN_REFERENCES:
-                self.editor._known.clear()
             self.edit = None
             if steps:
-                how: dict[str, Any] = {"finish": plan.finish, "recolour_body": bool(plan.recolour_body)}
-                self.edit = self.editor.edit(steps, method=plan.method, **how)
+                how: dict[str, Any] = {name: getattr(plan, name) for name in OF_RECIPES}
+                self.edit = self.editor.edit(steps, **how | {"recolour_body": bool(plan.recolour_body)})
             self.edited = plan
             if self.edit is not None and self.preview is not None:
                 with self.preview_lock:
@@ -294,6 +293,10 @@ def colour_of(region: Region) -> str:
 
 def plan_of(recipe: Recipe, size: tuple[int, int]) -> Plan:
     """The plan that a recipe is. Raises PhotograftError for one that the page cannot show."""
+    usual = Transfer(0, "part")
+    for step in recipe.steps:
+        if isinstance(step, Transfer) and replace(step, part="part", reference=0, mode="sequential", lam=1.0) != usual:
+            raise PhotograftError("the page has no controls for this recipe's query: use photograft transfer --recipe")
     regions = []
     words = {word: where for where, word in WHERE.items()}
     for key, step in enumerate(recipe.steps, 1):
@@ -320,20 +323,15 @@ def plan_of(recipe: Recipe, size: tuple[int, int]) -> Plan:
         regions.append(region)
     if not regions:
         return Plan()
-    how = {"method": recipe.method, "finish": recipe.finish, "recolour_body": recipe.recolour_body}
-    return Plan(tuple(regions), 1, **how)  # type: ignore[arg-type]
+    how = {name: getattr(recipe, name) for name in OF_RECIPES}
+    return Plan(tuple(regions), 1, **how)
 
 
-def _as_reference(known: Any) -> Any:
-    if hasattr(known, "seed"):
+def _as_reference(known: Projected | Sample) -> Sample:
+    if isinstance(known, Sample):
         return known
     raise PhotograftError("the recipe refers to another photo: open it with photograft edit --recipe instead")
 
 
 def _image(pixels: NDArray[np.uint8]) -> torch.Tensor:  # [h,w,3] -> [1,3,h,w] in [-1,1]
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 127.5 - 1
-
-
-def opened(editor: Editor, photo: Photo) -> Editor:
-    """The editor with a photo whose head, or a guess at it, is edited."""
-    return editor.set_photo(photo, anywhere=True)

@@ -31,6 +31,7 @@ class Studio:
         self.networks, self.segmenter, self.cache = networks, segmenter, cache
         self.heavy = threading.Lock()  # one long piece of work at a time
         self._drawing = threading.Lock()
+        self._thumbnails: list[str] = []
         path = default_path(self.model, Path())
         self.catalog = path if path.is_file() else None
 
@@ -49,14 +50,12 @@ class Studio:
         """The parts that the model's catalog names."""
         return [] if self.catalog is None else list(load_catalog(self.catalog, self.networks.on_device).names)
 
-    @cached_property
     def thumbnails(self) -> list[str]:
         """A sample of each class, in the order of the labels, for the browser: near the mean, so that it is typical."""
         with self._drawing:
-            if "thumbnails" not in self.__dict__:
-                self.__dict__["thumbnails"] = [self._thumbnail(label) for label in range(len(self.model.class_names))]
-            found: list[str] = self.__dict__["thumbnails"]
-            return found
+            if not self._thumbnails:
+                self._thumbnails = [self._thumbnail(label) for label in range(len(self.model.class_names))]
+            return self._thumbnails
 
     @torch.no_grad()
     def _thumbnail(self, label: int) -> str:

@@ -14,12 +14,13 @@ from skimage import data
 
 pytest.importorskip("gradio", reason="the extra [app] is not installed")
 from infer.app.editing import desk as desks
-from infer.app.editing.desk import Desk, Stopped
+from infer.app.editing.desk import Desk
 from infer.app.editing.plan import PAINTED
 from infer.app.editing.recipes import read_sent
 from infer.app.editing.studio import Studio
 from infer.app.editing.urls import change_url, fitted, mask_url, picture_url, read_mask_url
 from infer.editor.points import Sample
+from infer.photo.box import Box
 from infer.progress import untold
 from infer.projection.options import UNSET
 from models.errors import PhotograftError
@@ -69,12 +70,25 @@ def test_an_unreadable_photo_leaves_what_was_there(desk: Desk, cat: Path, tmp_pa
     assert len(desk.sheets) == 1
 
 
-def test_stop_ends_a_projection(desk: Desk, cat: Path) -> None:
+def test_a_recipe_that_the_page_cannot_show_changes_nothing(desk: Desk, cat: Path, tmp_path: Path) -> None:
+    first, second = desk.open(cat), desk.open(cat)
+    for sheet in (first, second):
+        sheet.project(None, "fast", UNSET, untold)
+    second.history.add(second.plan.changed(kind="blend", where="ears", reference=first.number), "")
+    recipe = second.write(desk.sheets, desk.folder(), None, lossless=False)[2]
+    plan, preview, projection = first.plan, first.preview, first.editor.projection
+    with read_sent(recipe) as found, pytest.raises(PhotograftError, match="another photo"):
+        first.restore(found)
+    assert (first.plan, first.preview, first.editor.projection) == (plan, preview, projection)
+
+
+def test_another_square_takes_the_preview_away(desk: Desk, cat: Path) -> None:
     sheet = desk.open(cat)
-    desk.stop.set()
-    with pytest.raises(Stopped):
-        sheet.project(None, "balanced", UNSET, desk.watched(untold))
+    sheet.project(None, "fast", UNSET, untold)
+    assert sheet.preview is not None
+    sheet.place(box=Box(100, 50, 150, 150), roll="off")
     assert sheet.preview is None
+    assert sheet.look(desk.sheets) is None
 
 
 def test_parts_blends_and_photos_as_references(desk: Desk, cat: Path) -> None:

@@ -243,6 +243,8 @@ def test_two_tabs_do_not_mix(page: Page, cat: Path, tmp_path: Path) -> None:
 
 
 def test_a_projection_is_stopped(page: Page, cat: Path) -> None:
+    page.click("#project")
+    page.wait(lambda: "no photo is open" in page.status)
     page.opened(cat)
     page.click("input[type=radio][value=best]")
     page.click("#project")
