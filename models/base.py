@@ -61,6 +61,12 @@ class Modulation:
         """Whether it varies over space."""
         return self.scale.ndim == 4
 
+    @classmethod
+    def cat(cls, rows: "Sequence[Modulation]") -> "Modulation":
+        """The modulations of several batches, which vary over space all or none, as those of one."""
+        shifts = [one.shift for one in rows if one.shift is not None]
+        return cls(torch.cat([one.scale for one in rows]), torch.cat(shifts) if shifts else None)
+
     def map(self, f: Callable[[Tensor], Tensor]) -> "Modulation":
         """Apply one function to scale and shift alike."""
         return Modulation(f(self.scale), None if self.shift is None else f(self.shift))

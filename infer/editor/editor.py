@@ -7,6 +7,7 @@ editor.edit("lion")
 editor.save("out")
 """
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from infer.editor.pasting import changed, faded, pasted, shown_areas
 from infer.editor.points import Point, Sample, sample_point
 from infer.editor.regions import areas_of, for_generator, resolve
 from infer.editor.results import ResultFolder
-from infer.editor.settled import settled_latent
+from infer.editor.settled import Asked, settle_together, settled_latent
 from infer.editor.steps import (
     Blend,
     ChangeClass,
@@ -54,6 +55,7 @@ from infer.projection.mixture import Source, heaviest
 from infer.projection.model import chosen_options, project_pictures
 from infer.projection.options import UNSET, ProjectionOptions
 from infer.projection.presets import DEFAULT_PRESET
+from infer.projection.search import Projection
 from models.errors import PhotograftError
 from models.schema import Index, Settling, bounded, check, short
 
@@ -127,16 +129,12 @@ class Editor(Opening):
         plain = isinstance(mask, str) and mask == "auto" and strength == 1 and layers is None
         if not isinstance(to, str) and not plain:
             raise PhotograftError("mask, strength and layers are of one class: those of steps stand in the steps")
-        steps = self.resolve([ChangeClass(to, mask, strength, layers)] if isinstance(to, str) else to)
-        areas = areas_of(self, steps)
-        steps = tuple(
-            step if isinstance(step, ChangeClass) else referring(step, self.refer(step.reference)) for step in steps
-        )
-        ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
         registered = registered and self.sample is None
-        sized = for_generator(self, steps, areas, registered=registered)
-        latent, settled = self._settle(steps, sized, ground, settle, scale)
-        image = passed(changes(steps, sized, ground), ground, replace(samples, latent=latent)).image()
+        to = [ChangeClass(to, mask, strength, layers)] if isinstance(to, str) else to
+        asked, areas = self._asked(to, registered=registered)
+        steps, ground = tuple(asked.steps), asked.ground
+        latent, settled = self._settle(asked, settle, scale)
+        image = passed(changes(steps, asked.areas, ground), ground, replace(samples, latent=latent)).image()
         if method is None:
             method = "paste" if all(isinstance(step, Transfer) for step in steps) else DEFAULT_METHOD
         if recolour_body and method != "graft":
@@ -185,11 +183,19 @@ class Editor(Opening):
         step = Transfer(reference, part, mode, epsilon, rho, lam, per_layer, released, shift)
         return self.edit([step], method=method, finish="off")
 
-    def _settle(
-        self, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None, scale: Scale
-    ) -> tuple[Tensor, int]:
-        """The latent for steps, and how many updates lead there, see `infer.editor.settled.settled_latent`."""
-        return settled_latent(self, steps, areas, ground, settle, scale)
+    def _asked(self, to: Sequence[Step], *, registered: bool) -> tuple[Asked, list[Mask]]:
+        """Steps as they are done, and where on the photo."""
+        steps = self.resolve(to)
+        areas = areas_of(self, steps)
+        steps = tuple(
+            step if isinstance(step, ChangeClass) else referring(step, self.refer(step.reference)) for step in steps
+        )
+        ground = Ground(self.model, self.generator, None if self.catalog is None else self.catalog.catalog)
+        return Asked(self, steps, for_generator(self, steps, areas, registered=registered), ground), areas
+
+    def _settle(self, asked: Asked, settle: int | None, scale: Scale) -> tuple[Tensor, int]:
+        """The latent for an edit, and how many updates lead there, see `infer.editor.settled.settled_latent`."""
+        return settled_latent(asked, settle, scale)
 
     def _remark(
         self, steps: Sequence[Step], areas: Sequence[Mask], drawn: NDArray[np.uint8], *, registered: bool
@@ -314,16 +320,18 @@ def project_all(
     steps: int | None = None,
     options: ProjectionOptions = UNSET,
     progress: Progress | None = None,
+    together: bool = False,
 ) -> None:
     """Project the photos of several editors of one model; see `infer.projection.model.project_pictures`.
 
     Each for itself: on one machine, with one number of threads and one set of versions, the same photo, model and
-    options give the same bytes, whatever other photos there are and in whatever order.
+    options give the same bytes, whatever other photos there are and in whatever order. Unless they go `together`.
 
     Args:
-        editors: one at least, with their photos set and the same networks.
+        editors: one at least, with their photos set, and the same networks and cache.
         source, preset, options, progress: see there.
         steps: updates at most, instead of the options'.
+        together: as one batch, which is faster; a photo's rounding then depends on the others.
 
     Raises:
         PhotograftError: as there; no editor is changed then.
@@ -331,12 +339,15 @@ def project_all(
     networks = editors[0].networks
     options = options if steps is None else replace(options, steps=steps)
     asked: dict[str, Any] = {"preset": preset, "options": options, "progress": progress}
-    found = [
-        project_pictures(networks, editor.target(), source, **asked)[0]
-        if editor.cache is None
-        else editor.cache.project(networks, editor.target(), source, say=editor.say, **asked)
-        for editor in editors
-    ]
+
+    def projected(batch: Sequence[Editor]) -> list[Projection]:
+        target, cache = torch.cat([editor.target() for editor in batch]), batch[0].cache
+        if cache is None:
+            return project_pictures(networks, target, source, batch_size=len(batch), **asked)
+        return cache.project(networks, target, source, say=batch[0].say, **asked)
+
+    batches = [editors] if together else [[editor] for editor in editors]
+    found = [projection for batch in batches for projection in projected(batch)]
     used = chosen_options(networks.model, preset, options).said()
     used |= {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
     for editor, projection in zip(editors, found, strict=True):
@@ -346,3 +357,22 @@ def project_all(
         name, loss = editor.class_name, float(projection.loss)
         how = "projected" if name is None else f"projected as {name if isinstance(editor.source, dict) else repr(name)}"
         editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))
+
+
+@torch.no_grad()
+def settle_all(editors: Sequence[Editor], edits: Sequence[Sequence[Step]], *, settle: int | None = None) -> None:
+    """Settle the latents of an edit of each of several photos together; `Editor.edit` then finds them.
+
+    That is faster, and a latent's rounding depends on the others. Edits that cannot be made are left out: `Editor.edit`
+    says why.
+
+    Args:
+        editors: with projections, of the same networks and cache.
+        edits: each one's steps.
+        settle: as of `Editor.edit`.
+    """
+    asked = []
+    for editor, steps in zip(editors, edits, strict=True):
+        with contextlib.suppress(PhotograftError):
+            asked.append(editor._asked(steps, registered=True)[0])
+    settle_together(asked, settle)

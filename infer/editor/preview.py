@@ -13,8 +13,8 @@ from torch import Tensor
 
 from infer.editor.editor import Editor
 from infer.editor.regions import areas_of, for_generator
-from infer.editor.settled import known_latent, settled_key
-from infer.editor.steps import Ground, Step
+from infer.editor.settled import Asked, known_latent, settled_key
+from infer.editor.steps import Step
 from infer.edits.choices import Scale
 from infer.photo.box import Box
 from infer.photo.choices import Method
@@ -116,10 +116,8 @@ class Preview(Editor):
 
     # ------------------------------------------------------------------ what takes long
 
-    def _settle(
-        self, steps: Sequence[Step], areas: Sequence[Tensor], ground: Ground, settle: int | None, scale: Scale
-    ) -> tuple[Tensor, int]:
-        return known_latent(self, steps, areas, self._adopted), 0
+    def _settle(self, asked: Asked, settle: int | None, scale: Scale) -> tuple[Tensor, int]:
+        return known_latent(self, asked.steps, asked.areas, self._adopted), 0
 
     def _remark(
         self, steps: Sequence[Step], areas: Sequence[Mask], drawn: NDArray[np.uint8], *, registered: bool

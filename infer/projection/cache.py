@@ -82,39 +82,46 @@ class ProjectionCache:
         options: ProjectionOptions = UNSET,
         progress: Progress | None = None,
         say: Say = lambda text: None,
-    ) -> Projection:
-        """The projection of one picture: the one that is kept, else one that is made now, and kept.
+    ) -> list[Projection]:
+        """Projections of pictures that are projected together: those that are kept, else all are made now, and kept.
 
         Args:
-            networks, target, source, preset, options, progress: see `infer.projection.model.project_pictures`.
-            say: is told where the projection comes from, and that the folder cannot be written to.
+            networks, target, source, preset, options, progress: see `infer.projection.model.project_pictures`; target
+                is [N,3,R,R], of which no one's rounding is its own where N > 1.
+            say: is told where the projections come from, and that the folder cannot be written to.
+
+        Returns:
+            One projection per picture.
 
         Raises:
             PhotograftError: as there.
         """
-        asked = asked_of(networks, target, source, preset, options)
-        found = self.find(asked, networks.model.generator)
-        if found is not None:
+        asked = [asked_of(networks, target, source, preset, options, row) for row in range(len(target))]
+        found = [kept for text in asked if (kept := self.find(text, networks.model.generator)) is not None]
+        if len(found) == len(target):
             say("the projection is taken from the cache")
             return found
-        (made,) = project_pictures(networks, target, source, preset=preset, options=options, progress=progress)
+        made = project_pictures(
+            networks, target, source, preset=preset, options=options, batch_size=len(target), progress=progress
+        )
         with _telling(say, "projection"):
-            self.keep(asked, made)
+            for text, projection in zip(asked, made, strict=True):
+                self.keep(text, projection)
         return made
 
     def settle(
-        self, networks: Networks, asked: Mapping[str, Any], make: Callable[[], Tensor], say: Say = lambda text: None
+        self, networks: Networks, asked: Any, make: Callable[[], Tensor], say: Say = lambda text: None
     ) -> Tensor:
-        """A latent that settled for an edit: the one that is kept, else one that `make` finds now, and kept.
+        """Latents that settled for edits: those that are kept, else those that `make` finds now, and kept.
 
         Args:
-            networks: with which it settles.
-            asked: all else that it depends on.
-            make: see `infer.projection.settling.settle`; the latent is z [1,latent_dim].
+            networks: with which they settle.
+            asked: all else that they depend on, for each edit.
+            make: see `infer.projection.settling.settle`; latents are z [N,latent_dim].
             say: is told that the folder cannot be written to.
         """
         text = json.dumps(surroundings(networks, _EDITING) | {"settling": asked}, sort_keys=True, default=str)
-        path, z = self._path(text), (torch.float32, (1, networks.model.generator.latent_dim))
+        path, z = self._path(text), (torch.float32, (len(asked), networks.model.generator.latent_dim))
         with contextlib.suppress(PhotograftError):
             latent = _tensors(path, text)[0].get("latent")
             if latent is not None and (latent.dtype, tuple(latent.shape)) == z and bool(latent.isfinite().all()):
@@ -191,9 +198,10 @@ class ProjectionCache:
 
 
 def asked_of(
-    networks: Networks, target: Tensor, source: Source | None, preset: str, options: ProjectionOptions
-) -> str:  # target [1,3,R,R]
-    """All that the projection of a picture depends on, as JSON: picture, networks, options, program and processor.
+    networks: Networks, target: Tensor, source: Source | None, preset: str, options: ProjectionOptions, row: int = 0
+) -> str:  # target [N,3,R,R]
+    """All that the projection of a picture, the row of those that are projected together, depends on, as JSON:
+    pictures, networks, options, program and processor.
 
     Raises:
         PhotograftError: an unknown preset or class.
@@ -204,6 +212,8 @@ def asked_of(
         "preset": asdict(get_preset(preset)),
         "options": chosen_options(networks.model, preset, options).said(),
     }
+    if len(target) > 1:
+        asked["row"] = row
     return json.dumps(surroundings(networks, _PROJECTING) | asked, sort_keys=True, default=str)
 
 

@@ -85,7 +85,7 @@ def test_what_is_kept_is_what_was_made(
     networks: Networks, target: Tensor, cache: ProjectionCache, made: list[Tensor], options: ProjectionOptions
 ) -> None:
     (alone,) = project_pictures(networks, target, options=options)
-    found = [cache.project(networks, target, options=options) for _ in range(2)]
+    found = [cache.project(networks, target, options=options)[0] for _ in range(2)]
     assert len(made) == 1
     assert numbers(found[0]) == numbers(found[1]) == numbers(alone)
     assert len(found[1].deltas) == len(alone.deltas)
@@ -96,7 +96,7 @@ def test_classes_and_mixtures_come_back(
     networks: Networks, target: Tensor, cache: ProjectionCache, source: object, made: list[Tensor]
 ) -> None:
     for _ in range(2):
-        found = cache.project(networks, target, source, options=SHORT)  # type: ignore[arg-type]
+        (found,) = cache.project(networks, target, source, options=SHORT)  # type: ignore[arg-type]
     (alone,) = project_pictures(networks, target, source, options=SHORT)  # type: ignore[arg-type]
     assert numbers(found) == numbers(alone)
     assert len(made) == 1
@@ -232,16 +232,31 @@ def test_a_damaged_or_hostile_file_is_none_and_is_replaced(
     made: list[Tensor],
     damage: Callable[[Path], object],
 ) -> None:
-    first = cache.project(networks, target, options=SHORT)
+    (first,) = cache.project(networks, target, options=SHORT)
     ((path, _),) = cache.files()
     whole = path.read_bytes()
     damage(path)
-    again = cache.project(networks, target, options=SHORT)
+    (again,) = cache.project(networks, target, options=SHORT)
     assert len(made) == 2
     assert numbers(again) == numbers(first)
     assert len(path.read_bytes()) == len(whole)
     cache.project(networks, target, options=SHORT)
     assert len(made) == 2
+
+
+def test_pictures_that_are_projected_together_are_kept_together(
+    networks: Networks, target: Tensor, cache: ProjectionCache, made: list[Tensor]
+) -> None:
+    pictures = torch.cat([target, -target, target / 2])
+    first, again = (cache.project(networks, pictures, options=SHORT) for _ in range(2))
+    assert len(made) == 1
+    assert [numbers(one) for one in first] == [numbers(one) for one in again]
+    assert len({one.latent for one in first}) == 3
+    (alone,) = cache.project(networks, target, options=SHORT)  # which rounds in another way
+    assert len(made) == 2
+    torch.testing.assert_close(alone.latent, first[0].latent, atol=0.05, rtol=0.05)
+    cache.project(networks, pictures[[1, 0, 2]], options=SHORT)
+    assert len(made) == 3
 
 
 def test_a_delta_of_another_generator_is_none(networks: Networks, target: Tensor, cache: ProjectionCache) -> None:
@@ -303,7 +318,7 @@ def test_many_at_once_share_a_folder(networks: Networks, target: Tensor, cache: 
 def test_a_folder_that_cannot_be_written_is_said(networks: Networks, target: Tensor, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     said: list[str] = []
-    found = ProjectionCache(tmp_path / "file" / "kept").project(networks, target, options=SHORT, say=said.append)
+    (found,) = ProjectionCache(tmp_path / "file" / "kept").project(networks, target, options=SHORT, say=said.append)
     assert found.latent.shape == (1, 8)
     assert len(said) == 1
     assert said[0].startswith("the projection is not kept: ")
@@ -334,18 +349,18 @@ def test_what_settled_is_kept(networks: Networks, cache: ProjectionCache) -> Non
         return made[-1]
 
     asked = {"steps": [0, 1.0, None], "updates": 20}
-    first = cache.settle(networks, asked, settle)
-    assert cache.settle(networks, dict(asked), settle).equal(first)
+    first = cache.settle(networks, [asked], settle)
+    assert cache.settle(networks, [dict(asked)], settle).equal(first)
     assert len(made) == 1
-    assert not cache.settle(networks, asked | {"updates": 21}, settle).equal(first)
+    assert not cache.settle(networks, [asked | {"updates": 21}], settle).equal(first)
     for (path, _), content in zip(cache.files(), (b"", b"x"), strict=True):
         path.write_bytes(content)
-    cache.settle(networks, asked, settle)
+    cache.settle(networks, [asked], settle)
     assert len(made) == 3
     for path, _ in cache.files():
         if path.stat().st_size > 9:
             _with(latent=torch.full((1, 8), torch.nan), other=torch.zeros(1))(path)
-    cache.settle(networks, asked, settle)
+    cache.settle(networks, [asked], settle)
     assert len(made) == 4
 
 
