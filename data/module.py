@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from data.classes import ClassChoice
 from data.corrupt import check_max_corrupt
 from data.loaders import EvalLoader, PictureStore, TrainLoader
+from data.memory import free_memory
 from data.pictures import LabelledPictures
 from data.report import printable, say_to_stderr
 from data.sampling import ClassBalancedSampler, class_distribution
@@ -272,7 +273,7 @@ class ImageDataModule(pl.LightningDataModule):
                 device = self.trainer.strategy.root_device
             store = PictureStore(pictures, resolution=self.resolution, crop=self.crop, in_memory=kept, device=device)
             if self.cache == "auto":
-                store.in_memory = store.num_bytes <= min(AUTO_CACHE_LIMIT, _free_memory() // 2)
+                store.in_memory = store.num_bytes <= min(AUTO_CACHE_LIMIT, free_memory() // 2)
             self._stores[split] = store
         return self._stores[split]
 
@@ -292,12 +293,3 @@ def _check_number(name: str, value: object, low: int, high: int = 2**63 - 1) -> 
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         limit = f"from {low} to {high:,}" if high < 2**62 else f"of at least {low}"
         raise PhotograftError(f"{name} is {printable(repr(value), 40)}: give a whole number {limit}")
-
-
-def _free_memory() -> int:
-    """Bytes of memory that can still be had; without limit where the system does not tell (no /proc)."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, ValueError, StopIteration):
-        return AUTO_CACHE_LIMIT * 2

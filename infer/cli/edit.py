@@ -12,9 +12,11 @@ import typer
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
 from infer.cli.options import (
     AnywhereOption,
+    BatchOption,
     BoxesOption,
     BoxOption,
     CacheOption,
+    DevicesOption,
     DrawSeedOption,
     DryRunOption,
     FinishOption,
@@ -46,7 +48,6 @@ from infer.cli.options import (
     ToOption,
     TuneOption,
     WhichOption,
-    WorkersOption,
     chosen_format,
     fitted,
     searched,
@@ -123,7 +124,8 @@ def edit(
     resume: ResumeOption = False,
     limit: LimitOption = None,
     dry_run: DryRunOption = False,
-    workers: WorkersOption = None,
+    devices: DevicesOption = None,
+    batch: BatchOption = None,
     out: OutOption = Path("out"),
 ) -> None:
     """Change the class of a region of photos.
@@ -166,7 +168,7 @@ def edit(
         again = photo_of(known, photos)
         photos = [] if again is None else [again]
     strengths, swept = parse_strengths(strength or [], sweep)
-    many = Many(mask_dir, boxes, targets, workers, resume, limit, dry_run)
+    many = Many(mask_dir, boxes, targets, devices, batch, resume, limit, dry_run)
     if many.wanted(photos):
         if known is not None or swept:
             raise PhotograftError("recipes and sweeps are of photos by name: give no folder and no option for many")

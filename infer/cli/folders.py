@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from infer.folders.items import Item
     from infer.folders.options import FolderOptions
     from infer.folders.summary import Line
-    from models.zoo import Model
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Many:
 
     Attributes:
         masks, boxes, targets: a folder, a file of JSON lines, a CSV.
-        workers, resume: see `infer.folders.options.Work`.
+        devices, batch, resume: see `infer.folders.options.Work`.
         limit: so many photos at most.
         dry_run: say what would be done.
     """
@@ -35,7 +34,8 @@ class Many:
     masks: Path | None = None
     boxes: Path | None = None
     targets: Path | None = None
-    workers: int | None = None
+    devices: int | None = None
+    batch: int | None = None
     resume: bool = False
     limit: int | None = None
     dry_run: bool = False
@@ -68,40 +68,30 @@ def edit_many(
     device: DeviceName,
     out: Path,
 ) -> None:
-    """Edit photos of folders; see `infer.folders.run.edit_folder`. Ends with exit code 2 if one failed.
+    """Edit photos of folders; see `infer.folders.run.run`. Ends with exit code 2 if one failed.
 
     Raises:
         PhotograftError: nothing to edit, a list that does not fit the photos, an unknown class.
     """
-    from infer.folders.items import find_photos, read_boxes, read_targets, with_boxes, with_masks, with_targets
+    from infer.folders.items import Beside, find_items
 
-    items = find_photos(photos, out)
-    targets = {} if many.targets is None else read_targets(many.targets, items)
-    boxes = {} if many.boxes is None else read_boxes(many.boxes, items)
-    items = with_targets(with_boxes(items, boxes), groups, targets)
-    if many.masks is not None:
-        items = with_masks(items, many.masks, invert=asked.invert)
-    items = items[: many.limit]
+    beside = Beside(many.masks, asked.invert, many.boxes, many.targets)
+    items = find_items(photos, groups, out, beside, many.limit)
     if many.dry_run:
         _say_plan(items)
         return
-    from infer.cli.photos import kept_projections
-    from infer.editor.results import check_folder, model_inputs
+    from infer.folders.library import checked
     from infer.folders.options import Work
-    from infer.folders.run import edit_folder
+    from infer.folders.run import run
     from infer.projection.mixture import parse_source
-    from infer.projection.model import check_projects
-    from models.progress import counting
+    from models.progress import counting, is_first_process
 
     networks = prepared(model, device)
     loaded = networks.model
-    check_projects(loaded)
     if asked.source is not None:
         options = replace(options, source=parse_source(loaded, asked.source))
     layers = parse_layers(asked.layers, len(loaded.generator.modulated_layers))
-    items = [_checked(loaded, item, layers) for item in items]
-    check_folder(out)
-    inputs = [*model_inputs(model), *(path for path in (many.boxes, many.targets) if path is not None)]
+    items = [checked(loaded, item, layers) for item in items]
     with counting("editing", len(items), "photos") as count:
 
         def told(line: Line) -> None:
@@ -109,30 +99,15 @@ def edit_many(
             if line.state == "failed":
                 complain(f"{line.photo}: {line.error}")
 
-        work = Work(many.workers, many.resume)
-        report = edit_folder(
-            networks, items, out, options, work, inputs=inputs, cache=kept_projections(asked.cache), done=told
-        )
+        work = Work(many.devices, many.batch, many.resume)
+        report = run(networks, items, out, options, work, inputs=beside.lists, cache=asked.cache, told=told)
+    if not is_first_process():
+        return
     say(f"{report.done} photos edited, {report.before} before, {report.skipped} skipped, {report.failed} failed: {out}")
     if report.bug is not None:
-        raise report.bug
+        raise RuntimeError(f"a fault of the program:\n{report.bug}")
     if report.failed:
         raise typer.Exit(2)
-
-
-def _checked(model: Model, item: Item, layers: list[int] | None) -> Item:
-    """The photo's classes with these layers. Raises PhotograftError for an unknown class."""
-    for name in (str(step.name) for group in item.groups for step in group):
-        model.class_index(name)
-    if layers is None:
-        return item
-    return replace(item, groups=tuple(tuple(_layered(step, layers) for step in group) for group in item.groups))
-
-
-def _layered(step: Step, layers: list[int]) -> Step:
-    from infer.editor.steps import ChangeClass
-
-    return replace(step, layers=layers) if isinstance(step, ChangeClass) else step
 
 
 def _say_plan(items: Sequence[Item]) -> None:

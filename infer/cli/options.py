@@ -186,14 +186,26 @@ LimitOption = Annotated[
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=_MANY)
 ]
-WorkersOption = Annotated[
+DevicesOption = Annotated[
     int | None,
     typer.Option(
         min=1,
         max=256,
         metavar="N",
-        help="Photos at once; they share out the processor's threads, on whose number a photo's bytes depend. Default:"
-        " one for each thread. 1: the bytes of single commands.",
+        help="Processes, one for each device; a processor's threads are shared out among them, on whose number a"
+        " photo's bytes depend. Default: all GPUs, or as many as there are threads and memory for.",
+        show_default=False,
+        rich_help_panel=_MANY,
+    ),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        metavar="N",
+        help="Photos that are projected together: faster, and a photo's rounding depends on the others. 1: the bytes of"
+        " single commands. Default: 4, and 16 on a GPU.",
         show_default=False,
         rich_help_panel=_MANY,
     ),

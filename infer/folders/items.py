@@ -16,7 +16,7 @@ from infer.editor.steps import ChangeClass, Step
 from infer.photo.box import Box
 from models.errors import PhotograftError
 from models.reading import read_text
-from models.schema import Name, Share, Text, check, parse_json, short
+from models.schema import Count, Name, Share, Text, check, parse_json, short
 
 Target = tuple[str, float | None]
 """A class, and its strength if it has one of its own."""
@@ -44,6 +44,55 @@ class Item:
 def is_many(text: str | Path) -> bool:
     """Whether a name on the command line is of many photos: a folder, or a pattern that is no file."""
     return os.path.isdir(text) or (glob.has_magic(str(text)) and not os.path.lexists(text))
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What lies beside photos.
+
+    Attributes:
+        masks: a folder of painted masks, matched by path or name without the ending.
+        invert: edit what masks leave out.
+        boxes: JSON lines with a square for each photo, see `read_boxes`.
+        targets: a CSV with classes for each photo, see `read_targets`.
+    """
+
+    masks: Path | None = None
+    invert: bool = False
+    boxes: Path | None = None
+    targets: Path | None = None
+
+    @property
+    def lists(self) -> list[Path]:
+        """The files."""
+        return [path for path in (self.boxes, self.targets) if path is not None]
+
+
+NOTHING = Beside()
+
+
+def find_items(
+    names: Iterable[str | Path], edits: Sequence[Sequence[Step]], out: Path, beside: Beside, limit: int | None = None
+) -> list[Item]:
+    """The photos of a run with their edits.
+
+    Args:
+        names: folders, patterns and files, see `find_photos`.
+        edits: of all photos that have no targets of their own.
+        out: for results.
+        beside: what lies beside photos.
+        limit: so many photos at most.
+
+    Raises:
+        PhotograftError: no photos, a list that does not fit them, or a `limit` below 1.
+    """
+    items = find_photos(names, out)
+    targets = {} if beside.targets is None else read_targets(beside.targets, items)
+    boxes = {} if beside.boxes is None else read_boxes(beside.boxes, items)
+    items = with_targets(with_boxes(items, boxes), edits, targets)
+    if beside.masks is not None:
+        items = with_masks(items, beside.masks, invert=beside.invert)
+    return items[: check(Count | None, limit, "limit")]
 
 
 def find_photos(names: Iterable[str | Path], out: Path) -> list[Item]:

@@ -1,13 +1,12 @@
 """Many photos in one run: the tree, what lies beside photos, failures, and a run that is killed and gone on with."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -15,8 +14,15 @@ import torch
 from PIL import Image
 
 from infer.cli.main import main
-from infer.folders import sheets
-from infer.folders.items import find_photos
+from infer.editor.steps import ChangeClass
+from infer.folders import plan, sheets
+from infer.folders.items import Item, find_photos
+from infer.folders.library import edit_folder
+from infer.folders.options import FolderOptions, Work
+from infer.folders.summary import Line
+from infer.photo.box import Box
+from infer.photo.place import Place
+from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
 from tests.infer.conftest import CAT, HEAD
 
@@ -77,25 +83,38 @@ def test_a_tree_is_edited_to_a_tree(run: Run, photos: Path, tmp_path: Path, caps
     assert "5 photos edited, 0 before, 0 skipped, 0 failed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_are_those_of_single_commands(run: Run, photos: Path, tmp_path: Path, workers: int) -> None:
-    alone = tmp_path / "alone"
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    try:
-        assert run(photos, "--to", "lion", "--workers", workers) == 0
-        for photo in ("a.png", "deep/er/c.png"):
-            assert run(photos / photo, "--to", "lion", "--no-cache", out=alone / Path(photo).parent) == 0
-    finally:
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_results_are_those_of_single_commands(run: Run, photos: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    assert run(photos, "--to", "lion", "--devices", 1, "--batch", 1) == 0
+    for photo in ("a.png", "deep/er/c.png"):
+        assert run(photos / photo, "--to", "lion", "--no-cache", out=alone / Path(photo).parent) == 0
     found = results(tmp_path / "out")
     for name, content in results(alone).items():
         assert found[name] == content
 
 
-def test_threads_are_as_before(run: Run, photos: Path) -> None:
-    before = torch.get_num_threads()
-    assert run(photos, "--to", "lion", "--limit", 1, "--workers", 2) == 0
-    assert torch.get_num_threads() == before
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_two_processes_write_what_one_does(run: Run, photos: Path, tmp_path: Path) -> None:
+    (photos / "b.jpg").write_bytes(b"no photo")
+    Image.fromarray(CAT).save(photos / "a.tif")  # whose results would be called like those of a.png
+    arguments = (photos, "--to", "lion", "--batch", 2, "--no-cache")
+    assert run(*arguments, "--devices", 1, out=tmp_path / "one") == 2
+    assert run(*arguments, "--devices", 2, out=tmp_path / "two") == 2
+    assert results(tmp_path / "one") == results(tmp_path / "two")
+    kept = ("photo", "key", "state", "box", "loss", "to", "files", "error", "warnings")
+    one, two = ([{name: line.get(name) for name in kept} for line in lines(tmp_path / n)] for n in ("one", "two"))
+    assert one == two
+    assert [line["photo"] for line in one] == ["a.png", "a.tif", "b.jpg", "d.png", "deep/a.png", "deep/er/c.png"]
 
 
 def test_patterns_names_and_the_folder_of_results(photos: Path, tmp_path: Path) -> None:
@@ -230,13 +249,14 @@ def test_resuming_does_only_what_is_missing(
 def test_a_killed_run_goes_on_to_the_same_bytes(run: Run, photos: Path, tiny: Path, tmp_path: Path, root: Path) -> None:
     for number in range(4):
         Image.fromarray(np.roll(CAT, 5 * number, axis=0)).save(photos / "deep" / f"more{number}.png")
-    assert run(photos, "--to", "lion", "--no-cache", out=tmp_path / "whole") == 0
+    assert run(photos, "--to", "lion", "--no-cache", "--devices", 1, "--batch", 2, out=tmp_path / "whole") == 0
     out = tmp_path / "out"
-    arguments = command(tiny, out, "--box", HEAD, "--mask", "box", photos, "--to", "lion", "--resume", "--no-cache")
-    summary, killed = out / "summary.jsonl", 0
+    many = ("--resume", "--no-cache", "--devices", 1, "--batch", 2)
+    arguments = command(tiny, out, "--box", HEAD, "--mask", "box", photos, "--to", "lion", *many)
+    part, killed = out / "summary.part0.jsonl", 0
 
     def told() -> int:
-        return summary.read_bytes().count(b"\n") if summary.exists() else 0
+        return part.read_bytes().count(b"\n") if part.exists() else 0
 
     for _ in range(20):
         process = subprocess.Popen([sys.executable, str(root / "infer.py"), *arguments], stderr=subprocess.DEVNULL)
@@ -250,7 +270,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(run: Run, photos: Path, tiny: Pa
         if process.wait() == 0:
             break
         killed += 1
-        with summary.open("ab") as stream:
+        with part.open("ab") as stream:
             stream.write(b'{"photo": "a.png", "key": "')  # as a kill in the middle of a line leaves it
     assert killed >= 2
     assert results(out) == results(tmp_path / "whole")
@@ -260,7 +280,6 @@ def test_every_fifty_photos_have_a_sheet(
     run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sheets, "SHEET", 2)
-    monkeypatch.setattr("infer.folders.run.SHEET", 2)
     (photos / "b.jpg").write_bytes(b"no photo")
     assert run(photos, "--to", "lion") == 2
     heights = [Image.open(tmp_path / "out" / f"contact_sheet_00{n}.png").height for n in (1, 2, 3)]
@@ -272,20 +291,63 @@ def test_recipes_and_sweeps_are_of_single_photos(run: Run, photos: Path, option:
     assert run(photos, "--to", "lion", *option) == 2
 
 
-def test_memory_is_bounded_by_photos_and_pixels(run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from infer.folders import run as module
+def item(name: str) -> Item:
+    return Item(Path(name), PurePosixPath(name))
 
-    most: list[int] = []
-    take = module._Run._take
 
-    def watched(self: module._Run) -> None:
-        most.append(len(self.waiting))
-        take(self)
+def test_photos_are_worked_on_in_groups_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"big.png": 90, "c.png": 30, "d.png": 30, "e.png": 30}
+    monkeypatch.setattr(plan, "_pixels", lambda path: sizes.get(path.name, 1))
+    items = [item(name) for name in ("a.png", "b.png", "x/a.png", "A.jpg", "big.png", "c.png", "d.png", "e.png")]
 
-    monkeypatch.setattr(module._Run, "_take", watched)
-    assert run(photos, "--to", "lion", "--workers", 1) == 0
-    assert max(most) == 2
-    most.clear()
-    monkeypatch.setattr(module, "_pixels", lambda path: 50_000_000)
-    assert run(photos, "--to", "lion", "--workers", 4) == 0
-    assert max(most) == 1
+    def groups(batch: int, done: Collection[str] = ()) -> list[list[str]]:
+        units = plan.units_of(items, {PurePosixPath(name) for name in done}, batch=batch, pixels=80)
+        return [[item.name.as_posix() for item in unit.items] for unit in units]
+
+    first = [["a.png", "A.jpg", "b.png"], ["x/a.png"], ["big.png"], ["c.png", "d.png"], ["e.png"]]
+    assert groups(3) == [first[0], first[1], first[2], first[3], first[4]]
+    assert groups(1) == [["a.png", "A.jpg"], ["b.png"], ["x/a.png"], ["big.png"], ["c.png"], ["d.png"], ["e.png"]]
+    # What is finished changes no group: rounding is that of a run that was never stopped.
+    assert groups(3, ["a.png", "e.png"]) == first[:4]
+    units = plan.units_of(items, {PurePosixPath("a.png")}, batch=3, pixels=80)
+    assert units[0].wanted == (False, True, True)
+
+
+@pytest.mark.parametrize(
+    ("threads", "memory", "photos", "devices"),
+    [(4, 64, 100, 4), (4, 64, 20, 2), (4, 3, 100, 1), (4, 7, 100, 3), (1, 64, 100, 1), (8, 64, 3, 1), (4, 0, 100, 1)],
+)
+def test_processes_are_as_many_as_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch, threads: int, memory: int, photos: int, devices: int
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr("infer.folders.options.free_memory", lambda: memory * 2**30)
+    chosen = Work().chosen("cpu", photos)
+    assert (chosen.devices, chosen.batch) == (devices, 4)
+    assert Work(devices=7, batch=2).chosen("cpu", photos) == Work(devices=7, batch=2)
+    with pytest.raises(PhotograftError, match="devices is 0"):
+        Work(devices=0)
+
+
+def test_from_python(tiny: Path, photos: Path, tmp_path: Path) -> None:
+    told: list[Line] = []
+    options = FolderOptions(Place(Box.parse(HEAD)), projection=ProjectionOptions(steps=2))
+    report = edit_folder(
+        photos,
+        [ChangeClass("lion", "box"), [ChangeClass("lion", "box"), ChangeClass("black cat", "box", 0.5)]],
+        tmp_path / "out",
+        model=str(tiny),
+        device="cpu",
+        options=options,
+        work=Work(batch=3),
+        told=told.append,
+    )
+    assert (report.done, report.failed) == (5, 0)
+    assert [line.photo for line in told] == ["a.png", "b.jpg", "d.png", "deep/a.png", "deep/er/c.png"]
+    assert len(results(tmp_path / "out")) == 5 * 2 * 3 + 1
+    again = edit_folder(
+        f"{photos}/*.png", "lion", tmp_path / "out", model=str(tiny), device="cpu", limit=1, options=options
+    )
+    assert again.done == 1
+    with pytest.raises(PhotograftError, match="griffin"):
+        edit_folder(photos, "griffin", tmp_path / "out", model=str(tiny), device="cpu")
