@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from infer.cli.common import CatalogOption, DeviceOption, bar, note, prepared, print_table, say
 from infer.cli.evaluate_photos import photos
 from infer.cli.evaluate_studies import studies
-from infer.cli.options import EpsilonOption, PerLayerOption, RhoOption, ShiftOption
+from infer.cli.options import EpsilonOption, PerLayerOption, ProcessesOption, RhoOption, ShiftOption
 from infer.edits.choices import RHO
 from infer.evaluate.choices import REAL, SETTLING
 from models.device import find_device
@@ -91,6 +92,7 @@ def translation(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of targets and real pictures.")] = 1,
     device: DeviceOption = "auto",
+    devices: ProcessesOption = 1,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for tables, contact sheets and kept latents.")
     ] = Path("out"),
@@ -102,25 +104,30 @@ def translation(
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.evaluate.translation import evaluate_translation
     from infer.evaluate.translation_report import pair_rows, summary_rows, write_translation
+    from infer.folders.shared import share_evaluation
+    from models.progress import is_first_process
 
     networks, counts = prepared(name, device, bf16=bf16), _counts(steps)
     check_folder(out)
     _check_bf16(bf16)
+    asked = partial(
+        evaluate_translation,
+        root=data,
+        photos=photos,
+        steps=counts,
+        translations=translations,
+        real=real,
+        masks=masks,
+        settling=settle,
+        seed=seed,
+        into=into or (),
+        folder=out / "translation",
+    )
+    share_evaluation(networks, asked, devices)
+    if not is_first_process():
+        return
     with bar() as update:
-        report = evaluate_translation(
-            networks,
-            data,
-            photos=photos,
-            steps=counts,
-            translations=translations,
-            real=real,
-            masks=masks,
-            settling=settle,
-            seed=seed,
-            into=into or (),
-            folder=out / "translation",
-            progress=update,
-        )
+        report = asked(networks, progress=update)
     print_table(summary_rows(report), f"{name}: {report.photos} validation photos, seed {seed}")
     print_table(pair_rows(report), "class errors")
     for path in write_translation(report, networks.model, data.name, ResultFolder(out, model_inputs(name))):

@@ -1,17 +1,24 @@
 """`infer.py evaluate photos`"""
 
+from __future__ import annotations
+
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from infer.cli.common import DeviceOption, ModelOption, SeedOption, bar, complain, note, prepared, print_table, say
-from infer.cli.options import FinishOption, MethodOption, PresetOption, ToOption
+from infer.cli.options import FinishOption, MethodOption, PresetOption, ProcessesOption, ToOption
 from infer.evaluate.choices import REAL
 from infer.photo.choices import DEFAULT_METHOD
 from infer.projection.presets import DEFAULT_PRESET
 from models.errors import PhotograftError
 from models.zoo import DEFAULT
+
+if TYPE_CHECKING:
+    from infer.evaluate.photos import Wanted
+    from models.prepared import Networks
 
 
 def photos(
@@ -43,6 +50,7 @@ def photos(
     ] = None,
     seed: SeedOption = 1,
     device: DeviceOption = "auto",
+    devices: ProcessesOption = 1,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for tables, the sheet and kept edits.")] = Path(
         "out"
     ),
@@ -57,7 +65,9 @@ def photos(
     from infer.evaluate.photo_pairs import PairFolder, method_label
     from infer.evaluate.photos import Wanted, evaluate_photos
     from infer.evaluate.photos_report import described, left_out, summary_rows, write_photos
+    from infer.folders.shared import share_evaluation
     from infer.photo.finishing import check_finish
+    from models.progress import is_first_process
 
     networks = prepared(model, device)
     known, read = known_photos(folder), model_inputs(model)
@@ -68,6 +78,10 @@ def photos(
     if pairs and place_only:
         raise PhotograftError("--pairs needs edits: leave --place-only out")
     check_folder(out)
+    if not place_only:
+        share_evaluation(networks, partial(_edited, folder, wanted, limit, out / "photos"), devices)
+    if not is_first_process():
+        return
     kept = PairFolder(out, networks.model, method_label(networks.model, wanted)) if pairs else None
     with bar() as update:
         judge = None if place_only else ClassJudge(networks, data, real=real, folder=out / "photos", progress=update)
@@ -92,3 +106,11 @@ def photos(
         complain(text)
     if report.failed:
         raise typer.Exit(2)
+
+
+def _edited(folder: Path, wanted: Wanted, limit: int | None, kept: Path, networks: Networks) -> None:
+    """A process's share."""
+    from infer.evaluate.known_photos import known_photos
+    from infer.evaluate.photos import evaluate_photos
+
+    evaluate_photos(networks, known_photos(folder), wanted, limit=limit, folder=kept)

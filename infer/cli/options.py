@@ -198,6 +198,9 @@ DevicesOption = Annotated[
         rich_help_panel=_MANY,
     ),
 ]
+ProcessesOption = Annotated[
+    int, typer.Option("--devices", min=1, max=256, metavar="N", help="Processes that share the work, each on a device.")
+]
 BatchOption = Annotated[
     int | None,
     typer.Option(

@@ -5,10 +5,11 @@ A result's file has the hash of all it depends on as its name: it is computed ag
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -45,6 +46,19 @@ class ResultCache:
             content = save({key: t.cpu().contiguous() for key, t in found.items()}, {"settings": text})
             write_file(path, lambda stream: stream.write(content))
         return found
+
+    def each(self, asked: Sequence[tuple[Callable[[], Results], Mapping[str, Any]]]) -> Iterator[Results]:
+        """The results of several (compute, settings), in their order.
+
+        Where processes run the same evaluation together (`infer.folders.shared`), each computes its share first, and
+        takes the others' from the folder.
+        """
+        if self.folder is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+            for compute, settings in asked[torch.distributed.get_rank() :: torch.distributed.get_world_size()]:
+                self(compute, **settings)
+            torch.distributed.barrier()
+        for compute, settings in asked:
+            yield self(compute, **settings)
 
 
 def _read(path: Path, settings: str) -> Results | None:

@@ -4,6 +4,7 @@ Classes are judged by the probe on SqueezeNet features, which no training looked
 from a photo, by a fresh classifier on the same features. `infer.evaluate.edit_measures` has what pictures alone tell.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -199,6 +200,8 @@ def evaluate_photos(
     results: list[PhotoResult] = []
     failed: dict[str, str] = {}
     what = "looking for heads" if worker is None else "editing photos"
+    if worker is not None and folder is not None and torch.distributed.is_initialized():
+        worker.share(photos, targets, rows)
     for done, i in enumerate(rows):
         progress(what, done, len(rows))
         try:
@@ -253,18 +256,21 @@ class _Worker:
             return [self.asked for _ in photos]
         return draw_targets(self.networks.model, photos, self.wanted.per_photo, self.wanted.seed)
 
+    def share(self, photos: Sequence[KnownPhoto], targets: Sequence[Sequence[int]], rows: Sequence[int]) -> None:
+        """Edit a share of photos, for all processes that run the evaluation together to find in the folder."""
+        for i in rows[torch.distributed.get_rank() :: torch.distributed.get_world_size()]:
+            with contextlib.suppress(PhotograftError):  # which is told of later
+                photo = photos[i].read()
+                editor = self._opened(photos[i], photo)
+                if editor is not None:
+                    for target in targets[i]:
+                        self._made(editor, photo, target)
+        torch.distributed.barrier()
+
     def __call__(self, known: KnownPhoto, photo: Photo, targets: Sequence[int]) -> PhotoResult:
         """Everything about a photo. Raises PhotograftError for one that cannot be edited."""
-        box = None
-        if self.wanted.known_places:
-            if not known.heads:
-                raise PhotograftError(f"{known.name}: no head is known there: leave --places known out")
-            box = Box(*map(round, training_crop(max(known.heads, key=lambda head: head[2] * head[3]))))
-        try:
-            editor = Editor(self.networks).set_photo(photo, box)
-        except PhotograftError:
-            if box is not None:
-                raise
+        editor = self._opened(known, photo)
+        if editor is None:
             return _result(known, photo, None, UNFOUND)  # a photo that could be read
         result = _result(known, photo, editor.placed, editor.located)
         seen = editor.need_photo()  # where its head is upright: that is what is measured
@@ -273,6 +279,20 @@ class _Worker:
             made = self._made(editor, photo, target)
             result.edits.append(self._measured(known, seen, editor.box, made, target, old))
         return result
+
+    def _opened(self, known: KnownPhoto, photo: Photo) -> Editor | None:
+        """An editor with the photo's head; None where it is not found."""
+        box = None
+        if self.wanted.known_places:
+            if not known.heads:
+                raise PhotograftError(f"{known.name}: no head is known there: leave --places known out")
+            box = Box(*map(round, training_crop(max(known.heads, key=lambda head: head[2] * head[3]))))
+        try:
+            return Editor(self.networks).set_photo(photo, box)
+        except PhotograftError:
+            if box is not None:
+                raise
+            return None
 
     def _made(self, editor: Editor, photo: Photo, target: int) -> MadeEdit:
         """The edit, kept or done now; the photo is projected when the first edit is done."""

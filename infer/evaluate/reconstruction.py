@@ -7,6 +7,7 @@ photos. Beside it stand the pixels, and the loss of projection, which encoders a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -131,20 +132,24 @@ def find_codes(
     model = networks.model
     space: Literal["z"] | None = "z" if isinstance(model.generator, StyleGenerator) else None
     options = ProjectionOptions(steps=steps, space=space)
-    z = torch.empty(len(photos), model.generator.latent_dim)
-    for rows in torch.arange(len(photos)).split(BATCH):
-        target, label = photos.target[rows], photos.label[rows]
+    parts = torch.arange(len(photos)).split(BATCH)
 
-        def project(target: Tensor = target, label: Tensor = label) -> Results:
-            names = [model.class_names[k] for k in label.tolist()]
-            found = project_pictures(networks, target, names, options=options, batch_size=TOGETHER)
-            return {"z": torch.cat([row.latent for row in found])}
+    def project(rows: Tensor) -> Results:
+        names = [model.class_names[k] for k in photos.label[rows].tolist()]  # type: ignore[index]
+        found = project_pictures(networks, photos.target[rows], names, options=options, batch_size=TOGETHER)
+        return {"z": torch.cat([row.latent for row in found])}
 
-        # E's answers are quicker found than kept
-        found = kept(project, steps=steps, photos=digest([target, label])) if kept and steps else project()
-        z[rows] = found["z"]
+    asked = [
+        (partial(project, rows), {"steps": steps, "photos": digest([photos.target[rows], photos.label[rows]])})
+        for rows in parts
+    ]
+    # E's answers are quicker found than kept
+    answers = kept.each(asked) if kept and steps else (compute() for compute, _ in asked)
+    found = []
+    for rows, answer in zip(parts, answers, strict=True):
+        found.append(answer["z"])
         advance(len(rows))
-    return z
+    return torch.cat(found)
 
 
 class Judge:

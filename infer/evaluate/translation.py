@@ -9,6 +9,7 @@ SqueezeNet.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -221,22 +222,26 @@ class Translator:
         if not steps:
             return z
         assert self.outline is not None
-        parts = []
-        for i in range(0, len(z), SETTLED):
-            part = slice(i, i + SETTLED)
-            classes = F.one_hot(label[part], self.model.generator.num_classes).float()
-            wanted = SettlingTarget(self.outline[rows[part]], classes)
+        wanted = SettlingTarget(self.outline[rows], F.one_hot(label, self.model.generator.num_classes).float())
 
-            def show(latent: Tensor, k: Tensor = label[part]) -> Tensor:
-                image: Tensor = self.networks.generator(latent, k)
+        def compute(part: slice) -> Results:
+            def show(latent: Tensor) -> Tensor:
+                image: Tensor = self.networks.generator(latent, label[part])
                 return image
 
-            def compute(latent: Tensor = z[part], wanted: SettlingTarget = wanted, show: Show = show) -> Results:
-                return {"z": settle(self.networks, latent, wanted, show, steps=steps)}
+            some = SettlingTarget(wanted.outline[part], wanted.classes[part])
+            return {"z": settle(self.networks, z[part], some, show, steps=steps)}
 
-            start = digest([z[part], wanted.classes, wanted.outline])
-            parts.append(self.kept(compute, settling=steps, start=start)["z"])
-            self.references.progress(f"settling {what}", i + len(parts[-1]), len(z))
+        cut = [slice(i, i + SETTLED) for i in range(0, len(z), SETTLED)]
+        starts = [digest([z[part], wanted.classes[part], wanted.outline[part]]) for part in cut]
+        asked = [
+            (partial(compute, part), {"settling": steps, "start": start})
+            for part, start in zip(cut, starts, strict=True)
+        ]
+        parts: list[Tensor] = []
+        for found in self.kept.each(asked):
+            parts.append(found["z"])
+            self.references.progress(f"settling {what}", sum(map(len, parts)), len(z))
         return torch.cat(parts)
 
     def pairs(self, z: Tensor, settling: int) -> list[Pair]:

@@ -10,6 +10,7 @@ import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, Protocol
 
 import cv2
@@ -28,6 +29,9 @@ from models.errors import PhotograftError
 for name in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(name).setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+
+
+_PATIENCE = timedelta(days=7)  # of processes that have done their share with those that have not
 
 
 class Worker(Protocol):
@@ -58,7 +62,9 @@ class _Loop(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         trainer = self.trainer
-        self.units = trainer.strategy.broadcast(self.units)  # the first process's, where each was started by itself
+        # Those of the first process, where each was started by itself; without any, one for each process.
+        self.units = trainer.strategy.broadcast(self.units)
+        self.units = range(trainer.world_size) if self.units is None else self.units
         if trainer.world_size > 1:
             cv2.setNumThreads(torch.get_num_threads())  # Lightning has shared the threads out
         self.worker = self.job.begin(trainer.global_rank, trainer.strategy.root_device)
@@ -101,7 +107,7 @@ def share_out(job: Job, units: Sequence[Any] | None, *, devices: int, device: st
 
     Args:
         job: can be pickled where devices > 1.
-        units: what is to be done; counts in the first process.
+        units: what is to be done; counts in the first process. None there: a number for each process.
         devices: processes on this machine; of those that torchrun or Slurm start, their number counts.
         device: "auto", "cpu", "cuda" or "mps".
 
@@ -110,8 +116,11 @@ def share_out(job: Job, units: Sequence[Any] | None, *, devices: int, device: st
             is not done.
     """
     where, outside = find_device(device).type, _started_outside()
+    if units is not None and not units and outside is None:
+        return
     devices, nodes = outside or (devices, 1)
-    strategy = DDPStrategy(start_method="popen" if outside else "spawn") if devices * nodes > 1 else "auto"
+    start = "popen" if outside else "spawn"
+    strategy = DDPStrategy(start_method=start, timeout=_PATIENCE) if devices * nodes > 1 else "auto"
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(where, where),
         devices=devices,
@@ -128,6 +137,8 @@ def share_out(job: Job, units: Sequence[Any] | None, *, devices: int, device: st
     try:
         with _threads_each(1 if outside else devices):
             trainer.predict(_Loop(job, units), return_predictions=False)
+        if outside:  # the processes go on alone
+            torch.distributed.destroy_process_group()
     except SystemExit:  # Lightning's answer to Ctrl-C, after which it hears no other
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from None

@@ -11,6 +11,7 @@ from infer.folders.items import Item
 from infer.folders.options import USUAL, FolderOptions, Work
 from infer.folders.plan import Keys, find_finished, units_of
 from infer.folders.sheets import write_sheets
+from infer.folders.source import Source, may_be_one_of_several
 from infer.folders.summary import Finished, Follower, Line, finished, join
 from infer.projection.model import check_projects
 from models.errors import PhotograftError
@@ -119,9 +120,9 @@ def _do(
     assert work.devices is not None
     model = networks.model
     units = units_of(items, before, batch=work.batch, pixels=work.pixels)
-    own = networks if work.devices == 1 else None
+    own = None if work.devices > 1 or may_be_one_of_several() else networks
     read = (*inputs, *_files(model.name, needed=own is None), *(item.path for item in items))
-    job = EditJob(model.name, networks.dtype, networks.psi_name, own, options, out, read, cache)
+    job = EditJob(Source.of(networks), own, options, out, read, cache)
     first = is_first_process()
     try:
         with _followed(out, told) if first else nullcontext():

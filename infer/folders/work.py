@@ -17,13 +17,13 @@ from infer.editor.results import ResultFolder
 from infer.folders.items import Item
 from infer.folders.options import FolderOptions
 from infer.folders.plan import Keys, Unit
+from infer.folders.source import Source
 from infer.folders.summary import Line
 from infer.photo.place import NothingFound
 from infer.projection.cache import ProjectionCache
 from models.errors import PhotograftError
 from models.files import sha256
 from models.prepared import Networks
-from models.zoo import load_model
 
 _THREADS = 4  # that read and finish photos beside a GPU
 
@@ -35,17 +35,15 @@ class EditJob:
     """Photos to edit, as it is sent to the processes.
 
     Attributes:
-        model, dtype, psi: the networks: the model by its name or files.
-        networks: the same, where no other process is asked.
+        source: of the networks.
+        networks: themselves, where no other process is asked.
         options: see there.
         out: for results.
         inputs: files that no result may replace.
         cache: whether the user's projections are kept and used.
     """
 
-    model: str
-    dtype: torch.dtype
-    psi: str
+    source: Source
     networks: Networks | None
     options: FolderOptions
     out: Path
@@ -54,11 +52,7 @@ class EditJob:
 
     def begin(self, rank: int, device: torch.device) -> "EditWorker":
         """See `infer.folders.engine.Job`."""
-        networks = self.networks
-        if networks is None:
-            model = load_model(self.model)
-            networks = Networks.of(model, str(device), dtype=self.dtype, psi=self.psi)
-        return EditWorker(self, networks, rank)
+        return EditWorker(self, self.networks or self.source.networks(device), rank)
 
 
 @dataclass

@@ -224,10 +224,10 @@ def test_resuming_does_only_what_is_missing(
     out = tmp_path / "out"
 
     def again(*arguments: object) -> str:
-        assert run(photos, "--to", "lion", *arguments, "--resume") == 0
+        assert run(photos, "--to", "lion", "--batch", 1, *arguments, "--resume") == 0
         return capsys.readouterr().out.partition(",")[0] + capsys.readouterr().out
 
-    assert run(photos, "--to", "lion", "--limit", 2) == 0
+    assert run(photos, "--to", "lion", "--limit", 2, "--batch", 1) == 0
     capsys.readouterr()
     assert again() == "3 photos edited"
     whole = results(out)
