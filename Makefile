@@ -2,6 +2,7 @@
 #
 #   PYTHON=…    the Python (3.11 or newer) that makes the environment; else the first one found
 #   ARGS=…      more arguments for the command, e.g. make test ARGS='-k catalog'
+#   EXTRAS=…    optional parts that `make env` installs: dev (all that tests need), or e.g. app,heic
 #   WORKERS=…   test processes: 2, another number, auto, or 0 (all in one)
 
 SHELL := bash
@@ -12,6 +13,7 @@ SHELL := bash
 PYTHON ?=
 ARGS ?=
 WORKERS ?= 2
+EXTRAS ?= dev
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -88,7 +90,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$found" -m venv --clear $(VENV); \
 	fi
 	@echo "Installing the pinned packages into $(VENV) (several GB and some minutes the first time)"
-	@$(PY) -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]' \
+	@$(PY) -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[$(EXTRAS)]' \
 	  2> >(grep -v '^WARNING: Location .* is ignored' >&2) \
 	  | awk '/(Downloading|Using cached) .*\([0-9.]+ MB\)/ { size = $$(NF - 1); sub(/\(/, "", size); \
 	           if (size + 0 >= 20) { n = split($$2, part, "/"); print "  " part[n], $$(NF - 1), $$NF } } \

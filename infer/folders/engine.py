@@ -119,8 +119,8 @@ def share_out(job: Job, units: Sequence[Any] | None, *, devices: int, device: st
     if units is not None and not units and outside is None:
         return
     devices, nodes = outside or (devices, 1)
-    start = "popen" if outside else "spawn"
-    strategy = DDPStrategy(start_method=start, timeout=_PATIENCE) if devices * nodes > 1 else "auto"
+    several = DDPStrategy(start_method="popen" if outside else "spawn", timeout=_PATIENCE)
+    strategy = several if devices * nodes > 1 else "auto"
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(where, where),
         devices=devices,

@@ -102,21 +102,6 @@ def test_results_are_those_of_single_commands(run: Run, photos: Path, tmp_path: 
         assert found[name] == content
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
-def test_two_processes_write_what_one_does(run: Run, photos: Path, tmp_path: Path) -> None:
-    (photos / "b.jpg").write_bytes(b"no photo")
-    Image.fromarray(CAT).save(photos / "a.tif")  # whose results would be called like those of a.png
-    arguments = (photos, "--to", "lion", "--batch", 2, "--no-cache")
-    assert run(*arguments, "--devices", 1, out=tmp_path / "one") == 2
-    assert run(*arguments, "--devices", 2, out=tmp_path / "two") == 2
-    assert results(tmp_path / "one") == results(tmp_path / "two")
-    kept = ("photo", "key", "state", "box", "loss", "to", "files", "error", "warnings")
-    one, two = ([{name: line.get(name) for name in kept} for line in lines(tmp_path / n)] for n in ("one", "two"))
-    assert one == two
-    assert [line["photo"] for line in one] == ["a.png", "a.tif", "b.jpg", "d.png", "deep/a.png", "deep/er/c.png"]
-
-
 def test_patterns_names_and_the_folder_of_results(photos: Path, tmp_path: Path) -> None:
     def names(*given: str, out: Path = tmp_path / "out") -> list[str]:
         return [item.name.as_posix() for item in find_photos(given, out)]
@@ -282,7 +267,10 @@ def test_every_fifty_photos_have_a_sheet(
     monkeypatch.setattr(sheets, "SHEET", 2)
     (photos / "b.jpg").write_bytes(b"no photo")
     assert run(photos, "--to", "lion") == 2
-    heights = [Image.open(tmp_path / "out" / f"contact_sheet_00{n}.png").height for n in (1, 2, 3)]
+    heights = []
+    for number in (1, 2, 3):
+        with Image.open(tmp_path / "out" / f"contact_sheet_00{number}.png") as picture:
+            heights.append(picture.height)
     assert heights[0] == heights[2] < heights[1]
 
 

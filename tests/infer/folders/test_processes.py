@@ -1,0 +1,133 @@
+"""Several processes: what they write is what one writes, and one that dies loses only what it had not finished."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.infer.conftest import CAT, HEAD
+
+pytestmark = pytest.mark.slow
+Process = subprocess.Popen[str]
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(np.roll(CAT, 4 * number, axis=1)).save(folder / f"{number}.png")
+    Image.fromarray(CAT).save(folder / "0.tif")  # whose results would be called like those of 0.png
+    (folder / "7.png").write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture
+def start(root: Path, tmp_path: Path) -> Callable[..., Process]:
+    def go(*arguments: object, through: tuple[str, ...] = ()) -> Process:
+        command = [sys.executable, *through, str(root / "infer.py"), *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=os.environ | ONE_THREAD, cwd=tmp_path, text=True, stdout=pipe, stderr=pipe)
+
+    return go
+
+
+def edit(tiny: Path, photos: Path, out: Path) -> list[object]:
+    fixed = ["edit", photos, "--to", "lion", "--model", tiny, "--out", out, "--steps", "2", "--device", "cpu"]
+    return [*fixed, "--box", HEAD, "--mask", "box", "--batch", 2, "--no-cache"]
+
+
+def results(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name != "summary.jsonl"}
+
+
+def lines(out: Path) -> list[dict[str, object]]:
+    kept = ("photo", "key", "state", "box", "loss", "to", "files", "error", "warnings")
+    read = [json.loads(line) for line in (out / "summary.jsonl").read_text().splitlines()]
+    return [{name: line.get(name) for name in kept} for line in read]
+
+
+def children(process: int) -> dict[str, int]:
+    """Processes that were spawned, by what they were told."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and (folder / "stat").is_file():
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) == process:
+                found[(folder / "cmdline").read_text()] = int(folder.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc")
+def test_one_of_two_is_killed_and_the_run_gone_on_with(
+    start: Callable[..., Process], tiny: Path, photos: Path, tmp_path: Path
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    one = start(*edit(tiny, photos, whole), "--devices", 1)
+    said, told = one.communicate(timeout=300)
+    assert one.returncode == 2, told
+    assert "7 photos edited, 0 before, 0 skipped, 1 failed" in said
+
+    two = start(*edit(tiny, photos, out), "--devices", 2)
+    until = time.monotonic() + 300
+    while not all((out / f"summary.part{rank}.jsonl").exists() for rank in (0, 1)):
+        assert two.poll() is None, two.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    victim = max(pid for told, pid in children(two.pid).items() if "spawn_main" in told)
+    os.kill(victim, signal.SIGKILL)
+    said, told = two.communicate(timeout=300)
+    assert two.returncode == 2
+    assert "was ended (signal 9): go on with --resume" in told
+    assert "Traceback" not in told
+    done = {str(line["photo"]) for line in lines(out) if line["state"] == "done"}
+    assert 0 < len(done) <= 7
+    assert not list(out.glob("summary.part*"))
+
+    again = start(*edit(tiny, photos, out), "--devices", 2, "--resume")
+    said, told = again.communicate(timeout=300)
+    assert again.returncode == 2, told
+    assert f"{7 - len(done)} photos edited, {len(done)} before, 0 skipped, 1 failed" in said
+    assert results(out) == results(whole)
+
+
+def test_torchrun_starts_the_processes(start: Callable[..., Process], tiny: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "7.png").unlink()
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    run = start(*edit(tiny, photos, tmp_path / "two"), through=torchrun)
+    said, told = run.communicate(timeout=300)
+    assert run.returncode == 0, told
+    assert said.count("7 photos edited, 0 before, 0 skipped, 0 failed") == 1
+    one = start(*edit(tiny, photos, tmp_path / "one"), "--devices", 1)
+    assert one.communicate(timeout=300)[1].count("error") == one.returncode == 0
+    assert results(tmp_path / "two") == results(tmp_path / "one")
+    assert lines(tmp_path / "two") == lines(tmp_path / "one")
+
+
+def test_an_evaluation_is_shared(start: Callable[..., Process], tiny: Path, photos: Path, tmp_path: Path) -> None:
+    def tables(devices: int) -> Mapping[str, str]:
+        out = tmp_path / str(devices)
+        fixed = ("evaluate", "photos", photos, "--model", tiny, "--preset", "fast", "--device", "cpu", "--out", out)
+        run = start(*fixed, "--to", "lion", "--places", "known", "--devices", devices)
+        _, told = run.communicate(timeout=300)
+        assert run.returncode == 0, told
+        return {path.name: path.read_text() for path in out.glob("*.csv")}
+
+    (photos / "7.png").unlink()
+    box = [int(number) for number in HEAD.split(",")]
+    known = [json.dumps({"photo": f"{number}.png", "box": box}) for number in range(6)]
+    (photos / "boxes.jsonl").write_text("\n".join(known))
+    one, two = tables(1), tables(2)
+    assert one == two
+    assert len(list(csv.DictReader(next(iter(one.values())).splitlines()))) >= 1
+    assert len(list((tmp_path / "1" / "photos").iterdir())) == len(list((tmp_path / "2" / "photos").iterdir()))
