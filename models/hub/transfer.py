@@ -35,11 +35,13 @@ class Transfer:
         """From the beginning again."""
         self.n = 0
 
-    def refresh(self, *_: Any, **__: Any) -> None:
-        """What is shown is always new."""
+    def update_transfer(self, n: float | None = 1) -> None:
+        """So many bytes from the network, which are not those of the file: the hub compresses them."""
 
-    def set_description(self, *_: Any, **__: Any) -> None:
-        """It has one already."""
+    def _ignored(self, *_: Any, **__: Any) -> None:
+        """What a bar may be told that is told otherwise here."""
+
+    refresh = set_description = set_postfix_str = set_transfer_postfix_str = _ignored
 
     def close(self) -> None:
         """All is there, or nothing more comes."""
