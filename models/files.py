@@ -1,6 +1,5 @@
 """Our one weights format: a safetensors file whose metadata says what network it holds, see `models.header`."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +12,10 @@ from torch import Tensor
 from models.base import Configurable
 from models.errors import PhotograftError
 from models.header import FORMAT, NetworkFile, parse_header
+from models.reading import sha256 as sha256
 from models.registry import KINDS
 from models.tensors import TensorFile, open_tensors
 from models.writing import Writer, write_file
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

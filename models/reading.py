@@ -1,6 +1,7 @@
 """Files read with bounds: regular ones only (no device, no pipe), and not above a size that their kind can have."""
 
 import contextlib
+import hashlib
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,12 @@ def check_file(path: Path, what: str, most: int) -> None:
         raise PhotograftError(f"{what} {path} is {kind}, not a file")
     if found.st_size > most:
         raise PhotograftError(f"{what} {path} is too large: {found.st_size:,} bytes, and at most {most:,} are read")
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: Path, what: str, most: int = TEXT) -> str:

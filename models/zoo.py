@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import PhotograftError
 from models.header import NetworkFile, read_header
+from models.hub import address
+from models.hub.kept import find
 from models.names import published
 from models.names.choice import class_number
+from models.parts import PARTS as PARTS
+from models.parts import model_files as model_files
 from models.registry import suggest
 from models.schema import Classes, PathText, check, short
 
@@ -28,13 +32,6 @@ if TYPE_CHECKING:
 
 DEFAULT = "sngan-heads-128"
 WEIGHTS = Path(__file__).parent / "weights"
-PARTS = {  # of the files' names -> kind of network
-    "generator": "generator",
-    "discriminator": "discriminator",
-    "projected": "discriminator",
-    "encoder": "encoder",
-    "auxiliary": "auxiliary",
-}
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,8 @@ class Model:
     """A generator and what belongs to it, frozen and in evaluation mode.
 
     Attributes:
-        name: under which `load_model` finds it again: in the zoo, or the absolute stem of its files.
+        name: under which `load_model` finds it again: in the zoo, the absolute stem of its files, or the address from
+            which exactly these files are fetched.
         discriminator: whose features are Psi; None if there is none.
         projected: the projected discriminator, which knows the classes of real pictures; None if there is none.
         encoder: start of the projection; None if there is none.
@@ -116,7 +114,7 @@ class Model:
     @property
     def stem(self) -> str:
         """The name without folders, for file names."""
-        return Path(self.name).name
+        return address.title(self.name) or Path(self.name).name
 
     def class_index(self, name: str) -> int:
         """Label of a class by its name, its WordNet id, its number in plain digits or ImageNet's as "imagenet:151".
@@ -136,13 +134,16 @@ def model_stem(name: str) -> Path:
 
     Args:
         name: in the zoo, or a path: `folder/my-model` (of `my-model.generator.safetensors` or, as the conversion of one
-            network is named, `my-model.safetensors`), or any .safetensors.
+            network is named, `my-model.safetensors`), or any .safetensors; or an address (see
+            `models.hub`), from where the files are fetched if they are not kept.
 
     Raises:
-        PhotograftError: an unknown name, a folder, or a file that does not exist.
+        PhotograftError: an unknown name, a folder, a file that does not exist, or a model that cannot be fetched.
     """
     if check(PathText, name, "model") in ZOO:
         return ZOO[name].stem
+    if address.is_address(name):
+        return find(name).stem
     path = Path(name).expanduser()
     suffixes = (".generator.safetensors", ".safetensors")
     if path.name and any(isfile(path.with_name(path.name + suffix)) for suffix in suffixes):
@@ -161,15 +162,6 @@ def model_stem(name: str) -> Path:
     raise PhotograftError(
         f"unknown model {short(name)}{suggest(name, ZOO)} (or give the path of a .generator.safetensors)"
     )
-
-
-def model_files(stem: Path) -> dict[str, Path]:
-    """The files of a model that exist, by part; the generator's comes first."""
-    paths = {part: stem.with_name(f"{stem.name}.{part}.safetensors") for part in PARTS}
-    alone = stem.with_name(f"{stem.name}.safetensors")  # a generator's file that is not named by our scheme
-    if not paths["generator"].is_file() and alone.is_file():
-        paths["generator"] = alone
-    return {part: path for part, path in paths.items() if path.is_file()}
 
 
 def is_installed(name: str) -> bool:
@@ -192,7 +184,7 @@ def load_model(name: str = DEFAULT) -> Model:
     others: dict[str, Any] = {part: network for part, (network, _) in loaded.items()}
     _check_fit(generator, others, paths)
     return Model(
-        name if name in ZOO else str(stem.absolute()),
+        _found_again(name, stem),
         generator,
         **others,
         **vars(_classes(header, generator.num_classes, stem)),
@@ -214,6 +206,13 @@ def read_classes(name: str = DEFAULT) -> ClassTable:
         raise PhotograftError(f"{path} holds a {header.kind}, not a generator")
     count = check(Classes, header.config.get("num_classes", 0), f"{path} is damaged: num_classes")
     return _classes(header, count, stem)
+
+
+def _found_again(name: str, stem: Path) -> str:
+    """A name of the same files, wherever a command runs."""
+    if name in ZOO:
+        return name
+    return find(name).pinned if address.is_address(name) else str(stem.absolute())
 
 
 def _installed(name: str, stem: Path) -> dict[str, Path]:

@@ -32,8 +32,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        metavar="NAME|FILE",
-        help="A model's name, or path of a .generator.safetensors.",
+        metavar="NAME|FILE|ADDRESS",
+        help="A model's name, path of a .generator.safetensors, hf:OWNER/NAME, or https://…#sha256=….",
         autocompletion=model_names,
     ),
 ]

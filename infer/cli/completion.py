@@ -5,6 +5,8 @@ import re
 import typer
 
 from models.errors import PhotograftError
+from models.hub.address import is_address, parse
+from models.hub.kept import kept
 from models.zoo import DEFAULT, ZOO, read_classes
 
 _SYNSET = re.compile("n[0-9]{1,8}")
@@ -21,7 +23,10 @@ def class_names(context: typer.Context, incomplete: str) -> list[str]:
     What begins as a WordNet id does is completed to one: n020.
     """
     try:
-        known = read_classes(context.params.get("model") or DEFAULT)
+        model = context.params.get("model") or DEFAULT
+        if is_address(model) and kept(parse(model)) is None:  # nothing is fetched for a shell
+            return []
+        known = read_classes(model)
     except PhotograftError:
         return []
     ids = [synset for synset in known.class_ids if synset] if _SYNSET.fullmatch(incomplete) else []

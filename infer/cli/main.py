@@ -8,6 +8,7 @@ import typer
 from infer.cli import app as cli_app
 from infer.cli import blend as cli_blend
 from infer.cli import edit as cli_edit
+from infer.cli import export_onnx as cli_export_onnx
 from infer.cli import models as cli_models
 from infer.cli import project as cli_project
 from infer.cli import study as cli_study
@@ -40,6 +41,7 @@ app.command(rich_help_panel=MODELS)(cli_models.classes)
 app.command(rich_help_panel=MODELS)(cli_models.sample)
 app.command(rich_help_panel=MODELS)(cli_models.inspect)
 app.command(rich_help_panel=MODELS)(cli_models.convert)
+app.command(rich_help_panel=MODELS)(cli_export_onnx.export_onnx)
 app.command(rich_help_panel=MODELS)(cli_models.bench)
 app.command(rich_help_panel=MODELS)(cli_study.study)
 app.add_typer(cache_app, name="cache", rich_help_panel=PHOTOS)

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from infer.cli.common import DeviceOption, ModelOption, OutOption, SeedOption, note, prepared, print_table, say
-from infer.cli.completion import class_names
+from infer.cli.completion import class_names, model_names
 from models.device import find_device
 from models.errors import PhotograftError
 from models.header import read_header
+from models.hub.manifest import write_manifest
 from models.names.published import assumed, is_assumed, numbers_in_imagenet
 from models.writing import file_name
 from models.zoo import DEFAULT, ZOO, is_installed, model_stem, names_of, read_classes
@@ -38,8 +39,22 @@ def classes(model: ModelOption = DEFAULT) -> None:
         note(_OVERRIDE.format(model_stem(model)))
 
 
-def models() -> None:
+def models(
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Instead: write STEM.json beside this model's files, so that it can be fetched from an address.",
+            autocompletion=model_names,
+        ),
+    ] = None,
+) -> None:
     """List the models that come with Photograft."""
+    if manifest is not None:
+        path, pinned = write_manifest(model_stem(manifest))
+        say(path)
+        note(f"for others: --model https://HOST/FOLDER/{path.name}#sha256={pinned}")
+        return
     rows = [
         (name, entry.summary, "installed" if is_installed(name) else "missing", entry.licence)
         for name, entry in ZOO.items()

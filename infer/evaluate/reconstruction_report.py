@@ -14,6 +14,7 @@ from infer.evaluate.report_files import (
     csv_table,
     hashes_text,
     markdown_table,
+    model_title,
     picture_png,
     report_name,
     write_report,
@@ -96,7 +97,7 @@ def write_reconstruction(found: Reconstruction, model: str, data: str, results: 
     """
     stem, rows = report_name(model, "reconstruction"), table_rows(found)
     text = f"{found.count} validation photos of `{data}`, true classes, seed {found.seed}; {hashes_text(found.hashes)}."
-    title = f"# Reconstruction of photos: {Path(model).name}"
+    title = f"# Reconstruction of photos: {model_title(model)}"
     contents: dict[str, str | bytes] = {
         f"{stem}.md": "\n\n".join((title, text, markdown_table(rows), NOTES)) + "\n",
         f"{stem}.csv": csv_table(rows),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from infer.editor.results import ResultFolder
+from models.hub.address import title
 from models.terminal import visible
 from models.writing import Writer, file_name, text
 
@@ -51,7 +52,7 @@ def hashes_text(hashes: Mapping[str, str]) -> str:
 
 def model_title(model: str) -> str:
     """A model's name without folders and endings."""
-    return Path(model).name.removesuffix(".generator.safetensors")
+    return title(model) or Path(model).name.removesuffix(".generator.safetensors")
 
 
 def report_name(model: str, what: str) -> str:

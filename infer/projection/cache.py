@@ -30,6 +30,7 @@ from infer.projection.search import Projection
 from models.base import Generator, StyleGenerator
 from models.digests import code_digest, digest, digests
 from models.errors import PhotograftError
+from models.hub.kept import CACHE
 from models.prepared import Networks
 from models.reading import MEBI, check_file
 from models.schema import short
@@ -37,7 +38,7 @@ from models.tensors import open_tensors
 from models.terminal import Say
 from models.writing import remove_stale, write_file
 
-FOLDER, LIMIT = "PHOTOGRAFT_CACHE", "PHOTOGRAFT_CACHE_MB"  # of the environment
+FOLDER, LIMIT = CACHE, "PHOTOGRAFT_CACHE_MB"  # of the environment
 DEFAULT_LIMIT = 512 * MEBI
 _LARGEST = 256 * MEBI  # of a file that is read
 _SUFFIX = ".latent.safetensors"

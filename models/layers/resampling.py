@@ -78,8 +78,7 @@ def upsampled_conv(
         return learnt
     if kernel is None:
         return F.conv_transpose2d(x, upsampling(weight), bias, stride=2, padding=1)
-    few = x.shape[0] * x.shape[2] * x.shape[3] <= FEW
-    if few and x.dtype == torch.bfloat16 and x.device.type == "cpu":
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.shape[0] * x.shape[2] * x.shape[3] <= FEW:
         found: Tensor = _UpsampledFew.apply(x, kernel, bias)
         return found
     return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
