@@ -85,6 +85,9 @@ def edit_many(
     if many.dry_run:
         _say_plan(items)
         return
+    import torch
+
+    from infer.cli.forecast import Forecast
     from infer.cli.photos import kept_projections
     from infer.editor.results import check_folder, model_inputs
     from infer.folders.options import Work
@@ -109,9 +112,12 @@ def edit_many(
             if line.state == "failed":
                 complain(f"{line.photo}: {line.error}")
 
-        work = Work(many.workers, many.resume)
+        work, threads = Work(many.workers, many.resume), torch.get_num_threads()
+        at_once = min(threads if many.workers is None else many.workers, len(items))
+        forecast = Forecast(loaded, options.preset, options.projection, at_once).of(len(items))
+        kept = kept_projections(asked.cache)
         report = edit_folder(
-            networks, items, out, options, work, inputs=inputs, cache=kept_projections(asked.cache), done=told
+            networks, items, out, options, work, inputs=inputs, cache=kept, progress=forecast, done=told
         )
     say(f"{report.done} photos edited, {report.before} before, {report.skipped} skipped, {report.failed} failed: {out}")
     if report.bug is not None:

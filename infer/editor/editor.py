@@ -54,6 +54,7 @@ from infer.projection.mixture import Source, heaviest
 from infer.projection.model import chosen_options, project_pictures
 from infer.projection.options import UNSET, ProjectionOptions
 from infer.projection.presets import DEFAULT_PRESET
+from infer.projection.search import Projection
 from models.errors import PhotograftError
 from models.schema import Index, Settling, bounded, check, short
 
@@ -306,6 +307,14 @@ def _check_paste(image: object, area: object, resolution: int) -> None:
         raise PhotograftError("the area's values must lie in 0..1")
 
 
+def _stopped(found: Projection, asked: ProjectionOptions) -> str:
+    """What there was time for."""
+    made = f"{int(found.iterations)} of {asked.steps} updates"
+    if asked.tuning:
+        made += f" and {0 if found.tuned is None else int(found.tuned)} of {asked.tuning} of tuning"
+    return f"stopped after {asked.max_seconds:g} s: {made}, of which the best are kept"
+
+
 def project_all(
     editors: Sequence[Editor],
     source: Source | None = None,
@@ -337,8 +346,8 @@ def project_all(
         else editor.cache.project(networks, editor.target(), source, say=editor.say, **asked)
         for editor in editors
     ]
-    used = chosen_options(networks.model, preset, options).said()
-    used |= {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
+    chosen = chosen_options(networks.model, preset, options)
+    used = chosen.said() | {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
     for editor, projection in zip(editors, found, strict=True):
         editor.label = None if projection.label is None else heaviest(projection.label)
         editor.projection, editor.edits, editor._preset, editor._options = projection, [], preset, options
@@ -346,3 +355,5 @@ def project_all(
         name, loss = editor.class_name, float(projection.loss)
         how = "projected" if name is None else f"projected as {name if isinstance(editor.source, dict) else repr(name)}"
         editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))
+        if projection.stopped is not None:
+            editor.say(_stopped(projection, chosen))

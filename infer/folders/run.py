@@ -27,6 +27,7 @@ from infer.folders.options import USUAL, FolderOptions, Work
 from infer.folders.sheets import SHEET, SheetRow, sheet_row, write_sheet
 from infer.folders.summary import Finished, Line, finished, is_whole, key_of
 from infer.photo.place import NothingFound
+from infer.progress import Progress
 from infer.projection.cache import ProjectionCache, surroundings
 from models.digests import code_digest
 from models.errors import PhotograftError
@@ -68,6 +69,7 @@ def edit_folder(
     *,
     inputs: Sequence[Path] = (),
     cache: ProjectionCache | None = None,
+    progress: Progress | None = None,
     done: Callable[[Line], object] = lambda line: None,
 ) -> Report:
     """Edit photos as `Editor` does, and write what `infer.editor.output.write_edit` writes, in the tree they lie in.
@@ -83,13 +85,14 @@ def edit_folder(
         options, work: see there.
         inputs: further files that no result may replace.
         cache: of projections.
+        progress: of every photo's projection, told from the photo's thread.
         done: is told of each photo, in order.
 
     Raises:
         PhotograftError: a folder that cannot be written to.
     """
     with _threads(work.workers) as workers:
-        return _Run(networks, items, out, options, work, workers, inputs, cache, done).run()
+        return _Run(networks, items, out, options, work, workers, inputs, cache, progress, done).run()
 
 
 @contextmanager
@@ -115,10 +118,11 @@ class _Run:
         workers: int,
         inputs: Sequence[Path],
         cache: ProjectionCache | None,
+        progress: Progress | None,
         done: Callable[[Line], object],
     ) -> None:
         self.networks, self.items, self.out, self.options, self.work = networks, items, out, options, work
-        self.workers, self.cache, self.done = workers, cache, done
+        self.workers, self.cache, self.progress, self.done = workers, cache, progress, done
         self.inputs = [*inputs, *(item.path for item in items)]
         self.known = finished(out) if work.resume else {}
         self.common = [surroundings(networks, _ROOMS), code_digest("models"), asdict(options)]
@@ -195,7 +199,9 @@ class _Run:
             editor.resolve(group)
         line.box, line.located, line.confidence = str(editor.placed), editor.located, editor.confidence
         clock("read")
-        editor.project(options.source, preset=options.preset, options=options.projection)
+        editor.project(
+            options.source, preset=options.preset, options=options.projection, progress=self.progress
+        )
         assert editor.projection is not None
         loss = float(editor.projection.loss)
         line.class_name, line.loss = editor.source, loss if loss == loss else None

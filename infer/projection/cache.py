@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -41,7 +41,7 @@ FOLDER, LIMIT = "PHOTOGRAFT_CACHE", "PHOTOGRAFT_CACHE_MB"  # of the environment
 DEFAULT_LIMIT = 512 * MEBI
 _LARGEST = 256 * MEBI  # of a file that is read
 _SUFFIX = ".latent.safetensors"
-_TENSORS = ("latent", "label", "loss", "feature_curve", "pixel_curve", "iterations", "zeta", "origin")
+_TENSORS = ("latent", "label", "loss", "feature_curve", "pixel_curve", "iterations", "zeta", "origin", "tuned")
 _DELTA = "delta "  # begins the names of a delta's tensors
 _PROJECTING = ("infer/projection", "models")  # what a projection goes through
 _EDITING = ("infer/edits", "infer/editor", *_PROJECTING)  # and what a latent settles for
@@ -98,8 +98,9 @@ class ProjectionCache:
             say("the projection is taken from the cache")
             return found
         (made,) = project_pictures(networks, target, source, preset=preset, options=options, progress=progress)
-        with _telling(say, "projection"):
-            self.keep(asked, made)
+        if made.stopped is None:  # how far a stopped one came is the clock's, and not what was asked for
+            with _telling(say, "projection"):
+                self.keep(asked, made)
         return made
 
     def settle(
@@ -193,7 +194,8 @@ class ProjectionCache:
 def asked_of(
     networks: Networks, target: Tensor, source: Source | None, preset: str, options: ProjectionOptions
 ) -> str:  # target [1,3,R,R]
-    """All that the projection of a picture depends on, as JSON: picture, networks, options, program and processor.
+    """All that the projection of a picture depends on, as JSON: picture, networks, options, program and processor; not
+    its time, which changes nothing of one that is whole.
 
     Raises:
         PhotograftError: an unknown preset or class.
@@ -202,7 +204,7 @@ def asked_of(
         "picture": digest([target]),
         "class": None if source is None else source_label(networks.model, source).tolist(),
         "preset": asdict(get_preset(preset)),
-        "options": chosen_options(networks.model, preset, options).said(),
+        "options": chosen_options(networks.model, preset, replace(options, max_seconds=None)).said(),
     }
     return json.dumps(surroundings(networks, _PROJECTING) | asked, sort_keys=True, default=str)
 
@@ -283,6 +285,7 @@ def _fits(found: Mapping[str, Tensor | None], generator: Generator) -> bool:
         "pixel_curve": [(torch.float32, (steps, 1))],
         "iterations": [(torch.int64, (1,))],
         "origin": [None, (torch.float32, (1, dim))],
+        "tuned": [None, (torch.int64, (1,))],
     }
     for name, kinds in allowed.items():
         tensor = found[name]
