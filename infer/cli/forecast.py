@@ -35,9 +35,7 @@ def about(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def said(
-    seconds: float, photos: int, what: str, max_seconds: float | None = None, at_once: int = 1
-) -> str | None:
+def said(seconds: float, photos: int, what: str, max_seconds: float | None = None, at_once: int = 1) -> str | None:
     """The line that tells of long projections; None of those that are not.
 
     Args:

@@ -199,9 +199,7 @@ class _Run:
             editor.resolve(group)
         line.box, line.located, line.confidence = str(editor.placed), editor.located, editor.confidence
         clock("read")
-        editor.project(
-            options.source, preset=options.preset, options=options.projection, progress=self.progress
-        )
+        editor.project(options.source, preset=options.preset, options=options.projection, progress=self.progress)
         assert editor.projection is not None
         loss = float(editor.projection.loss)
         line.class_name, line.loss = editor.source, loss if loss == loss else None

@@ -181,7 +181,7 @@ def _tuned(
         deltas=(tuned.delta,),
         loss=torch.full_like(found.loss, tuned.loss),
         tuned=torch.full_like(found.iterations, tuned.iterations),
-        stopped=torch.full_like(found.iterations, True, dtype=torch.bool) if tuned.iterations < steps else found.stopped,
+        stopped=torch.ones_like(found.iterations, dtype=torch.bool) if tuned.iterations < steps else found.stopped,
     )
 
 

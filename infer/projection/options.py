@@ -25,7 +25,7 @@ class ProjectionOptions:
             prior, in w and w+ of its mean too, the one of the least loss.
             None: "encoder" if there is one, else "mean".
         steps: updates at most. None: 200, as in the original.
-        restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
+        restarts: further random starts per picture; after every 5 updates the worse half of the starts is dropped.
             None: none.
         learning_rate: of Adam. None: see LEARNING_RATES.
         schedule: of the rate in z and zeta: "steady", as in the original, or "falling" to zero, which is as near to the

@@ -15,6 +15,7 @@ from infer.progress import Progress
 from infer.projection.delta import Delta
 from infer.projection.limit import Limit
 from infer.projection.mixture import shares
+from infer.projection.options import FALLING_BETAS
 from infer.projection.presets import TUNING
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
@@ -25,11 +26,11 @@ from models.schema import Positive, Seed, Steps, Weight, Width, bounded
 # Of Adam, relative to each weight's root mean square, so that equalised and plain weights move alike. One photo,
 # embedded SNGAN, 30 updates: loss 0.195 -> 0.084, and 0.020 of change in neighbours that were not held. Three times the
 # rate: 0.064 and 0.072.
-RATE = 1e-3
+RATE = 2e-3
 # Singular values that are kept of each weight's change. There 32 (1.0 MB) give 0.084 where whole changes (5.1 MB) give
 # 0.081; 16 (0.5 MB) 0.091. Whole changes of some layers alone were worse at any size (at 3e-3: 0.101 in 1.2 MB, where
 # 16 singular values of all layers give 0.076 in 0.5 MB).
-RANK = 32
+RANK = 64
 LOCALITY = 0.1  # weight of the neighbours' loss (Roich et al.)
 NEIGHBOURS = 8  # pictures that are held, in turn
 EVERY = 2  # updates from one neighbour to the next, which weighs as much more
@@ -133,12 +134,12 @@ def tune(
 
 
 class _Descent:
-    """Adam on weights, each at a rate relative to its root mean square that falls to zero over all steps."""
+    """Adam on weights, each at a rate relative to its root mean square that falls to zero, as that of search does."""
 
     def __init__(self, weights: Mapping[str, torch.nn.Parameter], rate: float, steps: int) -> None:
         self.weights, self.steps = list(weights.values()), steps
         groups = [{"params": [w], "lr": rate * float(w.detach().square().mean().sqrt())} for w in self.weights]
-        self.adam = torch.optim.Adam(groups)
+        self.adam = torch.optim.Adam(groups, betas=FALLING_BETAS)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, lambda t: 1 - t / max(steps, 1))
         self.least, self.kept = torch.inf, list[Tensor]()
         for w in self.weights:
@@ -146,7 +147,7 @@ class _Descent:
 
     def step(self, loss: Tensor) -> None:
         self.adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.adam.step()
         self.schedule.step()
 

@@ -65,9 +65,7 @@ def test_other_work_is_not_looked_at(clock: Clock) -> None:
 def test_work_is_what_search_does(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[int] = []
     gradient = Objective.gradient
-    monkeypatch.setattr(
-        Objective, "gradient", lambda self, v, r: (rows.append(len(v)), gradient(self, v, r))[1]
-    )
+    monkeypatch.setattr(Objective, "gradient", lambda self, v, r: (rows.append(len(v)), gradient(self, v, r))[1])
     networks = exact(load_model(str(tiny)))
     for options in (ProjectionOptions(steps=23, restarts=6), ProjectionOptions(steps=3), ProjectionOptions(steps=40)):
         rows.clear()

@@ -93,13 +93,14 @@ def test_presets_are_ever_more_work() -> None:
     ("balanced", "z", "falling", FALLING * 0.075),
     ("balanced", "zeta", "falling", FALLING * 0.015),
     ("balanced", "w+", "falling", None),
-    ("best", "z", "steady", None),
+    ("best", "z", "falling", FALLING * 0.075),
+    ("best", "w", "falling", None),
 ])  # fmt: skip
 def test_rates_of_presets(model: Model, preset: str, space: SpaceName, schedule: str, rate: float | None) -> None:
     chosen = chosen_options(model, preset, ProjectionOptions(space=space))
     assert chosen.schedule == schedule
     assert chosen.learning_rate == (None if rate is None else pytest.approx(rate))
-    assert chosen.steps == {"balanced": 40 if space == "w+" else 30, "best": 200}[preset]
+    assert chosen.steps == PRESETS[preset].steps if space in ("z", "zeta") else PRESETS[preset].style_steps
     given = chosen_options(model, preset, ProjectionOptions(space=space, learning_rate=0.5, steps=3, schedule="steady"))
     assert (given.learning_rate, given.steps, given.schedule) == (0.5, 3, "steady")
 
