@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption, SeedOption, TruncationOption, prepared
+from infer.cli.forecast import MaxSecondsOption
 from infer.cli.options import (
     AnywhereOption,
     BoxOption,
@@ -95,6 +96,7 @@ def blend(
     space: SpaceOption = None,
     noise: NoiseOption = True,
     tune: TuneOption = None,
+    max_seconds: MaxSecondsOption = None,
     cache: CacheOption = True,
     recipe: RecipeOption = None,
     method: MethodOption = None,
@@ -158,7 +160,7 @@ def blend(
         Place.parse(box, which, anywhere, roll),
         truncation,
         preset,
-        searched(space, noise, tune),
+        searched(space, noise, tune, max_seconds=max_seconds),
         kept_projections(cache),
         catalog,
         out,

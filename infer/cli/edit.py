@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
+from infer.cli.forecast import MaxSecondsOption
 from infer.cli.options import (
     AnywhereOption,
     BatchOption,
@@ -81,6 +82,7 @@ _OF_THE_RECIPE = {
         ("space", "space"),
         ("noise", "noise"),
         ("tune", "tune"),
+        ("max_seconds", "max-seconds"),
     )
 }
 
@@ -108,6 +110,7 @@ def edit(
     space: SpaceOption = None,
     noise: NoiseOption = True,
     tune: TuneOption = None,
+    max_seconds: MaxSecondsOption = None,
     seed: DrawSeedOption = 0,
     cache: CacheOption = True,
     recipe: RecipeOption = None,
@@ -168,6 +171,7 @@ def edit(
         again = photo_of(known, photos)
         photos = [] if again is None else [again]
     strengths, swept = parse_strengths(strength or [], sweep)
+    sought = searched(space, noise, tune, seed=seed, max_seconds=max_seconds)
     many = Many(mask_dir, boxes, targets, devices, batch, resume, limit, dry_run)
     if many.wanted(photos):
         if known is not None or swept:
@@ -178,7 +182,7 @@ def edit(
             Place.parse(box, which, anywhere, roll),
             skip_unfound=skip_unfound,
             preset=preset,
-            projection=replace(searched(space, noise, tune, seed=seed), steps=steps),
+            projection=replace(sought, steps=steps),
             method=how.method,
             settle=how.settle,
             finish=how.finish,
@@ -228,7 +232,7 @@ def edit(
             source=said,
             preset=preset,
             steps=steps,
-            options=searched(space, noise, tune, seed=seed),
+            options=sought,
             cache=kept_projections(cache),
             check=job.check,
         )

@@ -80,6 +80,7 @@ def edit_many(
     if many.dry_run:
         _say_plan(items)
         return
+    from infer.cli.forecast import Forecast
     from infer.folders.library import checked
     from infer.folders.options import Work
     from infer.folders.run import run
@@ -99,8 +100,12 @@ def edit_many(
             if line.state == "failed":
                 complain(f"{line.photo}: {line.error}")
 
-        work = Work(many.devices, many.batch, many.resume)
-        report = run(networks, items, out, options, work, inputs=beside.lists, cache=asked.cache, told=told)
+        work = Work(many.devices, many.batch, many.resume).chosen(networks.device.type, len(items))
+        at_once = min((work.devices or 1) * (work.batch or 1), len(items))
+        forecast = Forecast(loaded, options.preset, options.projection, at_once).of
+        report = run(
+            networks, items, out, options, work, inputs=beside.lists, cache=asked.cache, forecast=forecast, told=told
+        )
     if not is_first_process():
         return
     say(f"{report.done} photos edited, {report.before} before, {report.skipped} skipped, {report.failed} failed: {out}")

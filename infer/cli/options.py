@@ -222,9 +222,12 @@ def searched(
     *,
     restarts: int | None = None,
     seed: int = 0,
+    max_seconds: float | None = None,
 ) -> ProjectionOptions:
     """These options as one."""
-    return ProjectionOptions(space=space, noise=noise, tuning=tune, restarts=restarts, seed=seed)
+    return ProjectionOptions(
+        space=space, noise=noise, tuning=tune, restarts=restarts, seed=seed, max_seconds=max_seconds
+    )
 
 
 SettleOption = Annotated[

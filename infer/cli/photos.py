@@ -1,9 +1,11 @@
 """From photos on the command line to editors with projections."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from infer.cli.common import Failures, bar, note
+from infer.cli.forecast import Forecast
 from infer.editor.editor import Editor, project_all
 from infer.photo.place import NothingFound, Place
 from infer.projection.cache import ProjectionCache
@@ -57,6 +59,7 @@ def projected(
         cache: of projections.
         check: raises PhotograftError for a photo that should not be projected at all.
     """
+    forecast = Forecast(model.model, preset, options if steps is None else replace(options, steps=steps))
     for i, photo in enumerate(photos, 1):
         which = f"{i} of {len(photos)}: " if len(photos) > 1 else ""
         with failures.of(photo):
@@ -70,5 +73,6 @@ def projected(
                 continue
             check(editor)
             with bar(which) as progress:
-                project_all([editor], source, preset=preset, steps=steps, options=options, progress=progress)
+                told = forecast.of(len(photos) - i + 1, progress)
+                project_all([editor], source, preset=preset, steps=steps, options=options, progress=told)
             yield editor, photo

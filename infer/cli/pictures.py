@@ -7,6 +7,7 @@ from pathlib import Path
 from infer.catalog.catalog import default_path
 from infer.cli.again import How, kept_steps, photo_of
 from infer.cli.common import bar, note, say
+from infer.cli.forecast import Forecast
 from infer.cli.options import fitted
 from infer.cli.photos import new_editor
 from infer.cli.sweep import scale_of
@@ -137,8 +138,10 @@ class Job:
         if steps:
             editor.write_as(self.how.format)
             editor.resolve(steps)
+        forecast = Forecast(self.networks.model, self.preset, self.projection)
         with bar() as progress:
-            return editor.project(asked.class_name, preset=self.preset, options=self.projection, progress=progress)
+            told = forecast.of(1, progress)
+            return editor.project(asked.class_name, preset=self.preset, options=self.projection, progress=told)
 
 
 def _say_all(files: Sequence[Path]) -> None:

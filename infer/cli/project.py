@@ -7,6 +7,7 @@ import typer
 
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, bar, prepared, say
 from infer.cli.completion import class_names
+from infer.cli.forecast import Forecast, MaxSecondsOption
 from infer.cli.options import (
     AnywhereOption,
     BoxOption,
@@ -26,6 +27,7 @@ from infer.cli.options import (
     WhichOption,
     searched,
 )
+from infer.projection.options import ProjectionOptions
 from models.zoo import DEFAULT
 
 DEMO_CLASSES = ["black cat", "golden retriever", "lion"]
@@ -46,6 +48,7 @@ def project(
     noise: NoiseOption = True,
     tune: TuneOption = None,
     segmenter: SegmenterOption = "deeplab",
+    max_seconds: MaxSecondsOption = None,
     seed: DrawSeedOption = 0,
     cache: CacheOption = True,
     model: ModelOption = DEFAULT,
@@ -71,7 +74,7 @@ def project(
     said = None if source is None else parse_source(networks.model, source)
     check_folder(out)
     failures, results = Failures(len(photos)), ResultFolder(out, [*photos, *model_inputs(model)])
-    options = searched(space, noise, tune, restarts=restarts, seed=seed)
+    options = searched(space, noise, tune, restarts=restarts, seed=seed, max_seconds=max_seconds)
     asked = projected(
         networks,
         segmenter,
@@ -124,8 +127,9 @@ def demo(
     check_folder(out)
     cat = Photo(out / "cat.png", np.asarray(data.cat()), "PNG")
     editor = new_editor(networks, "deeplab", out / "cat.png").set_photo(cat)
+    forecast = Forecast(networks.model, preset, ProjectionOptions(steps=steps))
     with bar() as progress:
-        editor.project(preset=preset, steps=steps, progress=progress)
+        editor.project(preset=preset, steps=steps, progress=forecast.of(1, progress))
     edits = {edit_name(editor, edit): edit for edit in map(editor.edit, classes)}
     montage = sheet([panel_row(editor, edit) for edit in edits.values()], PANEL_TITLES, classes)
     jobs = {"cat.png": png(cat.pixels), "demo.png": png(montage)}

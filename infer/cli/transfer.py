@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from infer.cli.common import CatalogOption, DeviceOption, ModelOption, OutOption, SeedOption, TruncationOption, prepared
+from infer.cli.forecast import MaxSecondsOption
 from infer.cli.options import (
     AnywhereOption,
     BoxOption,
@@ -65,6 +66,7 @@ def transfer(
     space: SpaceOption = None,
     noise: NoiseOption = True,
     tune: TuneOption = None,
+    max_seconds: MaxSecondsOption = None,
     cache: CacheOption = True,
     recipe: RecipeOption = None,
     method: MethodOption = None,
@@ -107,7 +109,7 @@ def transfer(
         Place.parse(box, which, anywhere, roll),
         truncation,
         preset,
-        searched(space, noise, tune),
+        searched(space, noise, tune, max_seconds=max_seconds),
         kept_projections(cache),
         catalog,
         out,

@@ -312,6 +312,14 @@ def _check_paste(image: object, area: object, resolution: int) -> None:
         raise PhotograftError("the area's values must lie in 0..1")
 
 
+def _stopped(found: Projection, asked: ProjectionOptions) -> str:
+    """What there was time for."""
+    made = f"{int(found.iterations)} of {asked.steps} updates"
+    if asked.tuning:
+        made += f" and {0 if found.tuned is None else int(found.tuned)} of {asked.tuning} of tuning"
+    return f"stopped after {asked.max_seconds:g} s: {made}, of which the best are kept"
+
+
 def project_all(
     editors: Sequence[Editor],
     source: Source | None = None,
@@ -348,8 +356,8 @@ def project_all(
 
     batches = [editors] if together else [[editor] for editor in editors]
     found = [projection for batch in batches for projection in projected(batch)]
-    used = chosen_options(networks.model, preset, options).said()
-    used |= {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
+    chosen = chosen_options(networks.model, preset, options)
+    used = chosen.said() | {"psi": networks.psi_name, "dtype": str(networks.dtype).removeprefix("torch.")}
     for editor, projection in zip(editors, found, strict=True):
         editor.label = None if projection.label is None else heaviest(projection.label)
         editor.projection, editor.edits, editor._preset, editor._options = projection, [], preset, options
@@ -357,6 +365,8 @@ def project_all(
         name, loss = editor.class_name, float(projection.loss)
         how = "projected" if name is None else f"projected as {name if isinstance(editor.source, dict) else repr(name)}"
         editor.say(f"{how}, " + ("not refined" if math.isnan(loss) else f"loss {loss:.3f}"))
+        if projection.stopped is not None:
+            editor.say(_stopped(projection, chosen))
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from infer.editor.results import check_folder, model_inputs
@@ -13,6 +14,7 @@ from infer.folders.plan import Keys, find_finished, units_of
 from infer.folders.sheets import write_sheets
 from infer.folders.source import Source, may_be_one_of_several
 from infer.folders.summary import Finished, Follower, Line, finished, join
+from infer.progress import Progress
 from infer.projection.model import check_projects
 from models.errors import PhotograftError
 from models.prepared import Networks
@@ -40,6 +42,7 @@ class Report:
         self.bug = self.bug or line.bug
 
 
+Forecast = Callable[[int], Progress]
 Told = Callable[[Line], object]
 """Is told of each photo when it is done: of those that an earlier run has finished first, then in the order in which
 processes finish them."""
@@ -54,6 +57,7 @@ def run(
     *,
     inputs: Sequence[Path] = (),
     cache: bool = True,
+    forecast: Forecast | None = None,
     told: Told = lambda line: None,
 ) -> Report:
     """Edit photos as `Editor` does, and write what `infer.editor.output.write_edit` writes, in the tree they lie in.
@@ -69,6 +73,7 @@ def run(
         options, work: see there.
         inputs: further files that no result may replace.
         cache: keep the user's projections, and use them.
+        forecast: gives the progress of projections, of so many photos, in the first process; can be pickled.
         told: see `Told`.
 
     Raises:
@@ -83,7 +88,18 @@ def run(
         for line in before.values():
             told(Line(line.photo, line.key, files=line.files))
         report.before = len(before)
-    _do(networks, items, before, out, options, work, inputs=inputs, cache=cache, told=_both(report.add, told))
+    _do(
+        networks,
+        items,
+        before,
+        out,
+        options,
+        work,
+        inputs=inputs,
+        cache=cache,
+        forecast=forecast,
+        told=_both(report.add, told),
+    )
     if first:
         write_sheets(out, items, finished(out).values())
     return report
@@ -111,6 +127,7 @@ def _do(
     *,
     inputs: Sequence[Path],
     cache: bool,
+    forecast: Forecast | None,
     told: Told,
 ) -> None:
     from infer.folders.engine import share_out  # Lightning takes its time
@@ -122,7 +139,9 @@ def _do(
     units = units_of(items, before, batch=work.batch, pixels=work.pixels)
     own = None if work.devices > 1 or may_be_one_of_several() else networks
     read = (*inputs, *_files(model.name, needed=own is None), *(item.path for item in items))
-    job = EditJob(Source.of(networks), own, options, out, read, cache)
+    ahead = sum(sum(unit.wanted) for unit in units)
+    progress = None if forecast is None else partial(forecast, ahead)
+    job = EditJob(Source.of(networks), own, options, out, read, cache, progress)
     first = is_first_process()
     try:
         with _followed(out, told) if first else nullcontext():

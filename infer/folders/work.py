@@ -20,6 +20,7 @@ from infer.folders.plan import Keys, Unit
 from infer.folders.source import Source
 from infer.folders.summary import Line
 from infer.photo.place import NothingFound
+from infer.progress import Progress
 from infer.projection.cache import ProjectionCache
 from models.errors import PhotograftError
 from models.files import sha256
@@ -41,6 +42,7 @@ class EditJob:
         out: for results.
         inputs: files that no result may replace.
         cache: whether the user's projections are kept and used.
+        progress: gives the progress of projections in the first process.
     """
 
     source: Source
@@ -49,6 +51,7 @@ class EditJob:
     out: Path
     inputs: tuple[Path, ...]
     cache: bool
+    progress: Callable[[], Progress] | None
 
     def begin(self, rank: int, device: torch.device) -> "EditWorker":
         """See `infer.folders.engine.Job`."""
@@ -87,6 +90,7 @@ class EditWorker:
         self.folders: dict[Path, ResultFolder] = {}
         self.reader, self.finisher, self.photos = (_Now() if full else ThreadPoolExecutor(n) for n in (1, 1, _THREADS))
         self.behind: Future[None] | None = None
+        self.progress = job.progress() if job.progress is not None and rank == 0 else None
 
     # ------------------------------------------------------------------ ahead
 
@@ -143,7 +147,14 @@ class EditWorker:
 
     def _project(self, photos: Sequence[_Photo]) -> None:
         editors, options = [photo.editor for photo in photos if photo.editor is not None], self.options
-        project_all(editors, options.source, preset=options.preset, options=options.projection, together=True)
+        project_all(
+            editors,
+            options.source,
+            preset=options.preset,
+            options=options.projection,
+            progress=self.progress,
+            together=True,
+        )
         for photo, editor in zip(photos, editors, strict=True):
             assert editor.projection is not None
             loss = float(editor.projection.loss)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -42,7 +42,7 @@ FOLDER, LIMIT = CACHE, "PHOTOGRAFT_CACHE_MB"  # of the environment
 DEFAULT_LIMIT = 512 * MEBI
 _LARGEST = 256 * MEBI  # of a file that is read
 _SUFFIX = ".latent.safetensors"
-_TENSORS = ("latent", "label", "loss", "feature_curve", "pixel_curve", "iterations", "zeta", "origin")
+_TENSORS = ("latent", "label", "loss", "feature_curve", "pixel_curve", "iterations", "zeta", "origin", "tuned")
 _DELTA = "delta "  # begins the names of a delta's tensors
 _PROJECTING = ("infer/projection", "models")  # what a projection goes through
 _EDITING = ("infer/edits", "infer/editor", *_PROJECTING)  # and what a latent settles for
@@ -107,7 +107,8 @@ class ProjectionCache:
         )
         with _telling(say, "projection"):
             for text, projection in zip(asked, made, strict=True):
-                self.keep(text, projection)
+                if projection.stopped is None:  # how far a stopped one came is the clock's, and not what was asked for
+                    self.keep(text, projection)
         return made
 
     def settle(
@@ -202,7 +203,7 @@ def asked_of(
     networks: Networks, target: Tensor, source: Source | None, preset: str, options: ProjectionOptions, row: int = 0
 ) -> str:  # target [N,3,R,R]
     """All that the projection of a picture, the row of those that are projected together, depends on, as JSON:
-    pictures, networks, options, program and processor.
+    pictures, networks, options, program and processor; not its time, which changes nothing of one that is whole.
 
     Raises:
         PhotograftError: an unknown preset or class.
@@ -211,7 +212,7 @@ def asked_of(
         "picture": digest([target]),
         "class": None if source is None else source_label(networks.model, source).tolist(),
         "preset": asdict(get_preset(preset)),
-        "options": chosen_options(networks.model, preset, options).said(),
+        "options": chosen_options(networks.model, preset, replace(options, max_seconds=None)).said(),
     }
     if len(target) > 1:
         asked["row"] = row
@@ -294,6 +295,7 @@ def _fits(found: Mapping[str, Tensor | None], generator: Generator) -> bool:
         "pixel_curve": [(torch.float32, (steps, 1))],
         "iterations": [(torch.int64, (1,))],
         "origin": [None, (torch.float32, (1, dim))],
+        "tuned": [None, (torch.int64, (1,))],
     }
     for name, kinds in allowed.items():
         tensor = found[name]

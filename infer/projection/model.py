@@ -8,6 +8,7 @@ from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.class_choice import choose_class
+from infer.projection.limit import Limit
 from infer.projection.mixture import Source, classes_of, nearest_classes, shares, source_label
 from infer.projection.options import FALLING, LEARNING_RATES, UNSET, ProjectionOptions, SpaceName
 from infer.projection.presets import DEFAULT_PRESET, TUNING, get_preset
@@ -27,6 +28,8 @@ from models.zoo import Model
 MIXED, TEMPERATURE, ALONE = 5, 2.0, 0.9
 # In units of the prior's norm. Translations of z farther out miss their classes (model card).
 BALL = 0.8
+_SEARCHED = 0.5  # of the time that a projection may take, at most, where tuning follows
+_LEAST = 1e-3  # seconds; of none left there is one update
 SHORTLIST = 16  # classes that are projected where the projection discriminator's scores drew up a list
 
 
@@ -117,6 +120,7 @@ def project_pictures(
     chosen = chosen_options(model, preset, options)
     check_options(networks, target, chosen)
     trials = get_preset(preset).trials
+    limit = Limit(chosen.max_seconds)
     names = [source] * len(target) if isinstance(source, str | Mapping) else source
     if names is not None and not isinstance(names, Sequence):
         raise PhotograftError(f"the class of the pictures must be a name, or one for each, not {short(names)}")
@@ -132,10 +136,15 @@ def project_pictures(
     else:
         if label is None and model.generator.num_classes:
             label = choose_classes(networks, target, trials=trials)
-        found = project(networks, target, label, chosen, batch_size=batch_size, progress=progress)
+        share = _SEARCHED if chosen.tuning else 1.0
+        search = chosen if chosen.max_seconds is None else replace(chosen, max_seconds=share * chosen.max_seconds)
+        found = project(networks, target, label, search, batch_size=batch_size, progress=progress)
         rows = [_in_classes(found[i : i + 1]) for i in range(len(target))]
     if not chosen.tuning:
         return rows
+    # what search has left to each
+    seconds = None if chosen.max_seconds is None else chosen.max_seconds - limit.taken / len(target)
+    chosen = replace(chosen, max_seconds=None if seconds is None else max(seconds, _LEAST))
     return [_tuned(networks, picture[None], row, chosen, progress) for picture, row in zip(target, rows, strict=True)]
 
 
@@ -154,18 +163,26 @@ def _in_classes(found: Projection) -> Projection:
 def _tuned(
     networks: Networks, picture: Tensor, found: Projection, options: ProjectionOptions, progress: Progress | None
 ) -> Projection:
-    delta, loss = tune(
+    steps = int(options.tuning or 0)
+    tuned = tune(
         networks,
         picture,
         found.latent,
         found.label,
         delta=found.deltas[0] if found.deltas else None,
-        steps=int(options.tuning or 0),
+        steps=steps,
         pixel_weight=options.pixel_weight,
         seed=options.seed,
+        max_seconds=options.max_seconds,
         progress=progress,
     )
-    return replace(found, deltas=(delta,), loss=torch.full_like(found.loss, loss))
+    return replace(
+        found,
+        deltas=(tuned.delta,),
+        loss=torch.full_like(found.loss, tuned.loss),
+        tuned=torch.full_like(found.iterations, tuned.iterations),
+        stopped=torch.ones_like(found.iterations, dtype=torch.bool) if tuned.iterations < steps else found.stopped,
+    )
 
 
 @torch.no_grad()

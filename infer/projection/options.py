@@ -25,7 +25,7 @@ class ProjectionOptions:
             prior, in w and w+ of its mean too, the one of the least loss.
             None: "encoder" if there is one, else "mean".
         steps: updates at most. None: 200, as in the original.
-        restarts: further random starts per picture; after every 10 updates the worse half of the starts is dropped.
+        restarts: further random starts per picture; after every 5 updates the worse half of the starts is dropped.
             None: none.
         learning_rate: of Adam. None: see LEARNING_RATES.
         schedule: of the rate in z and zeta: "steady", as in the original, or "falling" to zero, which is as near to the
@@ -39,6 +39,9 @@ class ProjectionOptions:
         tuning: updates of a copy of the generator after that, see `infer.projection.tuning`; True: the usual number.
             None: none.
         seed: of random draws; every picture gets the same.
+        max_seconds: for each picture: then search and tuning stop, and the least loss seen is kept. Search takes half
+            of it at most where tuning follows. What is kept of weights is worked out after that, which takes a second
+            or two more. None: as long as it takes.
 
     Raises:
         PhotograftError: a value of another kind or out of its bounds, in one line that names it.
@@ -57,6 +60,7 @@ class ProjectionOptions:
     noise: Flag = True
     tuning: Flag | Steps | None = None
     seed: Seed = 0
+    max_seconds: Positive | None = None
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self), include_extras=True)

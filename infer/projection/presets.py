@@ -8,7 +8,7 @@ from models.errors import PhotograftError
 from models.registry import suggest
 from models.schema import check, short
 
-TUNING = 100  # updates of the copy, where a preset does not say
+TUNING = 90  # updates of the copy, where a preset does not say
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,15 @@ class Preset:
 PRESETS = {
     "fast": Preset(steps=0, trials=False),
     "balanced": Preset(steps=30, schedule="falling", settling=20, style_steps=40),
-    "best": Preset(steps=200, restarts=3, tuning=TUNING, settling=20, style_space="w"),
+    "best": Preset(
+        steps=60,
+        schedule="falling",
+        restarts=3,
+        tuning=TUNING,
+        settling=20,
+        style_steps=200,
+        style_space="w",
+    ),
 }
 
 

@@ -5,14 +5,17 @@ loss of projection, and pictures of other latents near it are held where they we
 the photo stay what they are. Of a change only what a file can hold is kept, see `infer.projection.delta.Delta`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from infer.progress import Progress
 from infer.projection.delta import Delta
+from infer.projection.limit import Limit
 from infer.projection.mixture import shares
+from infer.projection.options import FALLING_BETAS
 from infer.projection.presets import TUNING
 from models.base import Generator, StyleGenerator
 from models.errors import PhotograftError
@@ -23,14 +26,30 @@ from models.schema import Positive, Seed, Steps, Weight, Width, bounded
 # Of Adam, relative to each weight's root mean square, so that equalised and plain weights move alike. One photo,
 # embedded SNGAN, 30 updates: loss 0.195 -> 0.084, and 0.020 of change in neighbours that were not held. Three times the
 # rate: 0.064 and 0.072.
-RATE = 1e-3
+RATE = 2e-3
 # Singular values that are kept of each weight's change. There 32 (1.0 MB) give 0.084 where whole changes (5.1 MB) give
 # 0.081; 16 (0.5 MB) 0.091. Whole changes of some layers alone were worse at any size (at 3e-3: 0.101 in 1.2 MB, where
 # 16 singular values of all layers give 0.076 in 0.5 MB).
-RANK = 32
+RANK = 64
 LOCALITY = 0.1  # weight of the neighbours' loss (Roich et al.)
-NEIGHBOURS = 8  # pictures that are held, one at each step in turn
+NEIGHBOURS = 8  # pictures that are held, in turn
+EVERY = 2  # updates from one neighbour to the next, which weighs as much more
 NEARNESS = 0.5  # of the way from the photo's latent to a random one
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A generator fitted to a picture.
+
+    Attributes:
+        delta: all that changes in it.
+        loss: of the picture that the generator makes with it.
+        iterations: number of updates that were made.
+    """
+
+    delta: Delta
+    loss: float
+    iterations: int
 
 
 @bounded
@@ -47,8 +66,9 @@ def tune(
     locality: Weight = LOCALITY,
     pixel_weight: Weight = 0.2,
     seed: Seed = 0,
+    max_seconds: Positive | None = None,
     progress: Progress | None = None,
-) -> tuple[Delta, float]:
+) -> Tuned:
     """Fit a copy of a generator to one picture at its latent.
 
     The convolutions' weights move; styles, classes and the mapping, on which edits act, stay the model's.
@@ -60,22 +80,20 @@ def tune(
         label: [1], or [1,num_classes] weights of a mixture; None if unconditional.
         delta: what the projection changed already (noise maps); it is part of the result.
         steps: updates.
-        rate: see RATE.
+        rate: see RATE; it falls to zero.
         rank: see RANK.
         locality: weight of the loss by which pictures of neighbours are held.
         pixel_weight: see `infer.projection.options.ProjectionOptions`.
         seed: of the neighbours.
+        max_seconds: after which no update is begun but the first; the weights of the least loss seen are kept then.
         progress: told of every update.
-
-    Returns:
-        The whole delta, and the loss of the picture that the generator makes with it.
 
     Raises:
         PhotograftError: not one picture, or weights that come out as no numbers.
     """
     if len(target) != 1 or len(latent) != 1:
         raise PhotograftError(f"tuning takes one picture with its latent, not {len(target)} and {len(latent)}")
-    before, generator = delta or Delta(), networks.exact
+    before, generator, limit = delta or Delta(), networks.exact, Limit(max_seconds)
     layout = torch.channels_last if networks.channels_last else torch.contiguous_format
     tuned: Generator = before.applied(generator).to(memory_format=layout)
     target, latent = target.to(networks.device), latent.to(networks.device)
@@ -93,25 +111,57 @@ def tune(
         pixel_weight=pixel_weight,
     )
     points = torch.cat([latent, latents])
-    groups = [{"params": [w], "lr": rate * float(w.detach().square().mean().sqrt())} for w in weights.values()]
-    adam = torch.optim.Adam(groups)
-    for w in weights.values():
-        w.requires_grad_()
-    for t in range(steps):
-        rows = torch.tensor([0, 1 + t % NEIGHBOURS], device=latent.device)
+    descent, made = _Descent(weights, rate, steps), 0
+    while made < steps and not (made and limit.over):
+        held_now = [1 + made // EVERY % NEIGHBOURS] if made % EVERY == 0 else []
+        rows = torch.tensor([0, *held_now], device=latent.device)
         losses = objective(points[rows], rows).total
-        adam.zero_grad()
-        (losses[0] + locality * losses[1]).backward()
-        adam.step()
+        if max_seconds is not None:
+            descent.note(losses[0].item())
+        descent.step(losses[0] + locality * EVERY * losses[1:].sum())
+        made += 1
         if progress is not None:
-            progress(f"tuning, loss {losses[0].item():.3f}", t + 1, steps)
+            progress(f"tuning, loss {losses[0].item():.3f}", made, steps)
+    if made < steps:
+        descent.go_back()
     if not all(bool(torch.isfinite(w).all()) for w in weights.values()):
         raise PhotograftError("tuning ended in weights that are no numbers: the model is unusable for it")
     kept = before | Delta.between(generator, weights, rank)
     objective.generator = kept.applied(generator)
     with torch.no_grad():
         loss = objective(latent, torch.tensor([0], device=latent.device)).total.item()
-    return kept, loss
+    return Tuned(kept, loss, made)
+
+
+class _Descent:
+    """Adam on weights, each at a rate relative to its root mean square that falls to zero, as that of search does."""
+
+    def __init__(self, weights: Mapping[str, torch.nn.Parameter], rate: float, steps: int) -> None:
+        self.weights, self.steps = list(weights.values()), steps
+        groups = [{"params": [w], "lr": rate * float(w.detach().square().mean().sqrt())} for w in self.weights]
+        self.adam = torch.optim.Adam(groups, betas=FALLING_BETAS)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.adam, lambda t: 1 - t / max(steps, 1))
+        self.least, self.kept = torch.inf, list[Tensor]()
+        for w in self.weights:
+            w.requires_grad_()
+
+    def step(self, loss: Tensor) -> None:
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        self.schedule.step()
+
+    @torch.no_grad()
+    def note(self, loss: float) -> None:
+        """Keep the weights as they are, if this is their loss and the least so far."""
+        if loss < self.least:
+            self.least, self.kept = loss, [w.clone() for w in self.weights]
+
+    @torch.no_grad()
+    def go_back(self) -> None:
+        """To the weights of the least loss."""
+        for w, kept in zip(self.weights, self.kept, strict=True):
+            w.copy_(kept)
 
 
 def convolutions(generator: Generator) -> Iterator[tuple[str, torch.nn.Parameter]]:

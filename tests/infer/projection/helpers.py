@@ -69,5 +69,6 @@ def rank_classes(
 def tuned(
     generator: Any, psi: Any, target: Tensor, latent: Tensor, label: Tensor | None = None, **options: Any
 ) -> tuple[Delta, float]:
-    """`tune`."""
-    return tune(networks_of(generator, psi), target, latent, label, **options)
+    """`tune`: delta and loss."""
+    found = tune(networks_of(generator, psi), target, latent, label, **options)
+    return found.delta, found.loss

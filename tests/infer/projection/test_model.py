@@ -25,6 +25,7 @@ from models.errors import PhotograftError
 from models.files import save_network
 from models.generators.sngan import SNGANGenerator
 from models.prepared import Networks
+from models.projection.objective import Objective
 from models.zoo import Model, load_model
 from tests.infer.projection.helpers import exact
 from tests.infer.tiny_model import CLASSES, LATENTS, LEARNING_RATE, RESOLUTION, write_tiny_model
@@ -87,19 +88,32 @@ def test_presets_are_ever_more_work() -> None:
     assert not fast.trials
     assert fast.steps < balanced.steps < best.steps
     assert best.restarts > balanced.restarts == 0
+    assert best.tuning > balanced.tuning == 0
+
+
+def test_more_work_is_nearer(model: Model, pictures: Tensor) -> None:
+    losses = []
+    for preset in ("fast", "balanced", "best"):
+        found = project_pictures(model, pictures[:1], "lion", preset=preset)[0]
+        generator = found.deltas[0].applied(model.generator) if found.deltas else model.generator
+        objective = Objective(generator, exact(model).psi, pictures[:1], found.label)
+        with torch.no_grad():
+            losses.append(float(objective.at(found.latent, torch.tensor([0])).total))
+    assert losses[2] < losses[1] < losses[0]
 
 
 @pytest.mark.parametrize(("preset", "space", "schedule", "rate"), [
     ("balanced", "z", "falling", FALLING * 0.075),
     ("balanced", "zeta", "falling", FALLING * 0.015),
     ("balanced", "w+", "falling", None),
-    ("best", "z", "steady", None),
+    ("best", "z", "falling", FALLING * 0.075),
+    ("best", "w", "falling", None),
 ])  # fmt: skip
 def test_rates_of_presets(model: Model, preset: str, space: SpaceName, schedule: str, rate: float | None) -> None:
     chosen = chosen_options(model, preset, ProjectionOptions(space=space))
     assert chosen.schedule == schedule
     assert chosen.learning_rate == (None if rate is None else pytest.approx(rate))
-    assert chosen.steps == {"balanced": 40 if space == "w+" else 30, "best": 200}[preset]
+    assert chosen.steps == PRESETS[preset].steps if space in ("z", "zeta") else PRESETS[preset].style_steps
     given = chosen_options(model, preset, ProjectionOptions(space=space, learning_rate=0.5, steps=3, schedule="steady"))
     assert (given.learning_rate, given.steps, given.schedule) == (0.5, 3, "steady")
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from infer.projection.delta import Delta, load_delta
-from infer.projection.tuning import _neighbours, convolutions
+from infer.projection.tuning import _Descent, _neighbours, convolutions
 from models.errors import PhotograftError
 from models.generators.pggan import PGGANGenerator
 from models.generators.sngan import SNGANGenerator
@@ -109,6 +109,31 @@ def test_rank_bounds_the_size_and_keeps_the_largest_part() -> None:
     assert error < 1.05 * small.norm() + 0.02
     full = Delta.between(g, changed, 1000)
     assert torch.allclose(full.applied(g).state_dict()[name], changed[name], atol=2e-2)
+
+
+def test_factors_are_those_of_the_singular_values() -> None:
+    g = tiny_sngan()
+    name, weight = next(convolutions(g))
+    difference = torch.randn(weight.shape) * torch.logspace(0, -3, len(weight)).view(-1, 1, 1, 1)
+    u, s, vh = torch.linalg.svd(difference.flatten(1), full_matrices=False)
+    for rank in (1, 3, len(weight)):
+        (factors,) = Delta.between(g, {name: weight + difference}, rank).factors.values()
+        nearest = (u[:, :rank] * s[:rank]) @ vh[:rank]
+        assert torch.allclose(factors[0].float() @ factors[1].float(), nearest, atol=2e-3 * float(s[0]))
+        balanced = [factors[0].float().norm(dim=0), factors[1].float().norm(dim=1)]
+        assert torch.allclose(balanced[0], balanced[1], rtol=0.02, atol=1e-3)
+    (nothing,) = Delta.between(g, {name: weight.clone()}, 4).factors.values()
+    assert not any(bool(factor.any()) or not bool(factor.isfinite().all()) for factor in nothing)
+
+
+def test_the_rate_falls_to_zero() -> None:
+    weight = nn.Parameter(torch.full((2, 2, 3, 3), 2.0))
+    descent, moves = _Descent({"w": weight}, rate=0.1, steps=4), []
+    for _ in range(4):
+        before = weight.detach().clone()
+        descent.step(weight.sum())
+        moves.append(float((before - weight.detach()).abs().max()))
+    assert moves == pytest.approx([0.2, 0.15, 0.1, 0.05], rel=1e-3)  # of a steady gradient; relative to its mean square
 
 
 def test_together_the_later_counts() -> None:

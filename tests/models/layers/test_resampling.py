@@ -29,9 +29,13 @@ def pooled_plainly(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
 
 
+@pytest.mark.parametrize("few", [0, resampling.FEW_LEARNING])
 @pytest.mark.parametrize("with_bias", [True, False])
 @pytest.mark.parametrize(("fused", "plain"), [(upsampled_conv, upsampled_plainly), (pooled_conv, pooled_plainly)])
-def test_fused_is_the_same_as_two_steps(fused, plain, with_bias: bool) -> None:  # type: ignore[no-untyped-def]
+def test_fused_is_the_same_as_two_steps(  # type: ignore[no-untyped-def]
+    fused, plain, with_bias: bool, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resampling, "FEW_LEARNING", few)
     random = torch.Generator().manual_seed(0)
     x = torch.randn(2, 5, 6, 8, generator=random, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(7, 5, 3, 3, generator=random, dtype=torch.float64, requires_grad=True)
@@ -42,6 +46,16 @@ def test_fused_is_the_same_as_two_steps(fused, plain, with_bias: bool) -> None: 
     gradients = [torch.autograd.grad((y * out).sum(), (x, weight)) for y in (first, second)]
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_of_few_pixels_a_kernel_that_learns_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Tensor] = []
+    monkeypatch.setattr(resampling, "upsampling", lambda weight: (made.append(weight), upsampling(weight))[1])
+    weight = torch.randn(4, 4, 3, 3)
+    for side, learns in ((4, True), (32, False), (4, False), (32, True)):
+        made.clear()
+        upsampled_conv(torch.randn(1, 4, side, side), weight.requires_grad_(learns), None)
+        assert bool(made) == (side == 32 or not learns)
 
 
 @pytest.mark.parametrize(
