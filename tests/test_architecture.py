@@ -37,6 +37,7 @@ NOT_IN_EDITS = ("cv2", "data", "io", "models.files", "models.reading", "models.w
 MOST_LINES = 400  # of a file
 MOST_CHILDREN = 13  # of `infer`
 LIGHTNING = ("pytorch_lightning", "lightning", "lightning_fabric")
+ENGINE = "infer.folders.engine"  # has Lightning's predict loop, and is imported when a run begins
 
 
 def wrong_directions(root: Path) -> list[str]:
@@ -52,7 +53,7 @@ def wrong_directions(root: Path) -> list[str]:
 
 
 def lightning_reachable_from_infer(root: Path) -> list[str]:
-    """Chains of imports that lead from `infer` to Lightning, directly or through `models` and `data`."""
+    """Chains of imports that lead from `infer` to Lightning, directly or through `models` and `data`; but `ENGINE`."""
     files = dict(source_files(root))
     graph: dict[str, set[str]] = {}
     for module, path in files.items():
@@ -60,8 +61,8 @@ def lightning_reachable_from_infer(root: Path) -> list[str]:
         parents = {name.rsplit(".", depth)[0] for name in names for depth in range(name.count(".") + 1)}
         graph[module] = {name for name in names | parents if name in files or name in LIGHTNING}
     found = []
-    for start in (module for module in files if module.split(".")[0] == "infer"):
-        chains, seen = [[start]], {start}
+    for start in (module for module in files if module.split(".")[0] == "infer" and module != ENGINE):
+        chains, seen = [[start]], {start, ENGINE}
         while chains:
             chain = chains.pop()
             for name in sorted(graph.get(chain[-1], set()) - seen):
@@ -70,6 +71,23 @@ def lightning_reachable_from_infer(root: Path) -> list[str]:
                     found.append(" -> ".join([*chain, name]))
                 else:
                     chains.append([*chain, name])
+    return found
+
+
+def engine_imported_early(root: Path) -> list[str]:
+    """Imports of `ENGINE` outside functions."""
+    found = []
+    for module, path in source_files(root):
+        tree = parse(path)
+        late = {
+            id(node)
+            for function in ast.walk(tree)
+            if isinstance(function, ast.FunctionDef)
+            for node in ast.walk(function)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == ENGINE and id(node) not in late:
+                found.append(f"{path.relative_to(root)}:{node.lineno}: {module} imports {ENGINE} before it runs")
     return found
 
 
@@ -193,6 +211,7 @@ CHECKERS = (
     long_files,
     crowded_infer,
     lightning_reachable_from_infer,
+    engine_imported_early,
 )
 
 
@@ -240,6 +259,7 @@ PLANTED = [
     (lightning_reachable_from_infer, "infer/a.py", "from lightning.pytorch import Trainer"),
     (lightning_reachable_from_infer, "infer/a.py", "from data.module import Images"),
     (lightning_reachable_from_infer, "data/folders.py", "from data import module"),
+    (engine_imported_early, "infer/a.py", "from infer.folders.engine import share_out"),
 ]
 
 

@@ -10,23 +10,30 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from infer.cli.common import DeviceOption, Failures, ModelOption, OutOption, prepared, say
+from infer.cli.folders import (
+    BatchOption,
+    BoxesOption,
+    DevicesOption,
+    DryRunOption,
+    LimitOption,
+    Many,
+    MaskFolderOption,
+    ResumeOption,
+    Said,
+    TargetsOption,
+    edit_many,
+)
 from infer.cli.forecast import MaxSecondsOption
 from infer.cli.options import (
     AnywhereOption,
-    BatchOption,
-    BoxesOption,
     BoxOption,
     CacheOption,
-    DevicesOption,
     DrawSeedOption,
-    DryRunOption,
     FinishOption,
     FormatOption,
     FromOption,
     LayersOption,
-    LimitOption,
     LosslessOption,
-    MaskFolderOption,
     MaskInvertOption,
     MaskOption,
     MethodOption,
@@ -35,7 +42,6 @@ from infer.cli.options import (
     PresetOption,
     RecipeOption,
     RecolourOption,
-    ResumeOption,
     RollOption,
     SegmenterOption,
     SettleOption,
@@ -44,7 +50,6 @@ from infer.cli.options import (
     StepsOption,
     StrengthOption,
     SweepOption,
-    TargetsOption,
     TogetherOption,
     ToOption,
     TuneOption,
@@ -65,7 +70,9 @@ if TYPE_CHECKING:
     from infer.editor.results import ResultFolder
     from infer.editor.steps import Step
     from infer.edits.choices import Scale
+    from infer.folders.options import FolderOptions
     from infer.photo.photo import Pixels
+    from models.prepared import Networks
 
 _OF_THE_RECIPE = {
     name: f"--{option}"
@@ -140,17 +147,14 @@ def edit(
     Several strengths are in NAME_to_CLASS_s000, _s025, ...; _sweep shows all of them in a row (.png) and moving (.gif).
     """
     from infer.cli.again import How, photo_of
-    from infer.cli.folders import Many, Said, edit_many
-    from infer.cli.photos import kept_projections, need_photos, new_editor, projected
+    from infer.cli.photos import need_photos
     from infer.cli.sweep import parse_strengths, scale_of
     from infer.editor.recipe_file import read_recipe
     from infer.editor.results import ResultFolder, check_folder, model_inputs
-    from infer.editor.steps import ChangeClass
+    from infer.editor.steps import check_classes, in_layers
     from infer.folders.options import FolderOptions
     from infer.photo.finishing import check_finish
     from infer.photo.place import Place
-    from infer.projection.mixture import parse_source
-    from infer.projection.model import check_projects
 
     known = None if recipe is None else read_recipe(recipe)
     how = How(
@@ -173,75 +177,46 @@ def edit(
     strengths, swept = parse_strengths(strength or [], sweep)
     sought = searched(space, noise, tune, seed=seed, max_seconds=max_seconds)
     many = Many(mask_dir, boxes, targets, devices, batch, resume, limit, dry_run)
+    options = FolderOptions(
+        Place.parse(box, which, anywhere, roll),
+        skip_unfound=skip_unfound,
+        preset=preset,
+        projection=sought if steps is None else replace(sought, steps=steps),
+        method=how.method,
+        settle=how.settle,
+        finish=how.finish,
+        recolour_body=how.recolour_body,
+        segmenter=how.segmenter,
+        format=how.format,
+        lossless=how.lossless,
+    )
+    asked = Said(source, layers, mask_invert, cache)
     if many.wanted(photos):
         if known is not None or swept:
             raise PhotograftError("recipes and sweeps are of photos by name: give no folder and no option for many")
         invert = mask_invert and mask is not None
         groups = edit_groups(to or [], mask or [], strengths, together, invert=invert) if to or targets is None else ()
-        options = FolderOptions(
-            Place.parse(box, which, anywhere, roll),
-            skip_unfound=skip_unfound,
-            preset=preset,
-            projection=replace(sought, steps=steps),
-            method=how.method,
-            settle=how.settle,
-            finish=how.finish,
-            recolour_body=how.recolour_body,
-            segmenter=how.segmenter,
-            format=how.format,
-            lossless=how.lossless,
-        )
-        told = Said(source, layers, mask_invert, cache)
-        edit_many(photos, groups, many, options, told, model=how.model, device=device, out=out)
+        edit_many(photos, groups, many, options, asked, model=how.model, device=device, out=out)
         return
     groups = edit_groups(to or [], mask or [], strengths, together, known, invert=mask_invert)
     scale = scale_of(known, asked=bool(to or strength or sweep))
     if known is not None and not (to or strength or sweep):
         swept = known.sweep
-    place = Place.parse(box, which, anywhere, roll)
     networks = prepared(how.model, device)
     loaded = networks.model
     if layers is not None:
         chosen = parse_layers(layers, len(loaded.generator.modulated_layers))
-        groups = [
-            [replace(step, layers=chosen) if isinstance(step, ChangeClass) else step for step in group]
-            for group in groups
-        ]
-    classes = [step.to for group in groups for step in group if isinstance(step, ChangeClass)]
-    for name in classes:
-        loaded.class_index(name)
-    said = None if source is None else parse_source(loaded, source)
+        groups = [in_layers(group, chosen) for group in groups]
+    for group in groups:
+        check_classes(loaded, group)
     check_folder(out)
     results = ResultFolder(out, [*photos, *model_inputs(how.model), *([] if recipe is None else [recipe])])
-    failures, job = Failures(max(len(photos), 1)), _Job(groups, how, results, known, scale, swept)
-    if known is not None:
-        photo = photos[0] if photos else Path(f"{loaded.stem} sample")
-        with failures.of(photo):
-            editor = new_editor(networks, how.segmenter, photo).restore(known, photos[0] if photos else None)
-            job.check(editor)
-            job.run(editor, photo, failures)
+    job = _Job(groups, how, results, Failures(max(len(photos), 1)), known, scale, swept)
+    if known is None:
+        job.run_photos(networks, photos, options, asked)
     else:
-        check_projects(loaded)
-        asked = projected(
-            networks,
-            how.segmenter,
-            photos,
-            place,
-            failures,
-            skip=skip_unfound,
-            source=said,
-            preset=preset,
-            steps=steps,
-            options=sought,
-            cache=kept_projections(cache),
-            check=job.check,
-        )
-        for editor, photo in asked:
-            job.run(editor, photo, failures)
-        if len(photos) > 1:
-            with failures.of(out):
-                job.write_sheet()
-    failures.finish()
+        job.run_again(networks, known, photos)
+    job.failures.finish()
 
 
 @dataclass
@@ -251,10 +226,48 @@ class _Job:
     groups: list[list[Step]]
     how: How
     results: ResultFolder
+    failures: Failures
     known: Recipe | None
     scale: Scale
     sweep: tuple[float, ...] = ()
     rows: dict[Path, list[Pixels]] = field(default_factory=dict)
+
+    def run_photos(self, networks: Networks, photos: Sequence[Path], options: FolderOptions, asked: Said) -> None:
+        """Project photos, one after another, and edit them."""
+        from infer.cli.photos import kept_projections, projected
+        from infer.projection.mixture import parse_source
+        from infer.projection.model import check_projects
+
+        check_projects(networks.model)
+        found = projected(
+            networks,
+            options.segmenter,
+            photos,
+            options.place,
+            self.failures,
+            skip=options.skip_unfound,
+            source=None if asked.source is None else parse_source(networks.model, asked.source),
+            preset=options.preset,
+            steps=None,
+            options=options.projection,
+            cache=kept_projections(asked.cache),
+            check=self.check,
+        )
+        for editor, photo in found:
+            self.run(editor, photo)
+        if len(photos) > 1:
+            with self.failures.of(self.results.folder):
+                self.write_sheet()
+
+    def run_again(self, networks: Networks, known: Recipe, photos: Sequence[Path]) -> None:
+        """Go back to a recipe's projection, of its photo or sample, and edit it."""
+        from infer.cli.photos import new_editor
+
+        photo = photos[0] if photos else Path(f"{networks.model.stem} sample")
+        with self.failures.of(photo):
+            editor = new_editor(networks, self.how.segmenter, photo).restore(known, photos[0] if photos else None)
+            self.check(editor)
+            self.run(editor, photo)
 
     def check(self, editor: Editor) -> None:
         """Before the work: do masks, classes, strengths and the format fit this photo?"""
@@ -267,7 +280,7 @@ class _Job:
             for strength in self.sweep:
                 at_strength(group, strength)
 
-    def run(self, editor: Editor, photo: Path, failures: Failures) -> None:
+    def run(self, editor: Editor, photo: Path) -> None:
         """All edits of one photo, each written when it is made; one that fails does not stop the others."""
         from infer.cli.sweep import run_sweep
         from infer.editor.output import contact_row
@@ -276,14 +289,14 @@ class _Job:
         written = 0
         swept: list[Pixels] = []
         for group in self.groups:
-            with failures.of(photo):
+            with self.failures.of(photo):
                 if self.sweep:
                     swept += run_sweep(editor, group, self.sweep, self.results, self.how, self.known)
                 else:
                     self._edit(editor, group)
                 written += 1
         if editor.photo is not None and written == len(self.groups):  # else its pictures would stand under wrong titles
-            with failures.of(photo):
+            with self.failures.of(photo):
                 self.rows[photo] = [*map(tile, contact_row(editor)), *swept]
 
     def _edit(self, editor: Editor, group: Sequence[Step]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,59 @@ if TYPE_CHECKING:
     from infer.folders.items import Item
     from infer.folders.options import FolderOptions
     from infer.folders.summary import Line
+
+
+_MANY = "Many photos"
+
+MaskFolderOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="A painted mask for each photo, of its stem.", rich_help_panel=_MANY),
+]
+BoxesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="JSONL", help='A square for photos: {"photo": "a.jpg", "box": "X,Y,W,H"} a line.', rich_help_panel=_MANY
+    ),
+]
+TargetsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="CSV", help="Classes for photos: columns photo,to[,strength].", rich_help_panel=_MANY),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option("--resume", help="Leave out what an earlier run has finished in the same way.", rich_help_panel=_MANY),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="So many photos at most.", show_default=False, rich_help_panel=_MANY),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=_MANY)
+]
+DevicesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        metavar="N",
+        help="Processes, one for each device; a processor's threads are shared out among them, on whose number a"
+        " photo's bytes depend. Default: all GPUs, or as many as there are threads and memory for.",
+        show_default=False,
+        rich_help_panel=_MANY,
+    ),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=256,
+        metavar="N",
+        help="Photos that are projected together: faster, and a photo's rounding depends on the others. 1: the bytes of"
+        " single commands. Default: 4, and 16 on a GPU.",
+        show_default=False,
+        rich_help_panel=_MANY,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -81,7 +134,7 @@ def edit_many(
         _say_plan(items)
         return
     from infer.cli.forecast import Forecast
-    from infer.folders.library import checked
+    from infer.editor.steps import in_layers
     from infer.folders.options import Work
     from infer.folders.run import run
     from infer.projection.mixture import parse_source
@@ -91,8 +144,9 @@ def edit_many(
     loaded = networks.model
     if asked.source is not None:
         options = replace(options, source=parse_source(loaded, asked.source))
-    layers = parse_layers(asked.layers, len(loaded.generator.modulated_layers))
-    items = [checked(loaded, item, layers) for item in items]
+    if asked.layers is not None:
+        layers = parse_layers(asked.layers, len(loaded.generator.modulated_layers))
+        items = [replace(item, groups=tuple(tuple(in_layers(g, layers)) for g in item.groups)) for item in items]
     with counting("editing", len(items), "photos") as count:
 
         def told(line: Line) -> None:

@@ -160,58 +160,8 @@ CacheOption = Annotated[
     ),
 ]
 
-_MANY = "Many photos"
-MaskFolderOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="A painted mask for each photo, of its stem.", rich_help_panel=_MANY),
-]
-BoxesOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="JSONL", help='A square for photos: {"photo": "a.jpg", "box": "X,Y,W,H"} a line.', rich_help_panel=_MANY
-    ),
-]
-TargetsOption = Annotated[
-    Path | None,
-    typer.Option(metavar="CSV", help="Classes for photos: columns photo,to[,strength].", rich_help_panel=_MANY),
-]
-ResumeOption = Annotated[
-    bool,
-    typer.Option("--resume", help="Leave out what an earlier run has finished in the same way.", rich_help_panel=_MANY),
-]
-LimitOption = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="So many photos at most.", show_default=False, rich_help_panel=_MANY),
-]
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.", rich_help_panel=_MANY)
-]
-DevicesOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        max=256,
-        metavar="N",
-        help="Processes, one for each device; a processor's threads are shared out among them, on whose number a"
-        " photo's bytes depend. Default: all GPUs, or as many as there are threads and memory for.",
-        show_default=False,
-        rich_help_panel=_MANY,
-    ),
-]
 ProcessesOption = Annotated[
     int, typer.Option("--devices", min=1, max=256, metavar="N", help="Processes that share the work, each on a device.")
-]
-BatchOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        max=256,
-        metavar="N",
-        help="Photos that are projected together: faster, and a photo's rounding depends on the others. 1: the bytes of"
-        " single commands. Default: 4, and 16 on a GPU.",
-        show_default=False,
-        rich_help_panel=_MANY,
-    ),
 ]
 
 

@@ -275,6 +275,18 @@ class Transfer(_Step):
 Step = ChangeClass | Blend | Transfer
 
 
+def check_classes(model: Model, steps: Sequence[Step]) -> None:
+    """Raise PhotograftError for a class that the model does not have."""
+    for step in steps:
+        if isinstance(step, ChangeClass):
+            model.class_index(step.to)
+
+
+def in_layers(steps: Sequence[Step], layers: Sequence[int] | None) -> list[Step]:
+    """The same with these layers for their classes; None: all."""
+    return [replace(step, layers=layers) if isinstance(step, ChangeClass) else step for step in steps]
+
+
 def referring(step: Step, reference: Point) -> Step:
     """A step with this reference; one that has none is left as it is."""
     return step if isinstance(step, ChangeClass) else replace(step, reference=reference)

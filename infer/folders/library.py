@@ -1,15 +1,14 @@
 """Many photos from Python, as `photograft edit` does it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from infer.editor.steps import ChangeClass, Step
-from infer.folders.items import NOTHING, Beside, Item, find_items
+from infer.folders.items import NOTHING, Beside, find_items
 from infer.folders.options import USUAL, FolderOptions, Work
 from infer.folders.run import Report, Told, run
 from models.prepared import Networks
-from models.zoo import DEFAULT, Model, load_model
+from models.zoo import DEFAULT, load_model
 
 Edit = str | Step | Sequence[Step]
 
@@ -55,7 +54,7 @@ def edit_folder(
     """
     networks = model if isinstance(model, Networks) else Networks.of(load_model(model), device)
     names, out = [photos] if isinstance(photos, str | Path) else photos, Path(out)
-    items = [checked(networks.model, item) for item in find_items(names, _groups(edits), out, beside, limit)]
+    items = find_items(names, _groups(edits), out, beside, limit)
     options = FolderOptions() if options is None else options
     return run(networks, items, out, options, work, inputs=beside.lists, cache=cache, told=told)
 
@@ -66,15 +65,3 @@ def _groups(edits: Edit | Sequence[Edit]) -> list[list[Step]]:
         [ChangeClass(edit) if isinstance(edit, str) else edit] if isinstance(edit, str | Step) else list(edit)
         for edit in several
     ]
-
-
-def checked(model: Model, item: Item, layers: Sequence[int] | None = None) -> Item:
-    """A photo's classes, with these layers where they are said. Raises PhotograftError for an unknown class."""
-
-    def of(step: Step) -> Step:
-        if not isinstance(step, ChangeClass):
-            return step
-        model.class_index(step.to)
-        return step if layers is None else replace(step, layers=layers)
-
-    return replace(item, groups=tuple(tuple(map(of, group)) for group in item.groups))

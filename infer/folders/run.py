@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from infer.editor.results import check_folder, model_inputs
+from infer.editor.steps import check_classes
 from infer.folders.items import Item
 from infer.folders.options import USUAL, FolderOptions, Work
 from infer.folders.plan import Keys, find_finished, units_of
@@ -77,9 +78,13 @@ def run(
         told: see `Told`.
 
     Raises:
-        PhotograftError: a model that projects no photos, a folder that cannot be written to, or a process that ended.
+        PhotograftError: a model that projects no photos, an unknown class, a folder that cannot be written to, or a
+            process that ended.
     """
     check_projects(networks.model)
+    for item in items:
+        for group in item.groups:
+            check_classes(networks.model, group)
     check_folder(out)
     work = work.chosen(networks.device.type, len(items))
     first, report, before = is_first_process(), Report(), dict[PurePosixPath, Finished]()
