@@ -2,7 +2,7 @@
 #
 #   docker build -t photograft .
 #   docker run --rm -v "$PWD:/photos" photograft edit cat.jpg --to lion
-#   docker run --rm -v "$PWD:/photos" -p 127.0.0.1:7860:7860 photograft app --host 0.0.0.0 --auth secret.txt
+#   docker run --rm -v "$PWD:/photos" -p 127.0.0.1:7860:7860 photograft app --host 0.0.0.0 --auth me:secret.txt
 #
 # On NVIDIA GPUs (docs/containers.md):
 #
