@@ -85,6 +85,7 @@ def test_another_class_in_a_region(sngan: Model) -> None:
     assert np.abs(found - plain).max() > 1e-2  # the edit is seen
 
 
+@pytest.mark.slow
 def test_parts_of_several_pictures(sngan: Model) -> None:
     generator = tiny_generator("stylegan2")
     run = session(graph_of(Model("style", generator), "generator-maps"))
@@ -97,6 +98,7 @@ def test_parts_of_several_pictures(sngan: Model) -> None:
         assert np.abs(run(ws=ws, maps=maps) - expected).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoder", [FeatureEncoder(6, resolution=32, width=4, hidden=8), ResNetEncoder([4, 4, 8], 6, num_classes=3)]
 )
