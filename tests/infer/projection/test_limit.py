@@ -118,11 +118,11 @@ def test_only_whole_projections_are_kept(
 ) -> None:
     cache, said = ProjectionCache(tmp_path / "kept"), list[str]()
     hurried = ProjectionOptions(steps=5, max_seconds=1e-9)
-    assert cache.project(networks, target, "lion", options=hurried, say=said.append).stopped is not None
+    assert cache.project(networks, target, "lion", options=hurried, say=said.append)[0].stopped is not None
     assert (cache.files(), said) == ([], [])
-    whole = cache.project(networks, target, "lion", options=ProjectionOptions(steps=5))
+    (whole,) = cache.project(networks, target, "lion", options=ProjectionOptions(steps=5))
     assert len(cache.files()) == 1
-    again = cache.project(networks, target, "lion", options=hurried, say=said.append)
+    (again,) = cache.project(networks, target, "lion", options=hurried, say=said.append)
     assert said == ["the projection is taken from the cache"], "one that is there already takes no time"
     assert again.stopped is None
     assert torch.equal(again.latent, whole.latent)
