@@ -1,13 +1,12 @@
 """Several processes: what they write is what one writes, and one that dies loses only what it had not finished."""
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -118,30 +117,3 @@ def test_torchrun_starts_the_processes(root: Path, tiny: Path, photos: Path, who
     assert said.count("7 photos edited, 0 before, 0 skipped, 1 failed") == 1
     assert results(tmp_path / "two") == results(whole)
     assert lines(tmp_path / "two") == lines(whole)
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_an_evaluation_is_shared(root: Path, tiny: Path, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    box = [int(number) for number in HEAD.split(",")]
-    for number in range(4):
-        Image.fromarray(np.roll(CAT, 4 * number, axis=1)).save(photos / f"{number}.png")
-    known = [json.dumps({"photo": f"{number}.png", "box": box}) for number in range(4)]
-    (photos / "boxes.jsonl").write_text("\n".join(known))
-
-    def command(devices: int) -> list[str]:
-        fixed = ("evaluate", "photos", photos, "--model", tiny, "--preset", "fast", "--device", "cpu", "--to", "lion")
-        own = ("--places", "known", "--devices", devices, "--out", tmp_path / str(devices))
-        return [str(argument) for argument in (*fixed, *own)]
-
-    def tables(devices: int) -> Mapping[str, str]:
-        return {path.name: path.read_text() for path in (tmp_path / str(devices)).glob("*.csv")}
-
-    assert main(command(1)) == 0
-    run = start(root, *command(2))
-    assert run.communicate(timeout=300)[1].count("error") == run.returncode == 0
-    one, two = tables(1), tables(2)
-    assert one == two
-    assert len(list(csv.DictReader(next(iter(one.values())).splitlines()))) >= 1
-    assert len(list((tmp_path / "1" / "photos").iterdir())) == len(list((tmp_path / "2" / "photos").iterdir()))
