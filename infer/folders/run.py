@@ -88,10 +88,16 @@ def run(
     check_folder(out)
     work = work.chosen(networks.device.type, len(items))
     first, report, before = is_first_process(), Report(), dict[PurePosixPath, Finished]()
+    files: dict[str, list[str]] = {}  # of each photo in this run; the summary knows others' too
+
+    def tell(line: Line) -> None:
+        files[line.photo] = list(line.files) if line.state == "done" else []
+        told(line)
+
     if first:
         before = _begin(networks, items, out, options, resume=work.resume)
         for line in before.values():
-            told(Line(line.photo, line.key, files=line.files))
+            tell(Line(line.photo, line.key, files=line.files))
         report.before = len(before)
     _do(
         networks,
@@ -103,10 +109,10 @@ def run(
         inputs=inputs,
         cache=cache,
         forecast=forecast,
-        told=_both(report.add, told),
+        told=_both(report.add, tell),
     )
     if first:
-        write_sheets(out, items, finished(out).values())
+        write_sheets(out, items, files)
     return report
 
 

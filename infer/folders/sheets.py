@@ -1,6 +1,6 @@
 """Contact sheets of a run: fifty photos each, beside what they became, as they lie on the disk."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -11,7 +11,6 @@ import torch
 
 from infer.editor.results import ResultFolder
 from infer.folders.items import Item
-from infer.folders.summary import Finished
 from infer.photo.photo import Pixels
 from infer.photo.read import read_photo
 from infer.pictures.convert import png
@@ -26,18 +25,17 @@ _SIDE = 128  # px, of a tile
 T = TypeVar("T")
 
 
-def write_sheets(out: Path, items: Sequence[Item], done: Iterable[Finished]) -> list[Path]:
+def write_sheets(out: Path, items: Sequence[Item], files: Mapping[str, Iterable[str]]) -> list[Path]:
     """Write contact_sheet_NNN.png for every fifty photos; those without results have no row, but their number.
 
     Args:
         out: the run's folder.
         items: its photos.
-        done: what was said of those that have results.
+        files: their results, by the photos' names.
 
     Raises:
         PhotograftError: one cannot be written.
     """
-    files = {line.photo: line.files for line in done}
     rows = [(item.name.as_posix(), item.path, _results(out, files.get(item.name.as_posix(), ()))) for item in items]
     written = []
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:

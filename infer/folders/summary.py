@@ -115,7 +115,9 @@ class Follower:
                 text = stream.read()
                 whole = text[: text.rfind(b"\n") + 1]
                 self.read[path] = self.read.get(path, 0) + len(whole)
-                found += [Line(**json.loads(line)) for line in whole.splitlines()]
+                for line in whole.splitlines():
+                    with contextlib.suppress(ValueError, TypeError):  # half a line, of a process that began again
+                        found.append(Line(**json.loads(line)))
         return found
 
 

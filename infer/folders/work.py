@@ -135,7 +135,7 @@ class EditWorker:
         if photos:
             try:
                 self._project(photos)
-            except PhotograftError:  # one of them, which is found by itself
+            except Exception:  # of one of them, which is found by itself, or of all together, such as too little memory
                 for photo in photos:
                     with _Telling(photo, "project"):
                         self._project([photo])

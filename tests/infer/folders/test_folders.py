@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 
 from infer.cli.main import main
+from infer.editor.editor import Editor, project_all
 from infer.editor.steps import ChangeClass
-from infer.folders import plan, sheets
+from infer.folders import plan, sheets, work
 from infer.folders.items import Item, find_photos
 from infer.folders.library import edit_folder
 from infer.folders.options import FolderOptions, Work
-from infer.folders.summary import Line
+from infer.folders.summary import Follower, Line
 from infer.photo.box import Box
 from infer.photo.place import Place
 from infer.projection.options import ProjectionOptions
@@ -81,14 +82,6 @@ def test_a_tree_is_edited_to_a_tree(run: Run, photos: Path, tmp_path: Path, caps
     assert set(line["seconds"]) == {"read", "project", "edit", "write"}  # type: ignore[call-overload]
     assert len(line["files"]) == 6  # type: ignore[arg-type]
     assert "5 photos edited, 0 before, 0 skipped, 0 failed" in capsys.readouterr().out
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -272,6 +265,43 @@ def test_every_fifty_photos_have_a_sheet(
         with Image.open(tmp_path / "out" / f"contact_sheet_00{number}.png") as picture:
             heights.append(picture.height)
     assert heights[0] == heights[2] < heights[1]
+
+
+def test_sheets_show_their_own_run(run: Run, photos: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "out" / "contact_sheet_001.png"
+    arguments = (photos, "--batch", 1, "--limit", 2, "--resume", "--to")
+    shown = []
+    for name in ("lion", "black cat", "lion"):
+        assert run(*arguments, name) == 0
+        shown.append(sheet.read_bytes())
+    assert shown[0] == shown[2] != shown[1]
+
+
+def test_half_a_line_is_none(tmp_path: Path) -> None:
+    follow = Follower(tmp_path)
+    Line("a.png").write(tmp_path, 0)
+    with (tmp_path / "summary.part0.jsonl").open("ab") as stream:
+        stream.write(b'{"photo": "b.p')
+    assert [line.photo for line in follow()] == ["a.png"]
+    Line("c.png").write(tmp_path, 0)
+    assert [line.photo for line in follow()] == ["c.png"]
+
+
+def test_what_fails_together_is_tried_alone(
+    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sizes: list[int] = []
+
+    def project(editors: Sequence[Editor], *arguments: object, **options: object) -> None:
+        sizes.append(len(editors))
+        if len(editors) > 1:
+            raise RuntimeError("out of memory")
+        project_all(editors, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(work, "project_all", project)
+    assert run(photos, "--to", "lion", "--batch", 5, "--devices", 1) == 0
+    assert sizes == [5, 1, 1, 1, 1, 1]
+    assert len(results(tmp_path / "out")) == 5 * 3 + 1
 
 
 @pytest.mark.parametrize("option", [["--sweep", "3"], ["--recipe", "x.json"]])

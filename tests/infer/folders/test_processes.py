@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from infer.cli.main import main
@@ -36,14 +34,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(root: Path, *arguments: object, through: tuple[str, ...] = ()) -> Process:
     command, pipe = [sys.executable, *through, str(root / "infer.py"), *map(str, arguments)], subprocess.PIPE
     return subprocess.Popen(command, env=os.environ | ONE_THREAD, text=True, stdout=pipe, stderr=pipe)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from skimage import data
 from torch import Tensor
 
-from infer.editor.editor import Editor
+from infer.editor.editor import Editor, project_all, settle_all
 from infer.editor.points import Sample
 from infer.editor.recipe_file import read_recipe
 from infer.editor.regions import areas_of, for_generator
@@ -138,6 +138,34 @@ def test_edits_are_settled_as_their_preset_says(model: Model) -> None:
     assert (plain.settle, given.settle) == (0, 2)
     assert (plain.patch != given.patch).any()
     assert editor.project("black cat", preset="fast").edit("lion").settle == 0
+
+
+def test_photos_are_projected_and_settle_together(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [CAT, np.ascontiguousarray(CAT[:, ::-1])]
+    boxes = [BOX, Box(CAT.shape[1] - BOX.x - BOX.w, BOX.y, BOX.w, BOX.h)]
+
+    def opened() -> list[Editor]:
+        return [Editor(model, ellipse).set_photo(photo, box) for photo, box in zip(photos, boxes, strict=True)]
+
+    alone, rows = opened(), list[int]()
+    patches = [editor.project("black cat", steps=1).edit("lion", settle=3).patch for editor in alone]
+
+    def counted(networks: Any, latent: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        rows.append(len(latent))
+        return settle(networks, latent, *arguments, **options)
+
+    monkeypatch.setattr(settling, "settle", counted)
+    together = opened()
+    project_all(together, "black cat", steps=1, together=True)
+    settle_all(together, [[ChangeClass("lion")]] * 2, settle=3)
+    assert rows == [2]
+    for editor, other, patch in zip(together, alone, patches, strict=True):
+        torch.testing.assert_close(editor.samples().latent, other.samples().latent, atol=1e-3, rtol=1e-3)
+        made = editor.edit("lion", settle=3).patch
+        assert np.abs(made.astype(int) - patch).max() <= 8  # rounding
+    assert rows == [2]  # each edit has found its own
+    together[0].edit("lion", settle=4)
+    assert rows == [2, 1]
 
 
 def test_classes_wanted_are_shares_of_the_animal(model: Model) -> None:
