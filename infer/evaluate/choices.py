@@ -15,3 +15,11 @@ STUDIES = {  # name -> what it is a study of
     "transfer": "a part by query, by blended features, by pixels (second paper, Fig. 5)",
     "morph": "a photo on its way into a class: GIF and MP4",
 }
+RESULTS = {  # section of the report -> what it has
+    "samples": "samples of both models: Fréchet, KID, precision, recall, density, coverage, classes",
+    "edits": "samples before and after edits of parts (second paper, Table 1)",
+    "locality": "what changes outside of a part (second paper, Fig. 7)",
+    "translation": "photos in other classes (first paper, Table 2)",
+    "convergence": "projection in z and zeta, from E and at random (first paper, Figs. 16, 17)",
+    "presets": "how near fast, balanced and best come to a photo",
+}

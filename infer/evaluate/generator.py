@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from infer.evaluate.classifiers import Classifier
+from infer.evaluate.distances import Spread, frechet_error, kid
 from infer.evaluate.judging import BATCH, Hits, Probe, judge_features, real_pictures
 from infer.evaluate.manifold import Manifold, manifold
 from infer.progress import Progress, untold
@@ -32,6 +33,8 @@ class GeneratorReport:
         samples: number of samples and of real pictures.
         frechet: judge -> distance of samples to real pictures.
         floor: judge -> distance between two halves of the real pictures (so at half the number: read it as a floor).
+        error: standard error of the independent judge's distance, the samples resampled.
+        kid: kernel distance by the independent judge; real_kid: of the two halves of real pictures.
         manifold: of half of the samples against half of the real pictures; real: of the two halves of real pictures.
         hits: of samples by the probe; real: of real validation pictures, the ceiling.
         classified: the same by a classifier with an index map, if one was given; its name.
@@ -41,6 +44,9 @@ class GeneratorReport:
     samples: int
     frechet: dict[str, float]
     floor: dict[str, float]
+    error: float
+    kid: Spread
+    real_kid: Spread
     manifold: Manifold
     real_manifold: Manifold
     hits: Hits
@@ -54,7 +60,10 @@ class GeneratorReport:
         rows = []
         for judge in self.frechet:
             flattering = " (flattering: trained against)" if judge in FLATTERING else ""
-            rows.append((f"Fréchet, {judge}{flattering}", f"{self.frechet[judge]:.1f}", f"{self.floor[judge]:.1f}"))
+            error = f" ± {self.error:.1f}" if judge == INDEPENDENT else ""
+            name = f"Fréchet, {judge}{flattering}"
+            rows.append((name, f"{self.frechet[judge]:.1f}{error}", f"{self.floor[judge]:.1f}"))
+        rows.append((f"KID, {INDEPENDENT}", str(self.kid), str(self.real_kid)))
         for name in Manifold.names():
             pair = (getattr(m, name) for m in (self.manifold, self.real_manifold))
             rows.append((f"{name}, {INDEPENDENT}", *(f"{value:.3f}" for value in pair)))  # type: ignore[arg-type]
@@ -130,6 +139,9 @@ def evaluate_generator(
         samples=samples,
         frechet=distances,
         floor=floors,
+        error=frechet_error(found, features),
+        kid=kid(found, features),
+        real_kid=kid(features[0::2], features[1::2]),
         manifold=manifold(features[0::2], found[0::2]),
         real_manifold=manifold(features[0::2], features[1::2]),
         hits=probe.hits(found, fake_labels, groups),

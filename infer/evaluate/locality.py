@@ -105,11 +105,32 @@ def _strength(query: Callable[[float], Query], contributions: Sequence[Tensor], 
 
 @dataclass(frozen=True)
 class Curve:
-    """In- and Out-MSE, [P] each, of the queries of one mode; `values` are their lambda or epsilon."""
+    """In- and Out-MSE of the queries of one mode.
+
+    Attributes:
+        values: their lambda or epsilon.
+        inside, outside: [P] over all pairs.
+        errors: [P,N,2] squared errors of each pair, summed in and out of the part; whole: [N,2] those of the whole
+            style, which they are divided by.
+    """
 
     values: list[float]
     inside: Tensor
     outside: Tensor
+    errors: Tensor | None = None
+    whole: Tensor | None = None
+
+    @classmethod
+    def of(cls, values: list[float], errors: Tensor, whole: Tensor) -> "Curve":
+        """The curve of these pairs; 0 where even the whole style changes nothing."""
+        inside, outside = (errors.sum(1) / whole.sum(0)).nan_to_num(0).unbind(1)
+        return cls(values, inside, outside, errors, whole)
+
+    def of_pairs(self, rows: Tensor) -> "Curve":
+        """The curve of some of the pairs, each as often as it is named in rows [n]."""
+        assert self.errors is not None
+        assert self.whole is not None
+        return Curve.of(self.values, self.errors[:, rows], self.whole[rows])
 
     def outside_at(self, inside: float) -> float:
         """Out-MSE where In-MSE reaches a level, between two points linearly; NaN if it never does."""
@@ -151,24 +172,26 @@ def measure_curves(
     queries = sweeps(catalog.part(part), rho=rho, per_layer=per_layer)
     whole = queries[GLOBAL][-1]  # lambda 1
     every = [query for mode in queries.values() for query in mode]
-    sums = torch.zeros(len(every), 2, dtype=torch.float64)
+    errors: list[Tensor] = []
     area = torch.zeros(2, dtype=torch.float64)
     for drawn in draw_pairs(model, catalog, [part], pairs, seed=seed, truncation=truncation, progress=progress):
         mask = drawn.masks[part]
         area += torch.stack([mask.sum(), (1 - mask).sum()]).cpu()
-        for i, query in enumerate(every):
+        batch = []
+        for query in every:
             ask = PartTransfer(part, drawn.reference, query)
             image = transfer_parts(model.generator, catalog, drawn.source, [ask], shift=shift)
             error = (image - drawn.image).square().mean(1)  # [N,R,R]
-            sums[i] += torch.stack([(error * mask).sum(), (error * (1 - mask)).sum()]).cpu()
+            sums = [(error * where).sum((1, 2), dtype=torch.float64) for where in (mask, 1 - mask)]
+            batch.append(torch.stack(sums, 1).cpu())
+        errors.append(torch.stack(batch))
     if not bool((area > 0).all()):
         raise PhotograftError(f"part {part!r} is nowhere or everywhere in {pairs} samples: its locality has no measure")
-    mse = sums / area
-    shares = (mse / mse[every.index(whole)]).nan_to_num(0)  # 0 where even the whole style changes nothing
-    found, at = {}, 0
+    all_errors = torch.cat(errors, 1)  # [Q,N,2]
+    most, found, at = all_errors[every.index(whole)], {}, 0
     for mode, chosen in queries.items():
         values = [query.lam if query.epsilon is None else query.epsilon for query in chosen]
-        found[mode] = Curve(values, shares[at : at + len(chosen), 0], shares[at : at + len(chosen), 1])
+        found[mode] = Curve.of(values, all_errors[at : at + len(chosen)], most)
         at += len(chosen)
     return found
 

@@ -29,7 +29,7 @@ from models.errors import PhotograftError
 from models.perception.judges import SqueezeNetFeatures, frechet, to_uint8
 from models.zoo import Model
 
-FORMAT = 2  # of what is kept
+FORMAT = 3  # of what is kept
 BATCH = 64  # pictures that the judge sees at once
 
 
@@ -125,16 +125,17 @@ class Evaluation:
         def compute() -> Results:
             how: dict[str, Any] = {"rho": self.query.rho, "per_layer": self.query.per_layer, "shift": self.shift}
             found = measure_curves(self.model, self.catalog, part, pairs=self.pairs, **how, **self._sampling())
-            return {
-                f"{mode}.{name}": torch.as_tensor(value, dtype=torch.float64)
-                for mode, curve in found.items()
-                for name, value in (("values", curve.values), ("inside", curve.inside), ("outside", curve.outside))
-            }
+            kept = {f"{mode}.values": torch.tensor(curve.values, dtype=torch.float64) for mode, curve in found.items()}
+            for mode, curve in found.items():
+                assert curve.errors is not None
+                assert curve.whole is not None
+                kept |= {f"{mode}.errors": curve.errors.clone(), "whole": curve.whole.clone()}  # one holds the other
+            return kept
 
         query = {"rho": self.query.rho, "per_layer": self.query.per_layer}
         kept = self._kept({"what": "curves", "points": POINTS, "pairs": self.pairs, "query": query}, part, compute)
         return {
-            mode: Curve(kept[f"{mode}.values"].tolist(), kept[f"{mode}.inside"], kept[f"{mode}.outside"])
+            mode: Curve.of(kept[f"{mode}.values"].tolist(), kept[f"{mode}.errors"], kept["whole"])
             for mode in (GLOBAL, SIMULTANEOUS, SEQUENTIAL)
         }
 

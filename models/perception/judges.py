@@ -63,14 +63,31 @@ def to_uint8(images: Tensor) -> Tensor:  # [-1,1] -> 0..255
     return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def frechet(first: Tensor, second: Tensor) -> float:  # [N,D], [M,D]
-    """Fréchet distance between Gaussians fitted to two sets of features (FID, Heusel et al. 2017).
+class Gaussian:
+    """A Gaussian fitted to features [N,D], N > 1, in double precision; its covariance is over N - 1."""
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), in double precision, covariances over N - 1 and M - 1.
-    """
-    assert first.ndim == second.ndim == 2 and min(len(first), len(second)) > 1, (first.shape, second.shape)
-    (m1, c1), (m2, c2) = ((x.mean(0), torch.cov(x.T)) for x in (first.double(), second.double()))
-    values, vectors = torch.linalg.eigh(c1)
-    root = vectors * values.clamp(min=0).sqrt()  # c1 = root root^T, and root^T c2 root has the eigenvalues of c1 c2
-    cross = torch.linalg.eigvalsh(root.T @ c2 @ root).clamp(min=0).sqrt().sum()
-    return float((m1 - m2).square().sum() + c1.trace() + c2.trace() - 2 * cross)
+    def __init__(self, features: Tensor) -> None:
+        assert features.ndim == 2 and len(features) > 1, features.shape
+        x = features.double()
+        self.mean, self.covariance = x.mean(0), torch.cov(x.T)
+        self._root: Tensor | None = None
+
+    @property
+    def root(self) -> Tensor:
+        """R [D,D] with covariance = R R^T."""
+        if self._root is None:
+            values, vectors = torch.linalg.eigh(self.covariance)
+            self._root = vectors * values.clamp(min=0).sqrt()
+        return self._root
+
+    def distance(self, other: "Gaussian") -> float:
+        """Fréchet distance: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))."""
+        # R^T C2 R has the eigenvalues of C1 C2
+        cross = torch.linalg.eigvalsh(self.root.T @ other.covariance @ self.root).clamp(min=0).sqrt().sum()
+        traces = self.covariance.trace() + other.covariance.trace()
+        return float((self.mean - other.mean).square().sum() + traces - 2 * cross)
+
+
+def frechet(first: Tensor, second: Tensor) -> float:  # [N,D], [M,D]
+    """Fréchet distance between Gaussians fitted to two sets of features (FID, Heusel et al. 2017)."""
+    return Gaussian(first).distance(Gaussian(second))

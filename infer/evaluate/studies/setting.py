@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -80,6 +81,23 @@ class StudyJudge:
         """How likely the class of each is; NaN where nobody judges."""
         found = self.probabilities(images)
         return found[:, 0] if found.shape[1] == 1 else found.gather(1, classes.cpu()[:, None])[:, 0]
+
+
+class Drawing(Protocol):
+    """What `pairs` needs to know: a model, how many samples of it, and how they are drawn."""
+
+    @property
+    def model(self) -> Model: ...
+    @property
+    def generator(self) -> Generator: ...
+    @property
+    def pictures(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def truncation(self) -> float: ...
+    @property
+    def progress(self) -> Progress: ...
 
 
 @dataclass(frozen=True)
@@ -167,11 +185,11 @@ def need_classes(model: Model) -> None:
 
 
 @torch.no_grad()
-def pairs(setting: Setting, what: str, *, same_class: bool = True) -> Iterator[Pair]:
+def pairs(setting: Drawing, what: str, *, same_class: bool = True) -> Iterator[Pair]:
     """All pairs of a study, in batches.
 
     Args:
-        setting: of the study.
+        setting: what is drawn, and how many.
         what: it is called while it runs.
         same_class: the others have the samples' classes; else those that they were drawn in.
     """

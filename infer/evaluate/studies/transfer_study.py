@@ -14,6 +14,7 @@ from infer.evaluate.studies.setting import Found, Pair, Setting, natural, pairs
 from infer.evaluate.studies.sheets import outlined, pixels_of
 from infer.photo.photo import Pixels
 from infer.pictures.sheet import sheet
+from models.base import Generator
 from models.errors import PhotograftError, UnsupportedEdit
 
 PARTS = ("eyes", "nose", "mouth", "muzzle", "ears")  # the paper's are the first three
@@ -31,9 +32,7 @@ def transfer(setting: Setting) -> Found:
     if not generator.feature_layers:
         raise UnsupportedEdit(f"model {setting.model.name} has no feature layers: features cannot be blended")
     catalog = setting.catalog()
-    parts = [part for part in PARTS if part in catalog.names][:MOST] or [*catalog.names][:MOST]
-    if not parts:
-        raise PhotograftError("the catalog names no parts: name some (infer.py catalog name)")
+    parts = paper_parts(catalog)
     measured = {(part, way): Measured() for part in parts for way in WAYS}
     plain, others = Measured(), natural(setting)
     shown: list[list[Pixels]] = []
@@ -42,8 +41,8 @@ def transfer(setting: Setting) -> Found:
         maps = catalog.cluster_maps(generator, pair.samples)
         before = len(shown)
         for part in parts:
-            mask = resize_maps(catalog.part_map(part, maps)[:, None], generator.resolution, "nearest")[:, 0].cpu()
-            edited = _edited(setting, pair, part, mask, catalog)
+            mask = part_mask(generator, catalog, part, maps)
+            edited = by_every_way(generator, pair, part, mask, catalog)
             for way, image in edited.items():
                 measured[part, way].add(image, pair.image, mask, judge=setting.judge, wanted=pair.other, natural=True)
             if before < setting.shown * len(parts):
@@ -56,9 +55,27 @@ def transfer(setting: Setting) -> Found:
     return Found(rows, sheet(shown, ["target", "reference", *WAYS], titles, size=generator.resolution))
 
 
-def _edited(setting: Setting, pair: Pair, part: str, mask: Tensor, catalog: Catalog) -> dict[str, Tensor]:
-    """A batch by every way, on the CPU."""
-    generator = setting.generator
+def paper_parts(catalog: Catalog) -> list[str]:
+    """Up to three parts: those of the paper that the catalog has, else its first ones.
+
+    Raises:
+        PhotograftError: it names none.
+    """
+    parts = [part for part in PARTS if part in catalog.names][:MOST] or [*catalog.names][:MOST]
+    if not parts:
+        raise PhotograftError("the catalog names no parts: name some (infer.py catalog name)")
+    return parts
+
+
+def part_mask(generator: Generator, catalog: Catalog, part: str, maps: Tensor) -> Tensor:  # [N,K,h,w] -> [N,R,R]
+    """Where a part is in pictures with these maps of clusters, 0 or 1, on the CPU."""
+    return resize_maps(catalog.part_map(part, maps)[:, None], generator.resolution, "nearest")[:, 0].cpu()
+
+
+def by_every_way(
+    generator: Generator, pair: Pair, part: str, mask: Tensor, catalog: Catalog
+) -> dict[str, Tensor]:  # -> [N,3,R,R] each
+    """A batch with a part [N,R,R] of the others, by every one of `WAYS`, on the CPU."""
     where = mask.to(generator.device)
     sizes = [layer.resolution for layer in generator.feature_layers]
     found = [transfer_parts(generator, catalog, pair.base, [PartTransfer(part, pair.reference, Query())])]

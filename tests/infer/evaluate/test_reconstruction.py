@@ -13,8 +13,9 @@ from torch import Tensor
 
 from infer.cli.main import main
 from infer.evaluate.curves import Photos, validation_photos
-from infer.evaluate.reconstruction import Judge, classmates, evaluate_reconstruction, find_codes
-from infer.evaluate.reconstruction_report import mean_error, table_rows
+from infer.evaluate.distances import mean_interval
+from infer.evaluate.reconstruction import Judge, classmates, evaluate_reconstruction, find_codes, preset_pictures
+from infer.evaluate.reconstruction_report import difference_rows, mean_error, table_rows
 from infer.projection.model import project_pictures
 from infer.projection.options import ProjectionOptions
 from models.encoder import ResNetEncoder
@@ -149,7 +150,38 @@ def test_difference_is_photo_by_photo(pictures: Path, model: Model) -> None:
     assert rows[1][3] == "-"
     assert rows[2][3] == f"+0.1500 ± {0.05 * math.sqrt(6 / 5) / math.sqrt(6):.4f}"
     assert rows[1][2] == mean_error(first.judge)
-    assert "optimised by projection" in rows[0][7]
+    assert "optimised by projection" in rows[0][-2]
+
+
+# --- presets ---
+
+
+def test_presets_are_as_the_editor_projects(pictures: Path, model: Model, photos: Photos, tmp_path: Path) -> None:
+    found = evaluate_reconstruction(
+        {"own": exact(model)}, pictures, photos=6, steps=[0], presets=["fast", "balanced"], folder=tmp_path
+    )
+    assert [answer.name for answer in found.answers[:3]] == ["own", "fast", "balanced"]
+    first, fast, balanced = found.answers[:3]
+    assert torch.allclose(fast.pixel, first.pixel, atol=1e-4), "fast is E's answer"
+    assert balanced.total.mean() < fast.total.mean()
+    assert photos.label is not None
+    (row,) = project_pictures(exact(model), photos.target[4:5], model.class_names[photos.label[4]], preset="balanced")
+    assert float(balanced.total[4]) == pytest.approx(float(row.loss[0]), abs=1e-3)
+    rows = difference_rows(found.answers[1:3])
+    assert rows[0] == ("reconstruction", "less", "SqueezeNet", "EfficientNet", "MSE", "MS-SSIM")
+    assert rows[1][:2] == ("balanced", "fast")
+    low, high = mean_interval(balanced.pixel - fast.pixel)
+    assert rows[1][4] == f"{float((balanced.pixel - fast.pixel).mean()):+.4f} ({low:+.4f} to {high:+.4f})"
+    assert len(list(tmp_path.iterdir())) == 12  # kept as they are made
+
+
+def test_a_preset_adds_the_tuned_weights(pictures: Path, model: Model, photos: Photos) -> None:
+    (plain,), (tuned,) = (
+        [preset_pictures(exact(model), Photos(photos.target[:1], photos.label[:1], {}), name, quiet)]  # type: ignore[index]
+        for name in ("balanced", "best")
+    )
+    target = photos.target[:1]
+    assert float((tuned - target).square().mean()) < float((plain - target).square().mean())
 
 
 # --- encoders from files ---
@@ -212,6 +244,8 @@ def read_photo(pictures: Path) -> Tensor:  # -> [3], mean colour
     [
         (["--steps", "0;20"], "--steps"),
         (["--steps", "-1"], "--steps"),
+        (["--preset", "bestest"], "did you mean best"),
+        (["--lpips", "squeze"], "did you mean squeeze"),
         (["--encoder", "a.safetensors", "--encoder", "x/a.encoder.safetensors"], "differ"),
         (["--encoder", "none.safetensors"], "not found"),
     ],

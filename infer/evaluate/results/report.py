@@ -1,0 +1,102 @@
+"""The report's sections by name, measured one after another, and its page written anew after each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from data.splits import open_splits
+from infer.editor.results import ResultFolder
+from infer.evaluate.cache import ResultCache
+from infer.evaluate.choices import RESULTS
+from infer.evaluate.report_files import Row, markdown_table, write_report
+from infer.evaluate.results import photos, pictures
+from infer.evaluate.results.section import CLAIM_HEADER, Measure, Section, Setting, kept_section
+from models.digests import code_digest, digest, digests
+from models.errors import UnsupportedEdit
+from models.terminal import Say
+
+FORMAT = 1  # of kept sections
+PAGE = "results.md"
+MEASURES: Mapping[str, Measure] = {
+    "samples": pictures.samples,
+    "edits": pictures.edits,
+    "locality": pictures.locality,
+    "translation": photos.translation,
+    "convergence": photos.convergence,
+    "presets": photos.presets,
+}
+INTRODUCTION = """\
+What the papers claim, on the models of today: R. Suzuki et al., "Spatially Controllable Image Synthesis with Internal
+Representation Collaging" (2018), and E. Collins et al., "Editing in Style: Uncovering the Local Semantics of GANs"
+(2020). Networks, data, resolution and judges are others than the papers', so numbers stand side by side, and a claim is
+held to its own words. Held, not held: the whole 95 % interval lies on one side of the bound; else it is open."""
+ELSEWHERE = """\
+The papers' other figures are sheets to look at: `photograft evaluate studies`. Table 3 of the first paper asks people:
+`photograft study`."""
+
+
+def measure_results(
+    names: Sequence[str],
+    setting: Setting,
+    results: ResultFolder,
+    *,
+    done: Callable[[Section, list[Path]], object],
+    skipped: Say,
+) -> dict[str, Section]:
+    """Measure sections, and write the page and its figures after each.
+
+    Args:
+        names: keys of `MEASURES`.
+        setting: what they are measured with.
+        results: where the page goes.
+        done: is told of each section and of the files.
+        skipped: is told of one that the models cannot take; the others go on.
+
+    Returns:
+        The sections by name.
+
+    Raises:
+        PhotograftError: data of other classes, networks that are missing, or a folder that cannot be written.
+    """
+    train, val = open_splits(setting.data)
+    cache = ResultCache(
+        setting.folder / "sections",
+        format=FORMAT,
+        code=code_digest("infer/evaluate", suffixes=(".py",)),
+        models=[digests(networks.model) for networks in (setting.collage, setting.style)],
+        data=digest([torch.as_tensor(split.labels) for split in (train, val)]),
+    )
+    found: dict[str, Section] = {}
+    for name in (name for name in MEASURES if name in names):
+        try:
+            found[name] = kept_section(name, MEASURES[name], setting, cache)
+        except UnsupportedEdit as error:
+            skipped(f"{name} is left out: {error}")
+            continue
+        part = found if len(found) < len(MEASURES) else ()
+        contents: dict[str, str | bytes] = {PAGE: page(found, setting.command(*part)), **found[name].figures}
+        done(found[name], write_report(contents, results))
+    return found
+
+
+def claim_rows(found: Mapping[str, Section]) -> list[Row]:
+    """All claims, with a header."""
+    return [CLAIM_HEADER, *(claim.row() for section in found.values() for claim in section.claims)]
+
+
+def page(found: Mapping[str, Section], command: str) -> str:
+    """The report as Markdown: claims first, then every section with the command that measures it alone."""
+    parts = ["# The papers' claims, on our models", INTRODUCTION, f"```sh\n{command}\n```"]
+    claims = claim_rows(found)
+    if len(claims) > 1:
+        parts += ["## Claims", markdown_table(claims)]
+    for section in found.values():
+        parts += [f"## {section.title}", section.text, f"```sh\n{section.command}\n```"]
+        for text, rows in section.tables:
+            parts += [*([text] if text else []), markdown_table(rows)]
+        parts += [f"![{section.title}]({file})" for file in section.figures]
+    left = [name for name in RESULTS if name not in found]
+    if left:
+        parts.append(f"Not measured here: {', '.join(left)}.")
+    return "\n\n".join([*parts, ELSEWHERE]) + "\n"
