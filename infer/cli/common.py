@@ -52,12 +52,13 @@ CatalogOption = Annotated[
 ]
 
 
-def prepared(model: str, device: DeviceName, *, bf16: bool | None = None) -> Networks:
+def prepared(model: str, device: DeviceName, *, bf16: bool | None = None, psi: str | None = None) -> Networks:
     """A model's networks on a device, by the model's name; the device is looked for before files are read.
 
     Args:
         model, device: as on the command line.
         bf16: bfloat16 or float32, instead of what is fastest.
+        psi: see `models.prepared.Networks.of`.
     """
     import torch
 
@@ -68,7 +69,7 @@ def prepared(model: str, device: DeviceName, *, bf16: bool | None = None) -> Net
     loaded = load_model(model)
     if is_assumed(loaded.names_from):  # nobody has said so: never in silence
         note(f"class names are {loaded.names_from}")
-    return Networks.of(loaded, device, dtype=dtype)
+    return Networks.of(loaded, device, dtype=dtype, psi=psi)
 
 
 def complain(text: str) -> None:

@@ -190,6 +190,9 @@ def convergence(
     ] = 32,
     grid_steps: Annotated[int, typer.Option(min=1, max=10_000, help="Updates after which rates are compared.")] = 100,
     max_norm: Annotated[float | None, typer.Option(help="Hold z in this ball, in all curves; paper: not.")] = None,
+    psi: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Features compared: projected, or the paper's, discriminator.")
+    ] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Networks in bfloat16.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Photos worked on at once.")] = 32,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of the random starts.")] = 0,
@@ -208,7 +211,7 @@ def convergence(
 
     if max_norm is not None and not max_norm > 0:
         raise PhotograftError(f"--max-norm is a positive radius, not {max_norm}")
-    networks = prepared(name, device, bf16=bf16)
+    networks = prepared(name, device, bf16=bf16, psi=psi)
     model = networks.model
     check_folder(out)
     _check_bf16(bf16)
@@ -221,7 +224,8 @@ def convergence(
     text = (
         f"{len(chosen)} validation photos of `{data.name}`, {steps} updates"
         f"{'' if random_steps is None else f' ({random_steps} from random starts)'},"
-        f" rates by {min(grid_photos, len(chosen))} photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'}, z"
+        f" rates by {min(grid_photos, len(chosen))} photos after {grid_steps}, {'bfloat16' if bf16 else 'float32'},"
+        f" Psi of the {networks.psi_name} network, z"
         f" {'free' if max_norm is None else f'within {max_norm:g}'}, seed {seed}"
     )
     for path in write_convergence(

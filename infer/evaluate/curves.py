@@ -115,7 +115,7 @@ class Runner:
     """Runs curves, or takes them from the folder where they were kept.
 
     Args:
-        networks: with an SN projection discriminator; with auxiliary networks for zeta.
+        networks: with a Psi; with auxiliary networks for zeta.
         folder: of the kept curves.
         max_norm: see `infer.projection.search.project`; None as in the paper.
         batch_size: photos worked on at once. It changes no result beyond rounding, so it is no part of the name.
@@ -132,8 +132,7 @@ class Runner:
         progress: Progress | None = None,
     ) -> None:
         model = networks.model
-        if model.discriminator is None:
-            raise PhotograftError(f"model {model.name} has no discriminator beside its generator: there is no loss")
+        networks.psi  # noqa: B018 (raises where there is none)
         self.networks, self.model, self.max_norm, self.batch_size = networks, model, max_norm, batch_size
         self.progress: Progress = progress or untold
         self.done, self.total = 0, 0
@@ -171,7 +170,6 @@ class Runner:
                 photos.target[rows],
                 None if photos.label is None else photos.label[rows],
                 options,
-                psi=self.networks.discriminator,
                 start=photos.start[curve.start][rows],
                 batch_size=self.batch_size,
                 progress=progress,
@@ -181,7 +179,7 @@ class Runner:
 
     def _settings(self, photos: Photos, curve: Curve, rate: float, steps: int) -> dict[str, Any]:
         """All that a curve depends on. A curve on z does not depend on A and B: new ones do not cost it."""
-        parts = ["generator", "discriminator"] + (["auxiliary"] if curve.space == "zeta" else [])
+        parts = ["generator", self.networks.psi_name] + (["auxiliary"] if curve.space == "zeta" else [])
         label = [] if photos.label is None else [photos.label]
         return {
             "format": FORMAT,

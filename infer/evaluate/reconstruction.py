@@ -165,7 +165,7 @@ class Judge:
     """Compares pictures with photos, whose features are computed once.
 
     Args:
-        networks: the SN projection discriminator gives Psi, the generator makes pictures of codes.
+        networks: their Psi is projection's, the generator makes pictures of codes.
         photos: N, with labels.
         lpips: that is measured too.
     """
@@ -188,8 +188,7 @@ class Judge:
 
     @torch.no_grad()
     def _psi(self, images: Tensor) -> Tensor:  # [N,3,R,R] -> [N,D]
-        network = self.networks.float32.discriminator
-        assert network is not None
+        network = self.networks.float32.psi
         parts = (part.to(self.networks.device) for part in images.split(BATCH))
         return torch.cat([psi(network.features(part).float()).cpu() for part in parts])
 

@@ -45,7 +45,7 @@ by photo, tells more than the errors of the means. SqueezeNet: features of pictu
 over positions), which no training here looked at: 1 − cosine between a photo's and its reconstruction's, and the
 Fréchet distance between those of all reconstructions and of all photos, which depends on the number of photos. MSE: of
 pixels in [-1,1]. EfficientNet: features of EfficientNet-Lite0 (extra [judge]), which no training looked at either. MS-
-SSIM: at as many scales as fit; 1 is the same picture. LPIPS: with `--lpips`. Ψ: features of the SN discriminator;
+SSIM: at as many scales as fit; 1 is the same picture. LPIPS: with `--lpips`. Ψ: features that projection compares;
 total: 1 − Ψ·Ψ + 0.2 MSE, which projection minimises, and the training of encoders the like. 0 updates: the encoder's
 answer as it is. References: the picture of z = 0, one for all photos of a class; and a random training photo of the
 same class, whose Fréchet distance is that of real pictures."""

@@ -89,8 +89,8 @@ def convergence(setting: Setting) -> Section:
     stem = f"results_{model.stem}"
     return Section(
         "How projection converges (first paper, Figs. 16 and 17)",
-        f"{len(photos)} validation photos, {setting.updates} updates, rates by {GRID_PHOTOS} photos, float32, z within"
-        f" {radius:.3g}, seed {setting.seed}; {hashes_text(model.hashes)}.",
+        f"{len(photos)} validation photos, {setting.updates} updates, rates by {GRID_PHOTOS} photos, float32, Psi of"
+        f" the {exact.psi_name} network, z within {radius:.3g}, seed {setting.seed}; {hashes_text(model.hashes)}.",
         f"photograft evaluate convergence {model.stem} --data FOLDER --photos {setting.photos} --steps"
         f" {setting.updates} --grid-photos {GRID_PHOTOS} --grid-steps {min(GRID_UPDATES, setting.updates)} --max-norm"
         f" {radius:.4f} --seed {setting.seed}",
