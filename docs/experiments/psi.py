@@ -1,9 +1,9 @@
 """Which features should projection compare? Candidates for Psi, judged by what no training saw.
 
-python docs/experiments/psi.py HEADS [--photos 32] [--steps 30] [--model NAME]
+python docs/experiments/psi.py HEADS [--photos 32] [--steps 30] [--rates 0.5,1,2] [--model NAME]
 
 Photos of the validation split are projected under their own classes, each with every candidate, with the schedule of
-the editor's presets at half, once and twice its rate; the best rate by the judges counts. SqueezeNet and EfficientNet-
+the editor's presets at some multiples of its rate; the best one by the judges counts. SqueezeNet and EfficientNet-
 Lite0 (extra [judge]) judge 1 - cosine to the photo, and pixels are compared. Differences to the first candidate are
 photo by photo, with 95 % intervals.
 """
@@ -26,7 +26,6 @@ from models.perception.judges import SqueezeNetFeatures, to_uint8
 from models.prepared import Networks
 from models.zoo import DEFAULT, load_model
 
-RATES = (0.5, 1.0, 2.0)  # of the editor's
 MEASURES = ("SqueezeNet", "EfficientNet", "pixels")
 
 
@@ -88,6 +87,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rates", default="0.5,1,2")
     parser.add_argument("--model", default=DEFAULT)
     asked = parser.parse_args()
     networks = Networks.of(load_model(asked.model), dtype=torch.float32)
@@ -99,7 +99,7 @@ def main() -> None:
     first: dict[str, Tensor] | None = None
     for name, psi in candidates(networks).items():
         found = []
-        for factor in RATES:
+        for factor in map(float, asked.rates.split(",")):
             options = replace(usual, learning_rate=factor * usual.learning_rate)
             z = project(networks, photos.target, photos.label, options, psi=psi, batch_size=8).latent
             with torch.no_grad():

@@ -39,7 +39,7 @@ def generator(
     data: Annotated[Path, typer.Option(help="The data it was trained on: class folders or tar shards.")],
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
     samples: Annotated[int, typer.Option(min=600, max=1_000_000, help="Samples, and real pictures.")] = 4000,
-    truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z.")] = 1.0,
+    truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z, for style generators on w.")] = 1.0,
     classifier: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Names classes too: of torchvision, or a .safetensors.")
     ] = None,

@@ -20,6 +20,7 @@ from infer.evaluate.manifold import Manifold, manifold
 from infer.progress import Progress, untold
 from models.perception.judges import FLATTERING, JUDGES, frechet, resize_bicubic, to_uint8
 from models.prepared import Networks, prepare
+from models.samples import draw
 
 SMALL = 64  # pixels, of the distance that does not look at fine detail
 INDEPENDENT = "squeezenet"
@@ -76,14 +77,14 @@ class GeneratorReport:
 @torch.no_grad()
 def draw_samples(networks: Networks, n: int, seed: int, truncation: float, progress: Progress) -> tuple[Tensor, Tensor]:
     """n samples, uint8 [n,3,R,R], and their classes [n], drawn as often as training drew them."""
-    model, random = networks.model, torch.Generator().manual_seed(seed)
-    labels = torch.multinomial(torch.tensor(model.distribution), n, replacement=True, generator=random)
-    z = model.generator.sample_latent(n, random) * truncation
+    drawn = draw(networks.on_device, n, seed=seed, truncation=truncation)
+    assert drawn.label is not None
     generator, images = networks.generator.at_truncation(truncation), []
     for i in range(0, n, BATCH):
-        images.append(to_uint8(generator(z[i : i + BATCH], labels[i : i + BATCH])).cpu())
+        part = drawn[i : i + BATCH]
+        images.append(to_uint8(generator(part.latent, part.label)).cpu())
         progress("sampling", min(i + BATCH, n), n)
-    return torch.cat(images), labels
+    return torch.cat(images), drawn.label.cpu()
 
 
 def evaluate_generator(
@@ -102,7 +103,7 @@ def evaluate_generator(
         networks: of a class-conditional model.
         root: its data: class folders or tar shards.
         samples: number of samples and of real pictures; below some thousands distances are too large.
-        truncation: factor on z.
+        truncation: see `models.samples.truncated`.
         seed: of samples and of the choice of real pictures.
         classifier: names classes too, beside the probe.
         progress: told of progress.

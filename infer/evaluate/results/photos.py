@@ -27,7 +27,7 @@ TRANSLATIONS = 4  # of each photo, behind the Fréchet distance
 REACHED = 2 / 3  # of z's updates, after which zeta is as low
 AHEAD = 2.0  # times E's updates that a random start takes
 OVERHEAD = 0.01
-GRID_PHOTOS, GRID_UPDATES = 16, 60  # that choose the learning rates
+GRID_SHARE, GRID_UPDATES = 4, 60  # one photo in four chooses the learning rates, by its loss after so many updates
 AHEAD_AT = 25  # updates from E
 RESAMPLED = 1000
 NEIGHBOUR = 2.0  # factor on the best rate, for what a wrong rate costs
@@ -78,9 +78,8 @@ def convergence(setting: Setting) -> Section:
     photos = validation_photos(setting.data, exact, setting.photos, setting.seed)
     radius = BALL * model.generator.latent_dim**0.5
     runner = Runner(exact, setting.folder / "curves", max_norm=radius, progress=setting.progress)
-    found = compare(
-        runner, photos, steps=setting.updates, grid_photos=GRID_PHOTOS, grid_steps=min(GRID_UPDATES, setting.updates)
-    )
+    few, rate_updates = max(len(photos) // GRID_SHARE, 2), min(GRID_UPDATES, setting.updates)
+    found = compare(runner, photos, steps=setting.updates, grid_photos=few, grid_steps=rate_updates)
     claims = convergence_claims(found)
     if model.auxiliary is not None:
         share = measure_overhead(model.auxiliary, device=networks.device.type).share
@@ -89,10 +88,10 @@ def convergence(setting: Setting) -> Section:
     stem = f"results_{model.stem}"
     return Section(
         "How projection converges (first paper, Figs. 16 and 17)",
-        f"{len(photos)} validation photos, {setting.updates} updates, rates by {GRID_PHOTOS} photos, float32, Psi of"
+        f"{len(photos)} validation photos, {setting.updates} updates, rates by {few} photos, float32, Psi of"
         f" the {exact.psi_name} network, z within {radius:.3g}, seed {setting.seed}; {hashes_text(model.hashes)}.",
         f"photograft evaluate convergence {model.stem} --data FOLDER --photos {setting.photos} --steps"
-        f" {setting.updates} --grid-photos {GRID_PHOTOS} --grid-steps {min(GRID_UPDATES, setting.updates)} --max-norm"
+        f" {setting.updates} --grid-photos {few} --grid-steps {rate_updates} --max-norm"
         f" {radius:.4f} --seed {setting.seed}",
         [
             ("Mean loss ± standard error after so many updates.", loss_rows(found)),

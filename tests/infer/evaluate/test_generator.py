@@ -14,6 +14,7 @@ from models.errors import PhotograftError
 from models.perception.judges import frechet, to_uint8
 from models.zoo import load_model
 from tests.infer.projection.helpers import exact
+from tests.infer.tiny_styles import write_style_model
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -64,6 +65,13 @@ def test_samples_follow_seed_and_distribution(tiny: Path) -> None:
     assert torch.equal(images, again)
     assert not torch.equal(images, other)
     assert set(labels.tolist()) == set(range(4))
+
+
+def test_truncation_is_of_w_where_there_is_one(tmp_path: Path) -> None:
+    networks = exact(load_model(str(write_style_model(tmp_path))))
+    for truncation, varied in ((0.0, False), (1.0, True)):
+        images, labels = judge.draw_samples(networks, 12, 3, truncation, quiet)
+        assert bool((images[labels == labels[0]].float().std(0) > 1).any()) == varied
 
 
 def test_data_of_other_classes_are_refused(tiny: Path, tmp_path: Path) -> None:
