@@ -123,7 +123,11 @@ def test_sngan_starts_from_a_smaller_one(folders: Path, tmp_path: Path) -> None:
         for name in ("running_mean", "running_var"):
             found = grown.get_buffer(f"blocks.2.norm1.{name}")
             assert torch.allclose(before[f"blocks.2.norm1.{name}"], found, atol=0.3 * float(found.abs().max()))
-    for changed, what in (({"channels": [8, 8, 6, 4]}, "last width is 6"), ({"latent_dim": 8}, "differ in latent_dim")):
+    wrong: dict[str, dict[str, Any]] = {
+        "last width is 6": {"channels": [8, 8, 6, 4]},
+        "differ in latent_dim": {"latent_dim": 8},
+    }
+    for what, changed in wrong.items():
         with pytest.raises(PhotograftError, match=rf"small\.safetensors: a generator of 16 px cannot grow.*{what}"):
             build_generator(Network("sngan", {**network.config, **changed}), data, False, str(path))
 
