@@ -106,12 +106,14 @@ class Generator(Configurable, ABC):
         latent_dim: size of the latent (z of a class-conditional GAN).
         num_classes: 0 for an unconditional generator.
         resolution: height and width of the image.
+        grown: names of the submodules that `grow_from` has added, which have learnt nothing yet.
     """
 
     layers: tuple[Layer, ...]
     latent_dim: int
     num_classes: int
     resolution: int
+    grown: tuple[str, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -152,6 +154,15 @@ class Generator(Configurable, ABC):
     def forward(self, latent: Tensor, label: Tensor | None = None, tap: Tap | None = None) -> Tensor:
         """Image [N,3,R,R] of a latent and a class, without an edit; range as of `synthesize`."""
         return self.synthesize(latent, self.modulations(latent, label), tap)
+
+    def grow_from(self, smaller: "Generator") -> None:
+        """Take the weights of one of a lower resolution, so that the first pictures are its own, enlarged.
+
+        Raises:
+            PhotograftError: a family that does not grow, or one that differs in more than its last layers.
+        """
+        what = f"{type(self).__name__} does not grow: start from weights of {self.resolution} px"
+        raise PhotograftError(f"weights of {smaller.resolution} px cannot become {self.resolution} px: {what}")
 
     def at_truncation(self, truncation: float) -> Self:
         """What draws samples of a truncation in [0,1]: this generator, unless it has statistics of several."""

@@ -13,7 +13,6 @@ from models.base import Configurable, Generator
 from models.encoder import Encoder
 from models.errors import PhotograftError
 from models.files import load_network, load_state
-from models.generators.stylegan2 import StyleGAN2Generator
 from models.registry import KINDS, create_generator, encoders
 from train.tables import add_group_tables
 
@@ -31,7 +30,7 @@ def build_generator(
 ) -> Generator:
     """A generator for the data's classes, in channels_last, from given or fresh weights.
 
-    A StyleGAN2 also takes those of a lower resolution and grows from them.
+    From weights of a lower resolution it grows, if its family does (`Generator.grow_from`).
 
     Raises:
         PhotograftError: unknown family or config, a resolution that is not the data's, weights that do not fit.
@@ -72,10 +71,9 @@ def _start_from(network: Configurable, path: str | None, kind: str) -> None:
     """Take the weights of a file, if one is given; gradients on."""
     if path is not None:
         source, _ = load_network(Path(path), kind)
-        both = isinstance(network, StyleGAN2Generator) and isinstance(source, StyleGAN2Generator)
-        if both and source.resolution < network.resolution:
+        if isinstance(network, Generator) and source.resolution < network.resolution:
             try:
-                cast(StyleGAN2Generator, network).grow_from(source)
+                network.grow_from(source)
             except PhotograftError as error:
                 raise PhotograftError(f"{path}: {error}") from error
         else:

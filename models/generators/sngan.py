@@ -7,13 +7,14 @@ conditional or not. The layouts differ only in the widths of the blocks, so the 
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.base import Generator, Layer, Modulation, Tap, check_labels
+from models.generators.growth import cannot_grow, widths_above
 from models.layers.batch_norm import BatchNorm2d
 from models.layers.modulated_norm import ModulatedBatchNorm2d
 from models.layers.resampling import keeps_kernel, kept_kernel, upsampled_conv, upsampling
@@ -21,6 +22,7 @@ from models.registry import register_generator
 from models.schema import BottomWidth, Classes, Dim, Widths
 
 NORM_EPS = 2e-5  # of the original (Chainer's default)
+GROWN_STD = 1e-3  # of the weights that end a new block's branch: it adds next to nothing, and gradients reach all of it
 
 LAYOUTS: dict[str, tuple[int, ...]] = {  # widths of the input and of the blocks' outputs, in units of ch
     "resnet_32": (4, 4, 4, 4),
@@ -110,6 +112,30 @@ class SNGANGenerator(Generator):
             nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         self.layers = tuple(self._describe())
         self._by_name = {layer.name: layer for layer in self.layers}
+
+    @torch.no_grad()
+    def grow_from(self, smaller: Generator) -> None:
+        """See `Generator.grow_from`. New blocks begin as their shortcut alone: the features, enlarged.
+
+        They are as wide as the smaller one's last, so that its last norm and its colours are kept. Its 3x3 colour
+        convolution now spans half as much of the picture: means over 2x2 pixels are nearly the smaller picture.
+
+        Raises:
+            PhotograftError: another family, or another config than more blocks of the last one's width.
+        """
+        above = widths_above(self, smaller)
+        width = smaller.config["channels"][-1]
+        if any(c != width for c in above):
+            raise cannot_grow(smaller, f"its last width is {width}, and each further one must be {width} too")
+        self.load_state_dict(self.state_dict() | smaller.state_dict())
+        count = len(self.blocks) - len(above)
+        self.grown = tuple(f"blocks.{i}" for i in range(count, len(self.blocks)))
+        for name in self.grown:
+            block = cast(Block, self.get_submodule(name))
+            nn.init.dirac_(block.skip.weight)
+            nn.init.normal_(block.conv2.weight, std=GROWN_STD)
+            for statistics in ("running_mean", "running_var"):  # what comes in is what the last norm has seen
+                block.norm1.get_buffer(statistics).copy_(self.norm.get_buffer(statistics))
 
     def _describe(self) -> list[Layer]:
         size = self.bottom_width

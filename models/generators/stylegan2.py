@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import Layer, Modulation, StyleGenerator, Tap
+from models.base import Generator, Layer, Modulation, StyleGenerator, Tap
 from models.errors import PhotograftError
+from models.generators.growth import cannot_grow, widths_above
 from models.layers.equalized import ACTIVATIONS, EqualConv2d, EqualLinear, Mapping, clamped
 from models.layers.fir import Fir
 from models.layers.resampling import keeps_kernel, kept_kernel
@@ -233,27 +234,22 @@ class StyleGAN2Generator(StyleGenerator):
         self._by_name = {layer.name: layer for layer in self.layers}
 
     @torch.no_grad()
-    def grow_from(self, smaller: "StyleGAN2Generator") -> None:
-        """Take the weights of one of a lower resolution. What is above it adds nothing yet, so the pictures are the
-        smaller one's, enlarged, and training goes on from there.
+    def grow_from(self, smaller: Generator) -> None:
+        """See `Generator.grow_from`. What is above the smaller one adds nothing to its picture yet.
 
         Raises:
             PhotograftError: not the "skip" architecture, or another one of the resolutions that both have.
         """
-        count = len(smaller.blocks)
-        above = self.config["channels"][count:]
-        grown = {**smaller.config, "channels": [*smaller.config["channels"], *above]}
-        if self.architecture != "skip" or not above or grown != self.config:
-            differ = sorted(key for key, value in grown.items() if value != self.config[key])
-            what = f"they differ in {', '.join(differ)}" if differ else "only skip architectures grow, to more channels"
-            raise PhotograftError(f"a generator of {smaller.resolution} px cannot grow into this one: {what}")
-        state = self.state_dict()
-        self.load_state_dict(state | smaller.state_dict())
+        count = len(self.config["channels"]) - len(widths_above(self, smaller))
+        if self.architecture != "skip":
+            raise cannot_grow(smaller, f"of the architectures only skip grows, not {self.architecture}")
+        self.load_state_dict(self.state_dict() | smaller.state_dict())
         for block in self._blocks()[count:]:
             assert block.to_rgb is not None
             nn.init.zeros_(block.to_rgb.conv.weight)
             assert block.to_rgb.conv.bias is not None
             nn.init.zeros_(block.to_rgb.conv.bias)
+        self.grown = tuple(f"blocks.{i}" for i in range(count, len(self.blocks)))
 
     def _describe(self) -> Iterator[Layer]:
         for i, block in enumerate(self._blocks()):

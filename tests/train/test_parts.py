@@ -17,6 +17,7 @@ from models.losses import hinge_discriminator
 from tests.train.tiny import MIXED, SIDE, adversaries, fit, gan, write_folders
 from train.gan.adversaries import ProjectedAdversary, SNProjectionAdversary
 from train.gan.augment import LEAST_ZOOM, MOST_ZOOM, PARTS, Augmentation
+from train.gan.optimizers import OptimizerSettings
 from train.gan.sources import SOURCES, Stage
 from train.gan.start import Start
 from train.networks import Network, build_generator
@@ -86,6 +87,80 @@ def test_stylegan2_starts_from_a_smaller_one(folders: Path, tmp_path: Path) -> N
     network.config["latent_dim"] = 8
     with pytest.raises(PhotograftError, match=r"small\.safetensors: .*they differ in latent_dim"):
         build_generator(network, data, True, str(path))
+
+
+def made_small(num_classes: int = 3) -> SNGANGenerator:
+    """An SNGAN of 16 px whose statistics are those of its samples, and whose colours are soft: of a 1x1 convolution."""
+    torch.manual_seed(0)
+    small = SNGANGenerator([8, 8, 6], 16, num_classes)
+    with torch.no_grad():
+        small.to_rgb.weight[..., [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]] = 0
+        for _ in range(60):
+            small(torch.randn(32, 16), torch.randint(num_classes, (32,)))
+    return small.freeze()
+
+
+def test_sngan_starts_from_a_smaller_one(folders: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    small = made_small()
+    save_network(path, small, "generator")
+    network = Network("sngan", {"channels": [8, 8, 6, 6], "latent_dim": 16})
+    data = ImageDataModule(root=str(folders), resolution=32, batch_size=4)
+    data.setup("fit")
+    grown = build_generator(network, data, False, str(path)).eval()
+    assert grown.grown == ("blocks.2",)
+    assert [
+        name for name, value in small.state_dict().items() if not torch.equal(value, grown.state_dict()[name])
+    ] == []
+    z, y = torch.randn(6, 16), torch.arange(6) % 3
+    with torch.no_grad():
+        expected, made = small(z, y), grown(z, y)
+        assert torch.allclose(F.avg_pool2d(made, 2), expected, atol=0.02)
+        assert torch.allclose(made, F.interpolate(expected, scale_factor=2.0), atol=0.02)
+        before = {name: value.clone() for name, value in grown.named_buffers() if name.startswith("blocks.2.norm1")}
+        for _ in range(60):  # its statistics are near what training will find
+            grown.train()(torch.randn(32, 16), torch.randint(3, (32,)))
+        for name in ("running_mean", "running_var"):
+            found = grown.get_buffer(f"blocks.2.norm1.{name}")
+            assert torch.allclose(before[f"blocks.2.norm1.{name}"], found, atol=0.3 * float(found.abs().max()))
+    wrong: dict[str, dict[str, Any]] = {
+        "last width is 6": {"channels": [8, 8, 6, 4]},
+        "differ in latent_dim": {"latent_dim": 8},
+    }
+    for what, changed in wrong.items():
+        with pytest.raises(PhotograftError, match=rf"small\.safetensors: a generator of 16 px cannot grow.*{what}"):
+            build_generator(Network("sngan", {**network.config, **changed}), data, False, str(path))
+
+
+def test_what_cannot_grow_says_so(folders: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    save_network(path, made_small(), "generator")
+    data = ImageDataModule(root=str(folders), resolution=32, batch_size=4)
+    data.setup("fit")
+    style = Network("stylegan2", {"channels": [6, 5, 4, 3], "latent_dim": 16, "mapping": [8]})
+    with pytest.raises(PhotograftError, match="it is a SNGANGenerator, this one a StyleGAN2Generator"):
+        build_generator(style, data, False, str(path))
+    big = Network("biggan", {"channels": [8, 8, 8, 8], "latent_dim": 16, "shared_dim": 4})
+    with pytest.raises(PhotograftError, match=r"weights of 16 px cannot become 32 px: BigGANGenerator does not grow"):
+        build_generator(big, data, False, str(path))
+
+
+def test_new_layers_learn_at_their_own_rate(folders: Path, tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    small = made_small()
+    save_network(path, small, "generator")
+    module = gan(
+        generator=Network("sngan", {"channels": [8, 8, 6, 6], "latent_dim": 16}),
+        stages=[Stage(sources=dict(MIXED))],
+        optimizer=OptimizerSettings(learning_rate=0.0, table_learning_rate=0.0, grown_learning_rate=1e-3),
+        start=Start(generator=str(path)),
+    )
+    fit(folders, tmp_path, 2, module=module)
+    grown = module.generator
+    assert grown is not None
+    assert all(torch.equal(p, grown.get_parameter(name)) for name, p in small.named_parameters() if "norm" not in name)
+    assert not bool((grown.get_parameter("blocks.2.skip.bias") == 0).all())
+    assert not bool((grown.get_parameter("blocks.2.norm2.parametrizations.gamma.original") == 1).all())
 
 
 # --- class tables ---

@@ -23,6 +23,8 @@ class OptimizerSettings:
         learning_rate: of the generator, and of the encoder unless it has its own.
         encoder_learning_rate: of the encoder: layers with equalised rates (StyleGAN2) want ten times that of others.
         table_learning_rate: of the class tables (gamma and beta).
+        grown_learning_rate: of what a generator has above the smaller one that it has grown from, tables too; None: as
+            of the rest.
         betas: of all networks.
         decay: (from, to) images over which all learning rates go linearly to zero.
     """
@@ -30,6 +32,7 @@ class OptimizerSettings:
     learning_rate: float = 2e-4
     encoder_learning_rate: float | None = None
     table_learning_rate: float = 1e-3
+    grown_learning_rate: float | None = None
     betas: tuple[float, float] = (0.0, 0.9)
     decay: tuple[float, float] | None = None
 
@@ -40,14 +43,16 @@ class OptimizerSettings:
             learning_rate=self.learning_rate,
             encoder_learning_rate=self.encoder_learning_rate,
             table_learning_rate=self.table_learning_rate,
+            grown_learning_rate=self.grown_learning_rate,
         )
 
     def build(
         self, generator: Generator, encoder: nn.Module | None, adversaries: Sequence[Adversary]
     ) -> list[torch.optim.Optimizer]:
         """Adam of the generator (with the encoder), then one of each adversary."""
-        tables = {id(p): p for p in table_parameters(generator)}
-        rest = [p for p in generator.parameters() if id(p) not in tables]
+        grown = {} if self.grown_learning_rate is None else {id(p): p for p in grown_parameters(generator)}
+        tables = {id(p): p for p in table_parameters(generator) if id(p) not in grown}
+        rest = [p for p in generator.parameters() if id(p) not in tables.keys() | grown.keys()]
         coded = [] if encoder is None else [p for p in encoder.parameters() if p.requires_grad]
         groups = [
             {"params": rest, "lr": self.learning_rate},
@@ -57,6 +62,8 @@ class OptimizerSettings:
             rest += coded
         else:
             groups.append({"params": coded, "lr": self.encoder_learning_rate})
+        if self.grown_learning_rate is not None:
+            groups.append({"params": list(grown.values()), "lr": self.grown_learning_rate})
         optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=self.betas)]
         for adversary in adversaries:
             learns = [p for p in adversary.parameters() if p.requires_grad]
@@ -66,6 +73,11 @@ class OptimizerSettings:
     def decayed(self, images_seen: int) -> float:
         """Factor on all learning rates after so many images."""
         return linear_decay(images_seen, self.decay)
+
+
+def grown_parameters(generator: Generator) -> list[nn.Parameter]:
+    """The parameters of what `Generator.grow_from` has added."""
+    return [p for name in generator.grown for p in generator.get_submodule(name).parameters()]
 
 
 def rates_of(optimizers: Sequence[torch.optim.Optimizer]) -> Rates:
