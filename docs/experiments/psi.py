@@ -1,6 +1,6 @@
 """Which features should projection compare? Candidates for Psi, judged by what no training saw.
 
-python docs/experiments/psi.py HEADS [--photos 32] [--steps 30] [--rates 0.5,1,2] [--model NAME]
+python docs/experiments/psi.py HEADS [--photos 32] [--steps 30] [--rates 0.5,1,2] [--only 0,4,5] [--model NAME]
 
 Photos of the validation split are projected under their own classes, each with every candidate, with the schedule of
 the editor's presets at some multiples of its rate; the best one by the judges counts. SqueezeNet and EfficientNet-
@@ -60,17 +60,21 @@ def candidates(networks: Networks) -> dict[str, Psi]:
             found.append(unit(F.relu(x)))
         return torch.cat(found, 1)
 
-    def stages(x: Tensor) -> Tensor:
-        """What the projected discriminator's heads stand on: frozen ImageNet features, at unit length each."""
-        return torch.cat([unit(stage) for stage in own.project(x).stages], 1)
+    def heads(x: Tensor) -> Tensor:
+        """What the projected discriminator's heads make of frozen ImageNet features, at unit length each."""
+        return torch.cat([unit(h) for h in own.heads(own.project(x))], 1)
 
     return {
-        "heads of the projected discriminator (in use)": Psi(own, own.features),
+        "frozen features under the projected discriminator's heads (in use)": Psi(own, own.features),
+        "its heads": Psi(own, heads),
         "last features of the SN discriminator (the paper's)": Psi(sn, sn.features),
         "all blocks of the SN discriminator": Psi(sn, blocks),
-        "both, half each": Psi(own, lambda x: torch.cat([unit(own.features(x)), unit(sn.features(x))], 1)),
-        "frozen features under the heads": Psi(own, stages),
-        "heads and frozen features": Psi(own, lambda x: torch.cat([unit(own.features(x)), unit(stages(x))], 1)),
+        "heads and SN discriminator, half each": Psi(
+            own, lambda x: torch.cat([unit(heads(x)), unit(sn.features(x))], 1)
+        ),
+        "heads and frozen features, half each": Psi(
+            own, lambda x: torch.cat([unit(heads(x)), unit(own.features(x))], 1)
+        ),
     }
 
 
@@ -88,6 +92,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=32)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rates", default="0.5,1,2")
+    parser.add_argument("--only", help="numbers of candidates, from 0")
     parser.add_argument("--model", default=DEFAULT)
     asked = parser.parse_args()
     networks = Networks.of(load_model(asked.model), dtype=torch.float32)
@@ -97,7 +102,9 @@ def main() -> None:
     assert usual.learning_rate is not None
     print("| Psi | rate | " + " | ".join(MEASURES) + " |\n|---|---|---|---|---|", flush=True)
     first: dict[str, Tensor] | None = None
-    for name, psi in candidates(networks).items():
+    chosen = list(candidates(networks).items())
+    for number in range(len(chosen)) if asked.only is None else map(int, asked.only.split(",")):
+        name, psi = chosen[number]
         found = []
         for factor in map(float, asked.rates.split(",")):
             options = replace(usual, learning_rate=factor * usual.learning_rate)

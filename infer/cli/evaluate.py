@@ -40,6 +40,9 @@ def generator(
     name: Annotated[str, typer.Argument(help="Name in the zoo, or path of a .generator.safetensors.")] = DEFAULT,
     samples: Annotated[int, typer.Option(min=600, max=1_000_000, help="Samples, and real pictures.")] = 4000,
     truncation: Annotated[float, typer.Option(min=0, max=2, help="Factor on z, for style generators on w.")] = 1.0,
+    reject: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of the samples left out, the least real by the discriminator.")
+    ] = 0.0,
     classifier: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Names classes too: of torchvision, or a .safetensors.")
     ] = None,
@@ -65,7 +68,14 @@ def generator(
     check_folder(out)
     with bar() as update:
         report = evaluate_generator(
-            networks, data, samples=samples, truncation=truncation, seed=seed, classifier=judge, progress=update
+            networks,
+            data,
+            samples=samples,
+            truncation=truncation,
+            reject=reject,
+            seed=seed,
+            classifier=judge,
+            progress=update,
         )
     print_table([("measure", "samples", "real pictures"), *report.rows()], f"{name}: {samples} samples, seed {seed}")
     for path in write_generator(report, model, ResultFolder(out, read)):

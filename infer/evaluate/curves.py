@@ -24,7 +24,7 @@ from models.errors import PhotograftError
 from models.prepared import Networks
 from models.zoo import Model
 
-FORMAT = 1  # of the kept curves
+FORMAT = 2  # of the kept curves
 PIXEL_WEIGHT = 0.2  # of the paper's loss
 
 

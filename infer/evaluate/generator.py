@@ -17,6 +17,7 @@ from infer.evaluate.classifiers import Classifier
 from infer.evaluate.distances import Spread, frechet_error, kid
 from infer.evaluate.judging import BATCH, Hits, Probe, judge_features, real_pictures
 from infer.evaluate.manifold import Manifold, manifold
+from infer.pictures.samples import drawn_for, most_real, scores_of
 from infer.progress import Progress, untold
 from models.perception.judges import FLATTERING, JUDGES, frechet, resize_bicubic, to_uint8
 from models.prepared import Networks, prepare
@@ -39,7 +40,7 @@ class GeneratorReport:
         manifold: of half of the samples against half of the real pictures; real: of the two halves of real pictures.
         hits: of samples by the probe; real: of real validation pictures, the ceiling.
         classified: the same by a classifier with an index map, if one was given; its name.
-        truncation, seed: of the samples.
+        truncation, reject, seed: of the samples.
     """
 
     samples: int
@@ -53,6 +54,7 @@ class GeneratorReport:
     hits: Hits
     real: Hits
     truncation: float
+    reject: float
     seed: int
     classified: dict[str, tuple[Hits, Hits]] = field(default_factory=dict)
 
@@ -75,16 +77,27 @@ class GeneratorReport:
 
 
 @torch.no_grad()
-def draw_samples(networks: Networks, n: int, seed: int, truncation: float, progress: Progress) -> tuple[Tensor, Tensor]:
-    """n samples, uint8 [n,3,R,R], and their classes [n], drawn as often as training drew them."""
-    drawn = draw(networks.on_device, n, seed=seed, truncation=truncation)
+def draw_samples(
+    networks: Networks, n: int, seed: int, truncation: float, progress: Progress, reject: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """n samples, uint8 [n,3,R,R], and their classes [n], drawn as often as training drew them; see `evaluate_generator`
+    for the rest."""
+    count = drawn_for(n, reject)
+    drawn = draw(networks.on_device, count, seed=seed, truncation=truncation)
     assert drawn.label is not None
-    generator, images = networks.generator.at_truncation(truncation), []
-    for i in range(0, n, BATCH):
+    generator, model = networks.generator.at_truncation(truncation), networks.on_device
+    images: list[Tensor] = []
+    scores: list[Tensor] = []
+    for i in range(0, count, BATCH):
         part = drawn[i : i + BATCH]
-        images.append(to_uint8(generator(part.latent, part.label)).cpu())
-        progress("sampling", min(i + BATCH, n), n)
-    return torch.cat(images), drawn.label.cpu()
+        found = generator(part.latent, part.label)
+        if reject:
+            assert part.label is not None
+            scores.append(scores_of(model, found, part.label))
+        images.append(to_uint8(found).cpu())
+        progress("sampling", min(i + BATCH, count), count)
+    rows = most_real(torch.cat(scores), n) if reject else torch.arange(n)
+    return torch.cat(images)[rows], drawn.label.cpu()[rows]
 
 
 def evaluate_generator(
@@ -93,6 +106,7 @@ def evaluate_generator(
     *,
     samples: int = 4000,
     truncation: float = 1.0,
+    reject: float = 0.0,
     seed: int = 1,
     classifier: Classifier | None = None,
     progress: Progress | None = None,
@@ -104,13 +118,14 @@ def evaluate_generator(
         root: its data: class folders or tar shards.
         samples: number of samples and of real pictures; below some thousands distances are too large.
         truncation: see `models.samples.truncated`.
+        reject: share of all samples that are left out, see `infer.pictures.samples.sample_rows`; here each by itself.
         seed: of samples and of the choice of real pictures.
         classifier: names classes too, beside the probe.
         progress: told of progress.
     """
     model, progress = networks.model, progress or untold
     real, real_labels, val, val_labels = real_pictures(root, model, samples, seed)
-    fake, fake_labels = draw_samples(networks, samples, seed, truncation, progress)
+    fake, fake_labels = draw_samples(networks, samples, seed, truncation, progress, reject)
     groups = torch.tensor(model.groups)
     distances, floors = {}, {}
 
@@ -148,6 +163,7 @@ def evaluate_generator(
         hits=probe.hits(found, fake_labels, groups),
         real=ceiling,
         truncation=truncation,
+        reject=reject,
         seed=seed,
         classified=classified,
     )

@@ -23,9 +23,11 @@ def write_generator(report: GeneratorReport, model: Model, results: ResultFolder
         CSV, Markdown, PNG.
     """
     rows = [("measure", "samples", "real pictures"), *report.rows()]
-    text = f"{report.samples} samples, truncation {report.truncation}, seed {report.seed}; {hashes_text(model.hashes)}"
+    left = f", {report.reject:.1%} rejected" if report.reject else ""
+    how = f"truncation {report.truncation}{left}, seed {report.seed}"
+    text = f"{report.samples} samples, {how}; {hashes_text(model.hashes)}"
     labels = spread_classes(len(model.class_names), CLASSES)
-    pictures = sample_rows(model, labels, COLUMNS, report.truncation, report.seed)
+    pictures = sample_rows(model, labels, COLUMNS, report.truncation, report.seed, report.reject)
     shown = sheet(pictures, names=[model.class_names[k] for k in labels], size=model.generator.resolution)
     stem = report_name(model.name, "generator")
     contents: dict[str, str | bytes] = {

@@ -38,7 +38,7 @@ from models.perception.segmentation import Segmenter, create_segmenter
 from models.prepared import Networks
 from models.zoo import Model
 
-FORMAT = 1  # of kept edits
+FORMAT = 2  # of kept edits
 UNFOUND = "centre"  # how a place was found that was not
 SHOWN = 256  # px, of pictures on the sheet
 _PROJECTING = ("infer/projection", "models")  # what a projection goes through

@@ -39,7 +39,7 @@ Show = Callable[[Tensor], Tensor]
 
 SHEET_PHOTOS, SHEET_TARGETS = 16, 5
 SETTLED = 32  # translations that are settled at once
-FORMAT = 1  # of kept latents
+FORMAT = 2  # of kept latents
 
 
 @dataclass(frozen=True)

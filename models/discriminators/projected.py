@@ -154,8 +154,11 @@ class ProjectedDiscriminator(Configurable):
         return [head.score(h, label) for head, h in zip(heads, seen, strict=True)]
 
     def features(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,D]
-        """What the heads see, each at unit length: the features behind Psi, as of the SN projection discriminator."""
-        return torch.cat([F.normalize(h.flatten(1), dim=1) for h in self.heads(self.project(x))], dim=1)
+        """What the heads stand on, every stage at unit length: the features behind Psi, as of the SN discriminator.
+
+        Not what the heads make of it: by that reconstructions are farther from their photos (docs/experiments/psi.md).
+        """
+        return torch.cat([F.normalize(stage.flatten(1), dim=1) for stage in self.project(x).stages], dim=1)
 
     def class_logits(self, x: Tensor) -> Tensor:  # [N,3,R,R] -> [N,K]
         """As `classify`, of pictures in [-1,1], without the mixed features."""

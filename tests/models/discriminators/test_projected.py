@@ -24,3 +24,18 @@ def test_small_pictures_are_enlarged_for_the_features() -> None:
 def test_too_small_to_be_seen(resolution: int) -> None:
     with pytest.raises(PhotograftError, match="greater than or equal to 32"):
         ProjectedDiscriminator(2, resolution)
+
+
+def test_psi_is_of_frozen_features_and_not_of_the_heads() -> None:
+    network = ProjectedDiscriminator(2, 64, mixed_channels=4, head_channels=4)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before = network.features(x)
+        stages = network.project(x).stages
+        assert before.shape == (2, sum(stage[0].numel() for stage in stages))
+        first = stages[0].flatten(1)
+        assert torch.allclose(before[:, : first.shape[1]], first / first.norm(dim=1, keepdim=True), atol=1e-5)
+        assert torch.allclose(before.norm(dim=1), torch.full((2,), len(stages) ** 0.5), atol=1e-4)
+        for parameter in network.heads_.parameters():
+            parameter.add_(1.0)
+        assert torch.equal(network.features(x), before)
