@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -29,7 +30,15 @@ def digests(model: Model) -> dict[str, str]:
 
 
 def code_digest(*rooms: str, suffixes: Collection[str] = CODE_AND_WEIGHTS) -> str:
-    """sha256 of source and weights in folders of the project: what was kept by others is made anew."""
+    """sha256 of source and weights in folders of the project: what was kept by others is made anew.
+
+    Read once in a process, which goes on with what it has loaded.
+    """
+    return _code_digest(rooms, tuple(suffixes))
+
+
+@cache
+def _code_digest(rooms: tuple[str, ...], suffixes: tuple[str, ...]) -> str:
     root, found = Path(__file__).parents[1], hashlib.sha256()
     for room in rooms:
         for path in sorted(path for path in (root / room).rglob("*") if path.suffix in suffixes):

@@ -23,7 +23,9 @@ import pytest
 import torch
 
 from models.tf.process import NEEDED
+from train.memory import keep_freed_memory
 
+keep_freed_memory()  # judges' activations, mapped anew for each batch, cost a third of their tests' time
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 ROOT = Path(__file__).resolve().parents[1]

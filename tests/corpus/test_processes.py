@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_keep_what_is_done(tiny: Path, tmp_path: Path, number: int, code: int) -> None:
-    photos = [photo(tmp_path / f"{i}.png") for i in range(40)]
+    first_photo = photo(tmp_path / "0.png")
+    photos = [first_photo, *(shutil.copy(first_photo, tmp_path / f"{i}.png") for i in range(1, 40))]
     options = ["--box", HEAD, "--steps", 60, "--model", tiny, "--out", tmp_path / "out"]
     process = start("project", *photos, *options)
     assert process.stdout is not None

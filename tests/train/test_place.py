@@ -15,6 +15,12 @@ from train.place import choose_place
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.fixture
+def train(tmp_path: Path) -> Train:
+    """As elsewhere, without an encoder: here it is the folders that count."""
+    return Train(tmp_path, encoder=False)
+
+
 def rows(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
 

@@ -16,17 +16,22 @@ CALLBACKS = ("RandomState", "Throughput", "TimedCheckpoint")
 class Train:
     """Calls the command on made-up data in a folder; batches of 4.
 
+    Args:
+        folder: see below.
+        logger: class of the logger.
+        encoder: train an encoder along, whose frozen features are the larger part of a step and of a checkpoint.
+
     Attributes:
         folder: where `data/` is, and `tiny.yaml`.
         base: the run's folder by the config.
     """
 
-    def __init__(self, folder: Path, logger: str = "train.loggers.CSVLog") -> None:
+    def __init__(self, folder: Path, logger: str = "train.loggers.CSVLog", *, encoder: bool = True) -> None:
         self.folder, self.base = folder, folder / "runs" / "tiny"
         write_shards(folder / "data")
         network = {"family": "sngan", "config": {"channels": CHANNELS, "latent_dim": LATENTS}}
         adversary = {"class_path": "train.gan.adversaries.SNProjectionAdversary"}
-        encoder = {"family": "feature", "config": {"resolution": 32, "width": 4, "hidden": 8}}
+        feature = {"family": "feature", "config": {"resolution": 32, "width": 4, "hidden": 8}}
         trainer: dict[str, Any] = {
             "accelerator": "cpu",
             "default_root_dir": str(self.base),
@@ -39,9 +44,9 @@ class Train:
         }
         model = {
             "generator": network,
-            "encoder": encoder,
+            "encoder": feature if encoder else None,
             "adversaries": [{**adversary, "init_args": {"layout": "snresnet_small", "ch": 2}}],
-            "stages": [{"sources": {"reconstruction": 0.5, "prior": 0.5}}],
+            "stages": [{"sources": {"reconstruction": 0.5, "prior": 0.5} if encoder else {"prior": 1.0}}],
         }
         data = {
             "root": str(folder / "data"),

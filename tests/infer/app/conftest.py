@@ -1,5 +1,6 @@
 """What the tests of the pages share: a command that serves one, and a real browser to look at it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -34,6 +35,8 @@ class Served:
 
     def __init__(self, command: list[str], root: Path, env: dict[str, str] | None = None) -> None:
         self.port = free_port()
+        # A shell's background jobs ignore Ctrl-C, and so would what they start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [sys.executable, *command, "--port", str(self.port)],
             stdout=subprocess.PIPE,
@@ -52,8 +55,19 @@ class Served:
         """End it by a signal: what it said beside the address, its errors, and how many seconds that took."""
         started = time.monotonic()
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=PATIENCE)
+        try:
+            out, err = self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            raise
         return out, err, time.monotonic() - started
+
+    def close(self) -> None:
+        """Leave nothing running, whatever went wrong before; what is deaf to a signal is killed."""
+        if self.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.end()
 
 
 @pytest.fixture
@@ -67,8 +81,7 @@ def serve(root: Path) -> Iterator[Callable[..., Served]]:
 
     yield start
     for one in started:
-        if one.process.poll() is None:
-            one.end()
+        one.close()
 
 
 class Browser:

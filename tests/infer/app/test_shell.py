@@ -8,7 +8,7 @@ import stat
 import textwrap
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -68,8 +68,21 @@ def served(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Pag
     env = {"GRADIO_ALLOWED_PATHS": "/", "GRADIO_SHARE": "True", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
     page = Page(folder, root, env=env)
     yield page
-    if page.process.poll() is None:
-        page.end()
+    page.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path, root: Path) -> Iterator[Callable[..., Page]]:
+    """Starts a page of the test's own; what still runs after it is ended."""
+    pages: list[Page] = []
+
+    def started(*args: str) -> Page:
+        pages.append(Page(tmp_path, root, *args))
+        return pages[-1]
+
+    yield started
+    for page in pages:
+        page.close()
 
 
 def test_one_line_tells_the_address_when_the_page_answers(served: Page) -> None:
@@ -132,8 +145,8 @@ def test_an_event_takes_no_path_and_no_address(served: Page, path: str) -> None:
     assert '"success":false' in answer.replace(" ", "")
 
 
-def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, root: Path) -> None:
-    page = Page(tmp_path, root)
+def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, start: Callable[..., Page]) -> None:
+    page = start()
     assert page.get("/")[0] == 200
     (kept,) = tmp_path.glob("photograft-page-*")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
@@ -144,18 +157,14 @@ def test_it_ends_in_order_and_leaves_nothing(tmp_path: Path, root: Path) -> None
     assert not list(tmp_path.glob("photograft-page-*"))
 
 
-def test_a_password_is_asked_for(tmp_path: Path, root: Path) -> None:
+def test_a_password_is_asked_for(tmp_path: Path, start: Callable[..., Page]) -> None:
     (tmp_path / "password").write_text("open sesame\n")
-    page = Page(tmp_path, root, f"ann:{tmp_path / 'password'}")
-    try:
-        assert page.get("/config")[0] == 401
-        wrong = page.get("/login", b"username=ann&password=no", **{"Content-Type": "application/x-www-form-urlencoded"})
-        right = page.get(
-            "/login", b"username=ann&password=open+sesame", **{"Content-Type": "application/x-www-form-urlencoded"}
-        )
-        assert (wrong[0], right[0]) == (400, 200)
-    finally:
-        page.end()
+    page = start(f"ann:{tmp_path / 'password'}")
+    assert page.get("/config")[0] == 401
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    wrong = page.get("/login", b"username=ann&password=no", **form)
+    right = page.get("/login", b"username=ann&password=open+sesame", **form)
+    assert (wrong[0], right[0]) == (400, 200)
 
 
 # ---------------------------------------------------------------------- before it starts

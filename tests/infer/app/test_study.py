@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,7 @@ LEFT, RIGHT, BACKSPACE = "\ue012", "\ue014", "\ue003"  # WebDriver's keys
 SCREENSHOTS = os.environ.get("PHOTOGRAFT_SCREENSHOTS")  # a folder to keep them in
 
 
-@pytest.fixture
-def listed(tmp_path: Path) -> Path:
+def write_list(folder: Path) -> Path:
     """Eight pairs of a photo and what a method made of it."""
     cat = data.chelsea()
     rows = [("first", "second", "method", "rival", "source", "target", "question")]
@@ -30,20 +29,37 @@ def listed(tmp_path: Path) -> Path:
         photo = Image.fromarray(cat[2 * i : 2 * i + 280, 6 * i : 6 * i + 400])
         exif = Image.Exif()
         exif[0x010E] = "the betraying photo"
-        photo.save(tmp_path / f"betraying_photo_{i}.jpg", exif=exif)
-        photo.filter(ImageFilter.GaussianBlur(1 + i / 4)).save(tmp_path / f"betraying_edit_{i}.png")
+        photo.save(folder / f"betraying_photo_{i}.jpg", exif=exif)
+        photo.filter(ImageFilter.GaussianBlur(1 + i / 4)).save(folder / f"betraying_edit_{i}.png")
         kinds = ("graft", "photo", "cat", "dog" if i % 2 else "cat", "Which picture is the photo?")
         rows.append((f"betraying_edit_{i}.png", f"betraying_photo_{i}.jpg", *kinds))
-    with (tmp_path / "pairs.csv").open("w", newline="") as stream:
+    with (folder / "pairs.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
-    return tmp_path / "pairs.csv"
+    return folder / "pairs.csv"
+
+
+def command(listed: Path, root: Path) -> list[str]:
+    own = ["--pairs", str(listed), "--participant", "Ann"]
+    return [str(root / "infer.py"), "study", str(listed.parent / "study"), *own]
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    return write_list(tmp_path)
 
 
 @pytest.fixture
 def study(serve: Callable[..., Served], listed: Path, root: Path) -> Callable[[], Served]:
     """Starts the command on the same folder."""
-    command = ["study", str(listed.parent / "study"), "--pairs", str(listed), "--participant", "Ann"]
-    return lambda: serve([str(root / "infer.py"), *command])
+    return lambda: serve(command(listed, root))
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Served]:
+    """A study at its first pair, for tests that look and answer nothing."""
+    served = Served(command(write_list(tmp_path_factory.mktemp("begun")), root), root)
+    yield served
+    served.close()
 
 
 def shown(browser: Browser) -> int:
@@ -117,13 +133,10 @@ def test_buttons_pictures_and_tab(study: Callable[[], Served], listed: Path, bro
     assert [row["answer"] for row in answers(listed)] == ["right", "undecided", "left", "left"]
 
 
-def test_nothing_tells_which_is_which_and_nothing_comes_from_elsewhere(
-    study: Callable[[], Served], browser: Browser
-) -> None:
-    served = study()
+def test_nothing_tells_which_is_which_and_nothing_comes_from_elsewhere(begun: Served, browser: Browser) -> None:
     for kind in ("performance", "browser"):
         browser.driver.get_log(kind)  # what was before
-    browser.open(served.address, "#study img")
+    browser.open(begun.address, "#study img")
     page = browser.driver.page_source
     assert "betraying" not in page
     sources = [image.get_attribute("src") for image in browser.all("#study img")]
@@ -137,18 +150,17 @@ def test_nothing_tells_which_is_which_and_nothing_comes_from_elsewhere(
         if message["method"] == "Network.requestWillBeSent":
             asked.append(message["params"]["request"]["url"])
     assert asked
-    assert [url for url in asked if not url.startswith((served.address, "data:", "blob:"))] == []
+    assert [url for url in asked if not url.startswith((begun.address, "data:", "blob:"))] == []
     assert browser.driver.get_log("browser") == []  # no error, no refused load
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_all_fits_into_the_window(
-    study: Callable[[], Served], browser: Browser, width: int, height: int, dark: bool, tmp_path: Path
+    begun: Served, browser: Browser, width: int, height: int, dark: bool, tmp_path: Path
 ) -> None:
-    served = study()
     browser.shape(width, height, dark=dark)
-    browser.open(served.address, "#study img")
+    browser.open(begun.address, "#study img")
     name = f"study_{width}_{'dark' if dark else 'light'}.png"
     browser.driver.get_screenshot_as_file(str(Path(SCREENSHOTS or tmp_path) / name))
     assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= width

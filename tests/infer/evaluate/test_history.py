@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from infer.cli.main import main
 from infer.evaluate import history
-from infer.evaluate.history import history_rows, measure_history
+from infer.evaluate.history import Point, history_rows, measure_history
 from tests.infer.tiny_model import write_tiny_model
 
 
@@ -56,10 +56,25 @@ def test_what_is_done_is_not_done_again(
         measure_history(exports, more, **options)  # type: ignore[arg-type]
 
 
-def test_command(exports: list[str], pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "out"
+def test_command(
+    exports: list[str],
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the fewest samples that it takes, which are fewer still where they are judged."""
+    out, asked = tmp_path / "out", []
+
+    def fewer(*arguments: object, samples: int, **options: object) -> list[Point]:
+        asked.append(samples)
+        return measure_history(*arguments, samples=48, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(history, "measure_history", fewer)
     command = ["evaluate", "history", *exports, "--data", str(pictures), "--out", str(out)]
     assert main([*command, "--samples", "600", "--photos", "6", "--masks", "1", "--name", "tiny"]) == 0
+    assert asked == [600]
+    assert main([*command, "--samples", "599"]) == 2
     assert (out / "tiny_history.png").stat().st_size
     assert (out / "tiny_history.csv").read_text().count("\n") == 3
     assert main(["evaluate", "history", "nothing", "--data", str(pictures), "--out", str(out)]) == 2

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from tests.infer.conftest import CAT
+
+SMALL = CAT[::2, ::2]  # [150,226,3]: there are many photos here, and each is solved and written several times
+HEAD = "60,15,80,80"  # of the small cat
+
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:

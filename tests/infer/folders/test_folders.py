@@ -25,7 +25,7 @@ from infer.photo.box import Box
 from infer.photo.place import Place
 from infer.projection.options import ProjectionOptions
 from models.errors import PhotograftError
-from tests.infer.conftest import CAT, HEAD
+from tests.infer.folders.conftest import HEAD, SMALL
 
 Run = Callable[..., int]
 
@@ -37,7 +37,7 @@ def photos(tmp_path: Path) -> Path:
     for number, name in enumerate(["a.png", "b.jpg", "deep/a.png", "deep/er/c.png", "d.png"]):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.roll(CAT, 3 * number, axis=1)).save(path)
+        Image.fromarray(np.roll(SMALL, 3 * number, axis=1)).save(path)
     (folder / "notes.txt").write_text("no photo")
     (folder / ".hidden.png").write_bytes(b"")
     return folder
@@ -112,7 +112,7 @@ def test_patterns_names_and_the_folder_of_results(photos: Path, tmp_path: Path) 
 
 def test_failures_are_collected(run: Run, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "b.jpg").write_bytes(b"\xff\xd8\xff no jpeg")
-    Image.fromarray(CAT[:20, :20]).save(photos / "z.png")
+    Image.fromarray(SMALL[:20, :20]).save(photos / "z.png")
     assert run(photos, "--to", "lion") == 2
     said = capsys.readouterr()
     assert "4 photos edited, 0 before, 0 skipped, 2 failed" in said.out
@@ -133,22 +133,22 @@ def test_photos_without_a_head_are_skipped_if_asked(run: Run, tmp_path: Path) ->
 
 def test_boxes_targets_and_masks_go_to_their_photos(run: Run, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "boxes.jsonl").write_text(
-        '{"photo": "d.png", "box": "100,40,150,150"}\n\n{"photo": "b", "box": [90, 50, 120, 120]}\n'
+        '{"photo": "d.png", "box": "50,20,75,75"}\n\n{"photo": "b", "box": [45, 25, 60, 60]}\n'
     )
     (tmp_path / "targets.csv").write_text(
         "photo,to,strength\nd.png,black cat,0.5\nb.jpg,lion,\nb.jpg,golden retriever,\n"
     )
     masks = tmp_path / "masks"
-    mask = np.zeros(CAT.shape[:2], np.uint8)
-    mask[60:120, 150:220] = 255
+    mask = np.zeros(SMALL.shape[:2], np.uint8)
+    mask[30:60, 75:110] = 255
     for name in ("d.png", "b.png", "deep/a.png"):
         (masks / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(mask).save(masks / name)
     lists = ["--boxes", tmp_path / "boxes.jsonl", "--targets", tmp_path / "targets.csv", "--mask-dir", masks]
     assert run(photos, *lists, "--box", HEAD, box=False) == 2
     found = {str(line["photo"]): line for line in lines(tmp_path / "out")}
-    assert found["d.png"]["box"] == "100,40,150,150"
-    assert found["b.jpg"]["box"] == "90,50,120,120"
+    assert found["d.png"]["box"] == "50,20,75,75"
+    assert found["b.jpg"]["box"] == "45,25,60,60"
     assert found["b.jpg"]["to"] == ["lion", "golden retriever"]
     recipe = json.loads((tmp_path / "out" / "d_to_black-cat.json").read_text())
     assert recipe["edit"]["steps"][0]["strength"] == 0.5
@@ -212,9 +212,9 @@ def test_resuming_does_only_what_is_missing(
     assert again() == "0 photos edited"
     (out / "d_to_lion.png").write_bytes(b"changed")
     assert again() == "1 photos edited"
-    Image.fromarray(CAT[::-1]).save(photos / "a.png")
+    Image.fromarray(SMALL[::-1]).save(photos / "a.png")
     assert again() == "1 photos edited"
-    Image.fromarray(CAT).save(photos / "a.png")
+    Image.fromarray(SMALL).save(photos / "a.png")
     assert again() == "1 photos edited"
     assert results(out) == whole
     assert again("--seed", 5) == "5 photos edited"
@@ -226,7 +226,7 @@ def test_resuming_does_only_what_is_missing(
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(run: Run, photos: Path, tiny: Path, tmp_path: Path, root: Path) -> None:
     for number in range(2):
-        Image.fromarray(np.roll(CAT, 5 * number, axis=0)).save(photos / "deep" / f"more{number}.png")
+        Image.fromarray(np.roll(SMALL, 5 * number, axis=0)).save(photos / "deep" / f"more{number}.png")
     assert run(photos, "--to", "lion", "--no-cache", "--devices", 1, "--batch", 2, out=tmp_path / "whole") == 0
     out = tmp_path / "out"
     many = ("--resume", "--no-cache", "--devices", 1, "--batch", 2)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from infer.cli.main import main
-from tests.infer.conftest import CAT, HEAD
+from tests.infer.folders.conftest import HEAD, SMALL
 
 pytestmark = pytest.mark.slow
 Process = subprocess.Popen[str]
@@ -25,8 +25,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("many") / "photos"
     folder.mkdir()
     for number in range(6):
-        Image.fromarray(np.roll(CAT, 4 * number, axis=1)).save(folder / f"{number}.png")
-    Image.fromarray(CAT).save(folder / "0.tif")  # whose results would be called like those of 0.png
+        Image.fromarray(np.roll(SMALL, 4 * number, axis=1)).save(folder / f"{number}.png")
+    Image.fromarray(SMALL).save(folder / "0.tif")  # whose results would be called like those of 0.png
     (folder / "7.png").write_bytes(b"no photo")
     return folder
 

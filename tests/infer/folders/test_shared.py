@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from infer.cli.main import main
-from tests.infer.conftest import CAT, HEAD
+from tests.infer.folders.conftest import HEAD, SMALL
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_an_evaluation_is_shared(tiny: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(4):
-        Image.fromarray(np.roll(CAT, 4 * number, axis=1)).save(photos / f"{number}.png")
+        Image.fromarray(np.roll(SMALL, 4 * number, axis=1)).save(photos / f"{number}.png")
     box = [int(number) for number in HEAD.split(",")]
     known = [json.dumps({"photo": f"{number}.png", "box": box}) for number in range(4)]
     (photos / "boxes.jsonl").write_text("\n".join(known))

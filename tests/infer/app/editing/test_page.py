@@ -131,9 +131,12 @@ class Page:
 @pytest.fixture(scope="module")
 def app(root: Path) -> Iterator[Served]:
     served = Served([str(root / "infer.py"), "app"], root)
-    assert served.line.startswith("the page is at http://127.0.0.1:"), served.end()
-    yield served
-    out, err, seconds = served.end()
+    try:
+        assert served.line.startswith("the page is at http://127.0.0.1:"), served.end()
+        yield served
+        out, err, seconds = served.end()
+    finally:
+        served.close()
     assert "Traceback" not in out + err, out + err
     assert seconds < 20
 
