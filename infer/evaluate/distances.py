@@ -42,19 +42,22 @@ def frechet_error(features: Tensor, target: Tensor, *, seed: int = 0) -> float: 
     return float(torch.tensor([fitted.distance(Gaussian(features[rows])) for rows in drawn]).std())
 
 
-def frechet_ratio(features: Tensor, others: Tensor, target: Tensor, *, seed: int = 0) -> Interval:  # [N,D] x2, [M,D]
-    """95 % interval of one set's Fréchet distance over another's; rows of both belong together and are drawn so.
+def frechet_ratio(features: Tensor, others: Tensor, target: Tensor, *, seed: int = 0) -> tuple[float, Interval]:
+    """One set's Fréchet distance over another's, and the 95 % interval; rows of both [N,D] belong together.
 
-    Drawing with replacement makes both distances larger alike, so the interval is a little nearer to 1 than it should.
+    Rows are drawn with replacement. That alone makes distances larger and their ratio nearer to 1, so the draws are
+    scaled to have the ratio itself in their middle.
     """
     fitted, random = Gaussian(target), torch.Generator().manual_seed(seed)
+    value = fitted.distance(Gaussian(features)) / fitted.distance(Gaussian(others))
     found = []
     for _ in range(RESAMPLED):
         rows = torch.randint(len(features), (len(features),), generator=random)
         one, other = (fitted.distance(Gaussian(each[rows])) for each in (features, others))
         found.append(one / other)
-    low, high = torch.tensor(found, dtype=torch.float64).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return float(low), float(high)
+    quantiles = torch.tensor([0.025, 0.5, 0.975], dtype=torch.float64)
+    low, middle, high = torch.tensor(found, dtype=torch.float64).quantile(quantiles).tolist()
+    return value, (value * low / middle, value * high / middle)
 
 
 def kid(features: Tensor, target: Tensor, *, seed: int = 0) -> Spread:  # [N,D], [M,D]

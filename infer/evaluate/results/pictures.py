@@ -89,7 +89,7 @@ def edits(setting: Setting) -> Section:
     for part in parts:
         for way in WAYS:
             found = features[f"{part}, {way}"]
-            ratio, between = frechet(found, target) / frechet(plain, target), frechet_ratio(found, plain, target)
+            ratio, between = frechet_ratio(found, plain, target)
             value = (_distance(found, target), f"{ratio:.3f}", _between(between), str(kid(found, target)))
             rows.append((part, way, *value, PAPER_DISTANCES.get(way, "-")))
             if way == WAYS[0]:

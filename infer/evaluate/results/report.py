@@ -12,11 +12,11 @@ from infer.evaluate.choices import RESULTS
 from infer.evaluate.report_files import Row, markdown_table, write_report
 from infer.evaluate.results import photos, pictures
 from infer.evaluate.results.section import CLAIM_HEADER, Measure, Section, Setting, kept_section
-from models.digests import code_digest, digest, digests
+from models.digests import digest, digests
 from models.errors import UnsupportedEdit
 from models.terminal import Say
 
-FORMAT = 1  # of kept sections
+FORMAT = 2  # of kept sections, and of how they are measured
 PAGE = "results.md"
 MEASURES: Mapping[str, Measure] = {
     "samples": pictures.samples,
@@ -63,7 +63,6 @@ def measure_results(
     cache = ResultCache(
         setting.folder / "sections",
         format=FORMAT,
-        code=code_digest("infer/evaluate", suffixes=(".py",)),
         models=[digests(networks.model) for networks in (setting.collage, setting.style)],
         data=digest([torch.as_tensor(split.labels) for split in (train, val)]),
     )

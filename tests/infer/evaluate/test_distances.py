@@ -42,10 +42,13 @@ def test_the_error_is_how_much_draws_differ() -> None:
 
 def test_a_ratio_of_paired_sets() -> None:
     target, plain = draw(2000, 9), draw(500, 0, 0.5)
-    low, high = frechet_ratio(plain, plain, target)
-    assert low == pytest.approx(1) and high == pytest.approx(1)  # noqa: PT018
-    low, high = frechet_ratio(plain + 0.5, plain, target)  # mean (1, ...) instead of (0.5, ...): four times the square
-    assert low < 4 < high < 4.6
+    value, (low, high) = frechet_ratio(plain, plain, target)
+    assert [value, low, high] == pytest.approx([1, 1, 1])
+    # mean (1, ...) instead of (0.5, ...): four times the square
+    value, (low, high) = frechet_ratio(plain + 0.5, plain, target)
+    assert value == pytest.approx(frechet(plain + 0.5, target) / frechet(plain, target), rel=1e-9)
+    assert low < value < high
+    assert low < 4 < high
 
 
 def test_kid_is_unbiased() -> None:
