@@ -87,6 +87,28 @@ def test_outlines_and_classes_are_followed(model: Model, latent: Tensor) -> None
     assert float(told[1].mean()) < float(shaped[1].mean())
 
 
+def test_no_more_is_asked_of_a_class_than_enough(model: Model, latent: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = read(model, latent)[1]
+    monkeypatch.setattr(settling, "ENOUGH", float(told.max()) + 0.01)
+    assert torch.allclose(moved(model, latent, shape_weight=0.0), latent, atol=1e-6)
+    monkeypatch.setattr(settling, "ENOUGH", float(told.min()) - 0.01)
+    assert not torch.allclose(moved(model, latent, shape_weight=0.0), latent, atol=1e-3)
+
+
+def test_a_mixture_is_told_when_its_shares_are(model: Model, latent: Tensor) -> None:
+    assert model.projected is not None
+    with torch.no_grad():
+        seen = model.projected.project(model.generator(latent, LABEL))
+        shares = model.projected.classify(seen).float().softmax(1)
+    target = SettlingTarget(wanted().outline, shares)
+
+    def show(z: Tensor) -> Tensor:
+        return model.generator(z, LABEL)
+
+    found = settle(exact(model), latent, target, show, steps=5, shape_weight=0.0)
+    assert torch.allclose(found, latent, atol=1e-6), "its entropy is no lack"
+
+
 def test_latents_stay_in_the_prior(model: Model, latent: Tensor) -> None:
     assert torch.equal(moved(model, torch.zeros(3, LATENTS), steps=2), torch.zeros(3, LATENTS))
     found = moved(model, latent, learning_rate=0.5)
