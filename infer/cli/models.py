@@ -79,15 +79,11 @@ def sample(
         typer.Option(min=0, max=2, help="Less is safer and less varied: a factor on z, for style generators on w."),
     ] = 1.0,  # by the judge best on the embedded weights: model card
     reject: Annotated[
-        float | None,
+        float,
         typer.Option(
-            min=0,
-            max=0.9,
-            help="Share of all z that are left out, the least real ones by the projected discriminator.  [default:"
-            " 0.125 where there is one]",
-            show_default=False,
+            min=0, max=0.9, help="Share of all z to leave out, the least real by the projected discriminator."
         ),
-    ] = None,
+    ] = 0.0,  # by distances better, by eye not: model card
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
     device: DeviceOption = "auto",
@@ -96,15 +92,14 @@ def sample(
     """Draw samples: a picture with a class per row and a z per column."""
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.pictures.convert import png
-    from infer.pictures.samples import REJECTED, sample_rows, spread_classes
+    from infer.pictures.samples import sample_rows, spread_classes
     from infer.pictures.sheet import sheet
 
     networks = prepared(model, device).fast_model
     count = networks.generator.num_classes
     labels = [networks.class_index(name) for name in classes or ()] or spread_classes(count, 8)
     check_folder(out)
-    share = (0.0 if networks.projected is None else REJECTED) if reject is None else reject
-    rows = sample_rows(networks, labels, columns, truncation, seed, share)
+    rows = sample_rows(networks, labels, columns, truncation, seed, reject)
     names = [networks.class_names[label] for label in labels]
     picture = png(sheet(rows, names=names, size=networks.generator.resolution))
     file = f"{file_name(networks.stem, 'samples', str(seed))}.png"

@@ -15,7 +15,6 @@ from models.schema import Count, Index, Seed, Share, Weight, bounded
 from models.zoo import Model
 
 BATCH = 32  # pictures that are scored at once
-REJECTED = 0.125  # of all z of `sngan-heads-128`, about so many are burnt in every class
 
 
 @torch.no_grad()
