@@ -80,9 +80,7 @@ def sample(
     ] = 1.0,  # by the judge best on the embedded weights: model card
     reject: Annotated[
         float,
-        typer.Option(
-            min=0, max=0.9, help="Share of all z to leave out, the least real by the projected discriminator."
-        ),
+        typer.Option(min=0, max=0.9, help="Share of all z left out, the least real by the projected discriminator."),
     ] = 0.0,  # by distances better, by eye not: model card
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT,
