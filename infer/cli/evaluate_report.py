@@ -52,7 +52,7 @@ def report(
     """
     from infer.editor.results import ResultFolder, check_folder, model_inputs
     from infer.evaluate.results.report import claim_rows, measure_results
-    from infer.evaluate.results.section import Setting
+    from infer.evaluate.results.section import Scope
 
     for name in names or ():
         if name not in RESULTS:
@@ -61,7 +61,7 @@ def report(
     check_folder(out)
     results = ResultFolder(out, [*model_inputs(model), *model_inputs(style_model)])
     with bar() as update:
-        setting = Setting(
+        scope = Scope(
             collage,
             style,
             data,
@@ -75,7 +75,7 @@ def report(
             folder=keep or out / "results",
             progress=update,
         )
-        found = measure_results(names or [*RESULTS], setting, results, done=_shown, skipped=note)
+        found = measure_results(names or [*RESULTS], scope, results, done=_shown, skipped=note)
     claims = claim_rows(found)
     if len(claims) > 1:
         print_table(claims, "claims of the papers")

@@ -14,7 +14,7 @@ from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import contact_sheet as reconstruction_sheet
 from infer.evaluate.reconstruction_report import difference_rows, table_rows
 from infer.evaluate.report_files import figure_png, hashes_text, picture_png
-from infer.evaluate.results.section import Claim, Section, Setting, share_claim
+from infer.evaluate.results.section import Claim, Scope, Section, share_claim
 from infer.evaluate.speed import measure_overhead
 from infer.evaluate.translation import Pair, evaluate_translation
 from infer.evaluate.translation_report import contact_sheet, pair_rows, summary_rows
@@ -35,31 +35,31 @@ RESAMPLED = 1000
 NEIGHBOUR = 2.0  # factor on the best rate, for what a wrong rate costs
 
 
-def translation(setting: Setting) -> Section:
+def translation(scope: Scope) -> Section:
     """Photos projected, given other classes and settled: is it the class (Table 2)."""
-    networks, model = setting.collage, setting.collage.model
+    networks, model = scope.collage, scope.collage.model
     report = evaluate_translation(
         networks,
-        setting.data,
-        photos=setting.photos,
+        scope.data,
+        photos=scope.photos,
         steps=[UPDATES],
-        translations=TRANSLATIONS * setting.photos,
-        real=setting.samples,
-        masks=setting.photos,
-        seed=setting.seed,
-        folder=setting.folder / "translation",
-        progress=setting.progress,
+        translations=TRANSLATIONS * scope.photos,
+        real=scope.samples,
+        masks=scope.photos,
+        seed=scope.seed,
+        folder=scope.folder / "translation",
+        progress=scope.progress,
     )
     (found,) = report.found
     claims = [_error(pair) for pair in found.pairs if (pair.source, pair.target) in PAPER_ERRORS]
     return Section(
         "Photos in other classes (first paper, Table 2)",
         f"{report.photos} validation photos, {UPDATES} updates, {SETTLING} of settling, {report.translations}"
-        f" translations for distances, seed {setting.seed}; {hashes_text(model.hashes)}. Judged by a probe on"
+        f" translations for distances, seed {scope.seed}; {hashes_text(model.hashes)}. Judged by a probe on"
         " SqueezeNet features; the paper's are photos of ImageNet at 256 px, judged by Inception v3.",
-        f"photograft evaluate translation {model.stem} --data FOLDER --photos {setting.photos} --steps {UPDATES}"
-        f" --translations {TRANSLATIONS * setting.photos} --real {setting.samples}"
-        f" --masks {setting.photos} --seed {setting.seed}",
+        f"photograft evaluate translation {model.stem} --data FOLDER --photos {scope.photos} --steps {UPDATES}"
+        f" --translations {TRANSLATIONS * scope.photos} --real {scope.samples}"
+        f" --masks {scope.photos} --seed {scope.seed}",
         [("", pair_rows(report)), ("", summary_rows(report))],
         {f"results_{model.stem}_translation.png": picture_png(contact_sheet(found.sheet, model.class_names))},
         claims,
@@ -73,15 +73,15 @@ def _error(pair: Pair) -> Claim:
     return share_claim(f"{PAPER}, Table 2", text, paper, pair.error, between)
 
 
-def convergence(setting: Setting) -> Section:
+def convergence(scope: Scope) -> Section:
     """Updates in z and in zeta, from E and from random starts (Fig. 16), at other learning rates (Fig. 17)."""
-    networks, model = setting.collage, setting.collage.model
+    networks, model = scope.collage, scope.collage.model
     exact = Networks.of(model, networks.device.type, dtype=torch.float32)
-    photos = validation_photos(setting.data, exact, setting.photos, setting.seed)
+    photos = validation_photos(scope.data, exact, scope.photos, scope.seed)
     radius = BALL * model.generator.latent_dim**0.5
-    runner = Runner(exact, setting.folder / "curves", max_norm=radius, progress=setting.progress)
-    few, rate_updates = max(len(photos) // GRID_SHARE, 2), min(GRID_UPDATES, setting.updates)
-    found = compare(runner, photos, steps=setting.updates, grid_photos=few, grid_steps=rate_updates)
+    runner = Runner(exact, scope.folder / "curves", max_norm=radius, progress=scope.progress)
+    few, rate_updates = max(len(photos) // GRID_SHARE, 2), min(GRID_UPDATES, scope.updates)
+    found = compare(runner, photos, steps=scope.updates, grid_photos=few, grid_steps=rate_updates)
     claims = convergence_claims(found)
     if model.auxiliary is not None:
         share = measure_overhead(model.auxiliary, device=networks.device.type).share
@@ -90,11 +90,11 @@ def convergence(setting: Setting) -> Section:
     stem = f"results_{model.stem}"
     return Section(
         "How projection converges (first paper, Figs. 16 and 17)",
-        f"{len(photos)} validation photos, {setting.updates} updates, rates by {few} photos, float32, Psi of"
-        f" the {exact.psi_name} network, z within {radius:.3g}, seed {setting.seed}; {hashes_text(model.hashes)}.",
-        f"photograft evaluate convergence {model.stem} --data FOLDER --photos {setting.photos} --steps"
-        f" {setting.updates} --grid-photos {few} --grid-steps {rate_updates} --max-norm"
-        f" {radius:.4f} --seed {setting.seed}",
+        f"{len(photos)} validation photos, {scope.updates} updates, rates by {few} photos, float32, Psi of"
+        f" the {exact.psi_name} network, z within {radius:.3g}, seed {scope.seed}; {hashes_text(model.hashes)}.",
+        f"photograft evaluate convergence {model.stem} --data FOLDER --photos {scope.photos} --steps"
+        f" {scope.updates} --grid-photos {few} --grid-steps {rate_updates} --max-norm"
+        f" {radius:.4f} --seed {scope.seed}",
         [
             ("Mean loss ± standard error after so many updates.", loss_rows(found)),
             ("Updates after which a curve is as low as another one.", reached_rows(_comparisons(found))),
@@ -164,28 +164,28 @@ def _at_rates(search: Search) -> Tensor:  # -> [3,n]
     return torch.stack([search.losses[i][-1].double() for i in (at - 1, at, at + 1)])
 
 
-def presets(setting: Setting) -> Section:
+def presets(scope: Scope) -> Section:
     """How near each preset comes to the photo, at the same class."""
-    networks, model = setting.collage, setting.collage.model
+    networks, model = scope.collage, scope.collage.model
     found = evaluate_reconstruction(
         {model.stem: networks},
-        setting.data,
-        photos=setting.preset_photos,
+        scope.data,
+        photos=scope.preset_photos,
         steps=[0],
         presets=list(PRESETS),
-        folder=setting.folder / "presets",
-        seed=setting.seed,
-        progress=setting.progress,
+        folder=scope.folder / "presets",
+        seed=scope.seed,
+        progress=scope.progress,
     )
     asked = " ".join(f"--preset {name}" for name in PRESETS)
     shown = replace(found, answers=found.answers[: 1 + len(PRESETS)])  # no picture that was trained on
     return Section(
         "What presets bring",
-        f"{found.count} validation photos under their own classes, seed {setting.seed}; {hashes_text(found.hashes)}."
+        f"{found.count} validation photos under their own classes, seed {scope.seed}; {hashes_text(found.hashes)}."
         " For comparison E alone, the mean code of the class, and another photo of it. LPIPS needs weights that are"
         " fetched: `photograft evaluate reconstruction --lpips alex`.",
-        f"photograft evaluate reconstruction {model.stem} --data FOLDER --photos {setting.preset_photos} --steps 0"
-        f" {asked} --seed {setting.seed}",
+        f"photograft evaluate reconstruction {model.stem} --data FOLDER --photos {scope.preset_photos} --steps 0"
+        f" {asked} --seed {scope.seed}",
         [
             ("Means ± standard error; nearer is less, but for PSNR and MS-SSIM.", table_rows(found)),
             (

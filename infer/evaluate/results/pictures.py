@@ -15,7 +15,7 @@ from infer.evaluate.generator import evaluate_generator
 from infer.evaluate.judging import judge_features, real_pictures
 from infer.evaluate.locality import SEQUENTIAL, SIMULTANEOUS, Curve
 from infer.evaluate.report_files import Row, figure_png, hashes_text
-from infer.evaluate.results.section import Claim, Section, Setting
+from infer.evaluate.results.section import Claim, Scope, Section
 from infer.evaluate.studies.setting import pairs
 from infer.evaluate.studies.transfer_study import WAYS, by_every_way, paper_parts, part_mask
 from infer.evaluate.transfers import Evaluation
@@ -36,12 +36,12 @@ RESAMPLED = 500  # of the pairs, for intervals of locality
 FORMAT = 1  # of kept features
 
 
-def samples(setting: Setting) -> Section:
+def samples(scope: Scope) -> Section:
     """Prior samples of both models against real pictures."""
-    models = {networks.model.stem: networks for networks in (setting.collage, setting.style)}
+    models = {networks.model.stem: networks for networks in (scope.collage, scope.style)}
     reports = {
-        name: evaluate_generator(each, setting.data, samples=setting.samples, seed=setting.seed, progress=told)
-        for name, each, told in ((n, e, _named(setting.progress, n)) for n, e in models.items())
+        name: evaluate_generator(each, scope.data, samples=scope.samples, seed=scope.seed, progress=told)
+        for name, each, told in ((n, e, _named(scope.progress, n)) for n, e in models.items())
     }
     columns = {name: report.rows() for name, report in reports.items()}
     measures = [row[0] for row in next(iter(columns.values()))]
@@ -51,8 +51,8 @@ def samples(setting: Setting) -> Section:
     hashes = hashes_text({k: v for networks in models.values() for k, v in networks.model.hashes.items()})
     return Section(
         "Samples",
-        f"{setting.samples} samples of the whole prior, seed {setting.seed}; {hashes}.",
-        f"photograft evaluate generator MODEL --data FOLDER --samples {setting.samples} --seed {setting.seed}",
+        f"{scope.samples} samples of the whole prior, seed {scope.seed}; {hashes}.",
+        f"photograft evaluate generator MODEL --data FOLDER --samples {scope.samples} --seed {scope.seed}",
         [("", rows)],
     )
 
@@ -73,15 +73,15 @@ class _Drawn:
     truncation: float = 1.0
 
 
-def edits(setting: Setting) -> Section:
+def edits(scope: Scope) -> Section:
     """Fréchet and kernel distances before and after edits of parts, by every way (Table 1)."""
-    networks = setting.style
-    model, catalog = networks.on_device, _catalog(setting)
+    networks = scope.style
+    model, catalog = networks.on_device, _catalog(scope)
     parts = paper_parts(catalog)
-    features = _features(setting, networks, catalog, parts)
-    real = real_pictures(setting.data, networks.model, setting.samples, setting.seed)[0]
+    features = _features(scope, networks, catalog, parts)
+    real = real_pictures(scope.data, networks.model, scope.samples, scope.seed)[0]
     judge = prepare(SqueezeNetFeatures(), device=networks.device)
-    target = judge_features(judge, real, setting.progress, "judging real pictures")
+    target = judge_features(judge, real, scope.progress, "judging real pictures")
     plain = features["none"]
     header = ("part", "edited by", "Fréchet", "of the unedited", "95 %", "KID", "the paper's FID")
     rows: list[Row] = [(*header,), ("-", "-", _distance(plain, target), "1", "-", str(kid(plain, target)), "4.4")]
@@ -99,20 +99,20 @@ def edits(setting: Setting) -> Section:
                 )
     return Section(
         "Before and after edits of parts (second paper, Table 1)",
-        f"{setting.pairs} samples, as many references, seed {setting.seed}; against {setting.samples} real pictures,"
+        f"{scope.pairs} samples, as many references, seed {scope.seed}; against {scope.samples} real pictures,"
         f" SqueezeNet features; {hashes_text(model.hashes)}. Poisson: pixels of the part, blended; the paper left it"
         " out. The paper blends at 64 px of 1024, which is 8 px here; blending in all layers up to 32 and 64 px is"
         " nearly all of a picture of 128 px.",
-        setting.command("edits"),
+        scope.command("edits"),
         [("", rows)],
         claims=claims,
     )
 
 
-def _features(setting: Setting, networks: Networks, catalog: Catalog, parts: list[str]) -> dict[str, Tensor]:
+def _features(scope: Scope, networks: Networks, catalog: Catalog, parts: list[str]) -> dict[str, Tensor]:
     """SqueezeNet features [N,512] of samples ("none"), and of the same after every edit ("PART, WAY")."""
     cache = ResultCache(
-        setting.folder / "edits",
+        scope.folder / "edits",
         format=FORMAT,
         catalog=digest([catalog.centres, *catalog.contributions.values()]),
         parts={part: list(catalog.clusters(part)) for part in parts},
@@ -122,7 +122,7 @@ def _features(setting: Setting, networks: Networks, catalog: Catalog, parts: lis
     @torch.no_grad()
     def compute() -> Results:
         judge, generator = prepare(SqueezeNetFeatures(), device=networks.device), networks.exact
-        drawn = _Drawn(networks.on_device, generator, setting.pairs, setting.seed, setting.progress)
+        drawn = _Drawn(networks.on_device, generator, scope.pairs, scope.seed, scope.progress)
         found: dict[str, list[Tensor]] = {}
 
         def judged(name: str, images: Tensor) -> None:
@@ -137,14 +137,14 @@ def _features(setting: Setting, networks: Networks, catalog: Catalog, parts: lis
                     judged(f"{part}, {way}", images)
         return {name: torch.cat(batches) for name, batches in found.items()}
 
-    return cache(compute, samples=setting.pairs, seed=setting.seed)
+    return cache(compute, samples=scope.pairs, seed=scope.seed)
 
 
-def _catalog(setting: Setting) -> Catalog:
+def _catalog(scope: Scope) -> Catalog:
     """Of the style model. Raises UnsupportedEdit: there is none, or the model cannot transfer."""
-    networks = setting.style
+    networks = scope.style
     check_transfers(networks.model.generator)
-    file = default_path(networks.on_device, setting.folder)
+    file = default_path(networks.on_device, scope.folder)
     if not file.is_file():
         raise UnsupportedEdit(f"no catalog at {file}: make one (infer.py catalog build)")
     return load_catalog(file, networks.on_device)
@@ -158,22 +158,22 @@ def _between(between: Interval) -> str:
     return f"{between[0]:.3f} to {between[1]:.3f}"
 
 
-def locality(setting: Setting) -> Section:
+def locality(scope: Scope) -> Section:
     """How much changes outside of a part when it changes inside (Fig. 7)."""
-    networks = setting.style
-    catalog = _catalog(setting)
+    networks = scope.style
+    catalog = _catalog(scope)
     parts = paper_parts(catalog)
     evaluation = Evaluation(
         networks.on_device,
         catalog,
         Query(rho=0.0),
         shift=False,
-        pairs=setting.curve_pairs,
+        pairs=scope.curve_pairs,
         samples=0,
         truncation=1.0,
-        seed=setting.seed,
-        folder=setting.folder / "transfers",
-        progress=setting.progress,
+        seed=scope.seed,
+        folder=scope.folder / "transfers",
+        progress=scope.progress,
     )
     report = evaluation.run(parts)
     claims = []
@@ -190,8 +190,8 @@ def locality(setting: Setting) -> Section:
         "Locality of transfers (second paper, Fig. 7)",
         f"{report.text}, ρ 0; {hashes_text(report.hashes)}. In- and Out-MSE over those of the whole style of the"
         " reference; at the same In-MSE less Out-MSE is more local.",
-        f"photograft evaluate transfer {networks.model.stem} {asked} --rho 0 --pairs {setting.curve_pairs} --samples 0"
-        f" --seed {setting.seed}",
+        f"photograft evaluate transfer {networks.model.stem} {asked} --rho 0 --pairs {scope.curve_pairs} --samples 0"
+        f" --seed {scope.seed}",
         [("", level_rows(report))],
         {f"{stem}_curves.png": figure_png(curves_figure(report)), f"{stem}_heat.png": figure_png(heat_figure(report))},
         claims,

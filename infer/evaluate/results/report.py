@@ -11,7 +11,7 @@ from infer.evaluate.cache import ResultCache
 from infer.evaluate.choices import RESULTS
 from infer.evaluate.report_files import Row, markdown_table, write_report
 from infer.evaluate.results import photos, pictures
-from infer.evaluate.results.section import CLAIM_HEADER, Measure, Section, Setting, kept_section
+from infer.evaluate.results.section import CLAIM_HEADER, Measure, Scope, Section, kept_section
 from models.digests import digest, digests
 from models.errors import UnsupportedEdit
 from models.terminal import Say
@@ -38,7 +38,7 @@ The papers' other figures are sheets to look at: `photograft evaluate studies`. 
 
 def measure_results(
     names: Sequence[str],
-    setting: Setting,
+    scope: Scope,
     results: ResultFolder,
     *,
     done: Callable[[Section, list[Path]], object],
@@ -48,7 +48,7 @@ def measure_results(
 
     Args:
         names: keys of `MEASURES`.
-        setting: what they are measured with.
+        scope: what they are measured with.
         results: where the page goes.
         done: is told of each section and of the files.
         skipped: is told of one that the models cannot take; the others go on.
@@ -59,22 +59,22 @@ def measure_results(
     Raises:
         PhotograftError: data of other classes, networks that are missing, or a folder that cannot be written.
     """
-    train, val = open_splits(setting.data)
+    train, val = open_splits(scope.data)
     cache = ResultCache(
-        setting.folder / "sections",
+        scope.folder / "sections",
         format=FORMAT,
-        models=[digests(networks.model) for networks in (setting.collage, setting.style)],
+        models=[digests(networks.model) for networks in (scope.collage, scope.style)],
         data=digest([torch.as_tensor(split.labels) for split in (train, val)]),
     )
     found: dict[str, Section] = {}
     for name in (name for name in MEASURES if name in names):
         try:
-            found[name] = kept_section(name, MEASURES[name], setting, cache)
+            found[name] = kept_section(name, MEASURES[name], scope, cache)
         except UnsupportedEdit as error:
             skipped(f"{name} is left out: {error}")
             continue
         part = found if len(found) < len(MEASURES) else ()
-        contents: dict[str, str | bytes] = {PAGE: page(found, setting.command(*part)), **found[name].figures}
+        contents: dict[str, str | bytes] = {PAGE: page(found, scope.command(*part)), **found[name].figures}
         done(found[name], write_report(contents, results))
     return found
 

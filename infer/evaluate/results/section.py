@@ -112,7 +112,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Scope:
     """What all sections are measured with.
 
     Attributes:
@@ -153,9 +153,9 @@ class Setting:
         return " ".join(["photograft evaluate report", *sections, "--data FOLDER", models, *words])
 
 
-Measure = Callable[[Setting], Section]
+Measure = Callable[[Scope], Section]
 
 
-def kept_section(name: str, measure: Measure, setting: Setting, cache: ResultCache) -> Section:
+def kept_section(name: str, measure: Measure, scope: Scope, cache: ResultCache) -> Section:
     """A section as it was kept, else measured now."""
-    return Section.of(cache(lambda: measure(setting).kept(), section=name, **setting.counts()))
+    return Section.of(cache(lambda: measure(scope).kept(), section=name, **scope.counts()))
