@@ -30,7 +30,7 @@ REACHED = 2 / 3  # of z's updates, after which zeta is as low
 AHEAD = 2.0  # times E's updates that a random start takes
 OVERHEAD = 0.01
 GRID_SHARE, GRID_UPDATES = 4, 60  # one photo in four chooses the learning rates, by its loss after so many updates
-AHEAD_AT = 25  # updates from E
+ROOM = 4  # times the updates from E that a random start is given to be as low
 RESAMPLED = 1000
 NEIGHBOUR = 2.0  # factor on the best rate, for what a wrong rate costs
 
@@ -86,7 +86,7 @@ def convergence(scope: Scope) -> Section:
     if model.auxiliary is not None:
         share = measure_overhead(model.auxiliary, device=networks.device.type).share
         text = "B costs next to nothing: its share of an update, at the paper's size of the other networks"
-        claims.append(Claim(f"{PAPER}, section 4.2", text, "< 1 %", share, share, share, OVERHEAD, "at most", "%"))
+        claims.append(Claim(f"{PAPER}, appendix B", text, "< 1 %", share, share, share, OVERHEAD, "at most", "%"))
     stem = f"results_{model.stem}"
     return Section(
         "How projection converges (first paper, Figs. 16 and 17)",
@@ -108,7 +108,7 @@ def convergence(scope: Scope) -> Section:
 def _comparisons(found: Convergence) -> list[Crossing]:
     last = len(next(iter(found.curves.values()))) - 1
     pairs = (("zeta from E", "z from E"), ("z from random", "z from E"), ("zeta from random", "zeta from E"))
-    marks = sorted({mark for mark in (10, AHEAD_AT, 50, last) if mark <= last})
+    marks = sorted({mark for mark in (10, 25, 50, max(last // ROOM, 1), last) if mark <= last})
     known = [pair for pair in pairs if set(pair) <= set(found.curves)]
     return [reached(found.curves, *pair, at) for pair in known for at in marks]
 
@@ -121,7 +121,7 @@ def convergence_claims(found: Convergence) -> list[Claim]:
         r = reached(curves, "zeta from E", "z from E", last)
         text = f"zeta needs fewer updates: its updates to the loss of z after {last}, over these"
         claims.append(_ratio("Fig. 16", text, "< 2/3", r, REACHED, "at most"))
-    at = min(AHEAD_AT, last)
+    at = max(last // ROOM, 1)
     for space in ("z", "zeta"):
         if {f"{space} from E", f"{space} from random"} <= set(curves):
             r = reached(curves, f"{space} from random", f"{space} from E", at)

@@ -64,7 +64,9 @@ class Claim:
             return "-"
         if math.isinf(value):
             return "never"
-        return f"{100 * value:.1f} %" if self.unit == "%" else f"{value:.3g}{self.unit}"
+        if self.unit == "%":
+            return f"{100 * value:.{1 if value == 0 or value >= 0.01 else 2}f} %"
+        return f"{value:.3g}{self.unit}"
 
 
 CLAIM_HEADER: Row = ("source", "claim", "paper", "holds if", "here", "95 %", "")
