@@ -13,7 +13,7 @@ from infer.evaluate.detection import Interval, wilson
 from infer.evaluate.reconstruction import evaluate_reconstruction
 from infer.evaluate.reconstruction_report import contact_sheet as reconstruction_sheet
 from infer.evaluate.reconstruction_report import difference_rows, table_rows
-from infer.evaluate.report_files import figure_png, hashes_text, picture_png
+from infer.evaluate.report_files import figure_png, hashes_text, picture_jpeg
 from infer.evaluate.results.section import Claim, Scope, Section, share_claim
 from infer.evaluate.speed import measure_overhead
 from infer.evaluate.translation import Pair, evaluate_translation
@@ -61,7 +61,7 @@ def translation(scope: Scope) -> Section:
         f" --translations {TRANSLATIONS * scope.photos} --real {scope.samples}"
         f" --masks {scope.photos} --seed {scope.seed}",
         [("", pair_rows(report)), ("", summary_rows(report))],
-        {f"results_{model.stem}_translation.png": picture_png(contact_sheet(found.sheet, model.class_names))},
+        {f"results_{model.stem}_translation.jpg": picture_jpeg(contact_sheet(found.sheet, model.class_names))},
         claims,
     )
 
@@ -193,5 +193,5 @@ def presets(scope: Scope) -> Section:
                 difference_rows(found.answers[1 : 1 + len(PRESETS)]),
             ),
         ],
-        {f"results_{model.stem}_presets.png": picture_png(reconstruction_sheet(shown))},
+        {f"results_{model.stem}_presets.jpg": picture_jpeg(reconstruction_sheet(shown))},
     )

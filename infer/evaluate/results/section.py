@@ -55,7 +55,8 @@ class Claim:
 
     def row(self) -> Row:
         """For a table."""
-        between = f"{self._number(self.low)} to {self._number(self.high)}"
+        single = self.low == self.high == self.value  # measured once
+        between = "-" if single else f"{self._number(self.low)} to {self._number(self.high)}"
         wanted = f"{self.wanted} {self._number(self.bound)}"
         return (self.source, self.text, self.paper, wanted, self._number(self.value), between, self.verdict)
 

@@ -1,22 +1,16 @@
 """All studies by name, run and written as files: a table (CSV), a sheet (JPEG), and a film where there is one."""
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from infer.editor.results import ResultFolder
-from infer.evaluate.report_files import csv_table, report_name
+from infer.evaluate.report_files import csv_table, picture_jpeg, report_name, writer_of
 from infer.evaluate.studies import blend_studies, class_studies, collage_studies, photo_studies, transfer_study
 from infer.evaluate.studies.setting import Found, Setting, Study
-from infer.photo.photo import Pixels
 from infer.pictures.animation import gif, mp4
 from models.errors import UnsupportedEdit
 from models.terminal import Say
 from models.writing import Writer, text
-
-_QUALITY = 88  # of sheets
 
 RUNS: dict[str, Study] = {
     "strength": class_studies.strength,
@@ -66,15 +60,12 @@ def run_studies(
 def write_study(name: str, found: Found, model: str, results: ResultFolder) -> list[Path]:
     """Write `MODEL_NAME.csv`, `.jpg` and, of a study with frames, `.gif` and where it can be written `.mp4`."""
     stem = report_name(model, name)
-    jobs: dict[str, Writer] = {f"{stem}.csv": text(csv_table(found.rows)), f"{stem}.jpg": _jpeg(found.sheet)}
+    jobs: dict[str, Writer] = {
+        f"{stem}.csv": text(csv_table(found.rows)),
+        f"{stem}.jpg": writer_of(picture_jpeg(found.sheet)),
+    }
     if found.frames:
         jobs[f"{stem}.gif"] = gif(found.frames)
         if (video := mp4(found.frames)) is not None:
             jobs[f"{stem}.mp4"] = video
     return results.replace(jobs)
-
-
-def _jpeg(pixels: Pixels) -> Writer:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=_QUALITY, optimize=True, subsampling=0)
-    return lambda file: file.write(stream.getvalue())
