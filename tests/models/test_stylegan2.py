@@ -72,12 +72,18 @@ def test_grows_from_a_smaller_one() -> None:
         ({"channels": (6, 5, 5, 3)}, "differ in channels"),
         ({"channels": (6, 4, 5, 3), "mapping": (7, 7)}, "differ in mapping"),
         ({"channels": (6, 4, 5, 3), "architecture": "resnet"}, "differ in architecture"),
-        ({"channels": (6, 4, 5)}, "only skip architectures grow"),
+        ({"channels": (6, 4, 5)}, "as many blocks"),
     ],
 )
 def test_does_not_grow_from_another(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(PhotograftError, match=f"16 px cannot grow into this one: .*{reason}"):
         StyleGAN2Generator(**TINY | change).grow_from(StyleGAN2Generator(**TINY))
+
+
+def test_only_skip_architectures_grow() -> None:
+    plain = TINY | {"architecture": "resnet"}
+    with pytest.raises(PhotograftError, match="only skip grows, not resnet"):
+        StyleGAN2Generator(**plain | {"channels": (6, 4, 5, 3)}).grow_from(StyleGAN2Generator(**plain))
 
 
 def test_kinds_of_noise() -> None:
