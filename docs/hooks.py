@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {  # page -> text
     "cards/sngan-heads-128.md": "models/weights/sngan-heads-128.md",
     "cards/stylegan2-heads-128.md": "models/weights/stylegan2-heads-128.md",
+    "cards/finisher.md": "models/weights/finisher.md",
+    "cards/locator.md": "models/weights/locator.md",
+    "cards/pose.md": "models/weights/pose.md",
     "contributing.md": "CONTRIBUTING.md",
     "changes.md": "CHANGELOG.md",
 }
