@@ -1,5 +1,6 @@
 """Distances between two sets of pictures with what chance adds to them: Fréchet with an error, KID, MS-SSIM, LPIPS."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from infer.evaluate.detection import Interval, bootstrap
+from infer.evaluate.detection import NORMAL, Interval, bootstrap
 from models.errors import PhotograftError
 from models.perception.judges import Gaussian
 from models.registry import suggest
@@ -45,8 +46,8 @@ def frechet_error(features: Tensor, target: Tensor, *, seed: int = 0) -> float: 
 def frechet_ratio(features: Tensor, others: Tensor, target: Tensor, *, seed: int = 0) -> tuple[float, Interval]:
     """One set's Fréchet distance over another's, and the 95 % interval; rows of both [N,D] belong together.
 
-    Rows are drawn with replacement. That alone makes distances larger and their ratio nearer to 1, so the draws are
-    scaled to have the ratio itself in their middle.
+    Rows are drawn with replacement. That alone makes distances larger and their ratio nearer to 1, so only the draws'
+    deviation counts, of the logarithm: few draws tell it better than they tell quantiles.
     """
     fitted, random = Gaussian(target), torch.Generator().manual_seed(seed)
     value = fitted.distance(Gaussian(features)) / fitted.distance(Gaussian(others))
@@ -54,10 +55,9 @@ def frechet_ratio(features: Tensor, others: Tensor, target: Tensor, *, seed: int
     for _ in range(RESAMPLED):
         rows = torch.randint(len(features), (len(features),), generator=random)
         one, other = (fitted.distance(Gaussian(each[rows])) for each in (features, others))
-        found.append(one / other)
-    quantiles = torch.tensor([0.025, 0.5, 0.975], dtype=torch.float64)
-    low, middle, high = torch.tensor(found, dtype=torch.float64).quantile(quantiles).tolist()
-    return value, (value * low / middle, value * high / middle)
+        found.append(math.log(one / other))
+    reach = math.exp(NORMAL * float(torch.tensor(found, dtype=torch.float64).std()))
+    return value, (value / reach, value * reach)
 
 
 def kid(features: Tensor, target: Tensor, *, seed: int = 0) -> Spread:  # [N,D], [M,D]

@@ -25,7 +25,7 @@ from infer.evaluate.judging import Probe, judge_features, real_pictures, share
 from infer.evaluate.reconstruction import BATCH, find_codes
 from infer.progress import Progress, untold
 from infer.projection.model import check_projects
-from infer.projection.settling import CLASS_WEIGHT, SHAPE_WEIGHT, SettlingTarget, settle, settles
+from infer.projection.settling import CLASS_WEIGHT, ENOUGH, SHAPE_WEIGHT, SettlingTarget, settle, settles
 from models.digests import digest, digests
 from models.errors import PhotograftError
 from models.perception.judges import JUDGES, frechet, to_uint8
@@ -344,7 +344,8 @@ def evaluate_translation(
     if settling and any(steps) and settles(model):
         progress("segmenting photos", 0, len(chosen))
         outline = segment(segmenter, chosen.target, OUTLINE)
-    kept = ResultCache(folder, format=FORMAT, bf16=bf16, weights=[SHAPE_WEIGHT, CLASS_WEIGHT], **digests(model))
+    weights = [SHAPE_WEIGHT, CLASS_WEIGHT, ENOUGH]
+    kept = ResultCache(folder, format=FORMAT, bf16=bf16, weights=weights, **digests(model))
     translator = Translator(networks, chosen, references, per_photo, seed, outline, kept, into)
     found = []
     for t in steps:

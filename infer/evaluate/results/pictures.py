@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from infer.evaluate.detection import Interval
 from infer.evaluate.distances import frechet_error, frechet_ratio, kid
 from infer.evaluate.generator import evaluate_generator
 from infer.evaluate.judging import judge_features, real_pictures
-from infer.evaluate.locality import SEQUENTIAL, SIMULTANEOUS, Curve
+from infer.evaluate.locality import GLOBAL, SEQUENTIAL, SIMULTANEOUS, Curve
 from infer.evaluate.report_files import Row, figure_png, hashes_text
 from infer.evaluate.results.section import Claim, Scope, Section
 from infer.evaluate.studies.setting import pairs
@@ -84,7 +85,10 @@ def edits(scope: Scope) -> Section:
     target = judge_features(judge, real, scope.progress, "judging real pictures")
     plain = features["none"]
     header = ("part", "edited by", "Fréchet", "of the unedited", "95 %", "KID", "the paper's FID")
-    rows: list[Row] = [(*header,), ("-", "-", _distance(plain, target), "1", "-", str(kid(plain, target)), "4.4")]
+    rows: list[Row] = [
+        (*header,),
+        ("-", "-", _distance(plain, target), "1", "-", str(kid(plain, target)), PAPER_DISTANCES["none"]),
+    ]
     claims = []
     for part in parts:
         for way in WAYS:
@@ -103,7 +107,7 @@ def edits(scope: Scope) -> Section:
         f" SqueezeNet features; {hashes_text(model.hashes)}. Poisson: pixels of the part, blended; the paper left it"
         " out. The paper blends at 64 px of 1024, which is 8 px here; blending in all layers up to 32 and 64 px is"
         " nearly all of a picture of 128 px.",
-        scope.command("edits"),
+        scope.command(["edits"], ["samples", "pairs"]),
         [("", rows)],
         claims=claims,
     )
@@ -144,10 +148,15 @@ def _catalog(scope: Scope) -> Catalog:
     """Of the style model. Raises UnsupportedEdit: there is none, or the model cannot transfer."""
     networks = scope.style
     check_transfers(networks.model.generator)
-    file = default_path(networks.on_device, scope.folder)
+    file = catalog_path(scope)
     if not file.is_file():
         raise UnsupportedEdit(f"no catalog at {file}: make one (infer.py catalog build)")
     return load_catalog(file, networks.on_device)
+
+
+def catalog_path(scope: Scope) -> Path:
+    """Where the style model's catalog is, or would be."""
+    return default_path(scope.style.on_device, scope.folder)
 
 
 def _distance(features: Tensor, target: Tensor) -> str:
@@ -181,7 +190,7 @@ def locality(scope: Scope) -> Section:
         value, between = outside_ratio(curves[SEQUENTIAL], curves[SIMULTANEOUS], LEVEL)
         text = f"sequential is more local than simultaneous ({part}): Out-MSE over the other's at In-MSE {LEVEL:g}"
         claims.append(Claim(f"{PAPER}, Fig. 7", text, "below 1", value, *between, 1.0, "at most"))
-        value, between = outside_ratio(curves[SEQUENTIAL], curves["global"], LEVEL)
+        value, between = outside_ratio(curves[SEQUENTIAL], curves[GLOBAL], LEVEL)
         text = f"and than global ({part})"
         claims.append(Claim(f"{PAPER}, Fig. 7", text, "below 1", value, *between, 1.0, "at most"))
     stem = f"results_{networks.model.stem}"

@@ -4,19 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from data.loaders import PictureStore
 from data.splits import open_splits
+from infer.catalog.catalog import names_path
 from infer.editor.results import ResultFolder
 from infer.evaluate.cache import ResultCache
 from infer.evaluate.choices import RESULTS
+from infer.evaluate.curves import evenly
 from infer.evaluate.report_files import Row, markdown_table, write_report
 from infer.evaluate.results import photos, pictures
 from infer.evaluate.results.section import CLAIM_HEADER, Measure, Scope, Section, kept_section
-from models.digests import digest, digests
+from models.digests import code_digest, digest, digests
 from models.errors import UnsupportedEdit
+from models.files import sha256
 from models.terminal import Say
 
-FORMAT = 2  # of kept sections, and of how they are measured
+FORMAT = 3  # of kept sections
 PAGE = "results.md"
 MEASURES: Mapping[str, Measure] = {
     "samples": pictures.samples,
@@ -26,6 +31,15 @@ MEASURES: Mapping[str, Measure] = {
     "convergence": photos.convergence,
     "presets": photos.presets,
 }
+COUNTS = {  # section -> what of the scope's counts it depends on, beside the seed
+    "samples": ("samples",),
+    "edits": ("samples", "pairs"),
+    "locality": ("curve_pairs",),
+    "translation": ("samples", "photos"),
+    "convergence": ("photos", "updates"),
+    "presets": ("preset_photos",),
+}
+LOOKED_AT = 32  # pictures of each split by which data are told apart
 INTRODUCTION = """\
 What the papers claim, on the models of today: R. Suzuki et al., "Spatially Controllable Image Synthesis with Internal
 Representation Collaging" (2018), and E. Collins et al., "Editing in Style: Uncovering the Local Semantics of GANs"
@@ -59,24 +73,37 @@ def measure_results(
     Raises:
         PhotograftError: data of other classes, networks that are missing, or a folder that cannot be written.
     """
-    train, val = open_splits(scope.data)
+    catalog = pictures.catalog_path(scope)
     cache = ResultCache(
         scope.folder / "sections",
         format=FORMAT,
+        code=code_digest("infer", "models", suffixes=(".py",)),  # what measures keep themselves is not computed again
         models=[digests(networks.model) for networks in (scope.collage, scope.style)],
-        data=digest([torch.as_tensor(split.labels) for split in (train, val)]),
+        forms=[[str(networks.dtype), networks.psi_name] for networks in (scope.collage, scope.style)],
+        catalog=[sha256(path) for path in (catalog, names_path(catalog)) if path.is_file()],
+        data=_data_digest(scope.data),
     )
     found: dict[str, Section] = {}
     for name in (name for name in MEASURES if name in names):
         try:
-            found[name] = kept_section(name, MEASURES[name], scope, cache)
+            found[name] = kept_section(name, MEASURES[name], COUNTS[name], scope, cache)
         except UnsupportedEdit as error:
             skipped(f"{name} is left out: {error}")
             continue
         part = found if len(found) < len(MEASURES) else ()
-        contents: dict[str, str | bytes] = {PAGE: page(found, scope.command(*part)), **found[name].figures}
+        counts = dict.fromkeys(count for name in found for count in COUNTS[name])
+        contents: dict[str, str | bytes] = {PAGE: page(found, scope.command(part, counts)), **found[name].figures}
         done(found[name], write_report(contents, results))
     return found
+
+
+def _data_digest(root: Path) -> str:
+    """Of all labels and some pictures of both splits."""
+    parts: list[Tensor] = []
+    for split in open_splits(root):
+        store = PictureStore(split, resolution=64, crop="center", in_memory=False)
+        parts += [torch.as_tensor(split.labels), store.many(evenly(len(split), LOOKED_AT))[0]]
+    return digest(parts)
 
 
 def claim_rows(found: Mapping[str, Section]) -> list[Row]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -144,14 +144,15 @@ class Scope:
     folder: Path
     progress: Progress
 
-    def counts(self) -> dict[str, int]:
-        """All numbers that a result depends on."""
-        names = ("samples", "pairs", "curve_pairs", "photos", "updates", "preset_photos", "seed")
-        return {name: getattr(self, name) for name in names}
+    def counts(self, *names: str) -> dict[str, int]:
+        """Some of the numbers, and the seed."""
+        return {name: getattr(self, name) for name in (*names, "seed")}
 
-    def command(self, *sections: str) -> str:
-        """That makes the report, or some sections of it."""
-        words = [f"--{OPTIONS.get(name, name).replace('_', '-')} {value}" for name, value in self.counts().items()]
+    def command(self, sections: Iterable[str], counts: Iterable[str]) -> str:
+        """That makes the report, or some sections of it, with these of the counts."""
+        words = [
+            f"--{OPTIONS.get(name, name).replace('_', '-')} {value}" for name, value in self.counts(*counts).items()
+        ]
         models = f"--model {self.collage.model.stem} --style-model {self.style.model.stem}"
         return " ".join(["photograft evaluate report", *sections, "--data FOLDER", models, *words])
 
@@ -159,6 +160,6 @@ class Scope:
 Measure = Callable[[Scope], Section]
 
 
-def kept_section(name: str, measure: Measure, scope: Scope, cache: ResultCache) -> Section:
-    """A section as it was kept, else measured now."""
-    return Section.of(cache(lambda: measure(scope).kept(), section=name, **scope.counts()))
+def kept_section(name: str, measure: Measure, counts: Sequence[str], scope: Scope, cache: ResultCache) -> Section:
+    """A section as it was kept, else measured now; counts: names of those that it depends on."""
+    return Section.of(cache(lambda: measure(scope).kept(), section=name, **scope.counts(*counts)))

@@ -1,6 +1,8 @@
 """The report: claims are decided by intervals, sections come back as kept, the page says what was measured."""
 
 import math
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,16 +11,20 @@ import torch
 
 from infer.catalog.catalog import build_catalog
 from infer.cli.main import main
+from infer.editor.results import ResultFolder
 from infer.evaluate.choices import RESULTS
 from infer.evaluate.convergence import Convergence, Search
 from infer.evaluate.locality import Curve
+from infer.evaluate.results import report
 from infer.evaluate.results.photos import convergence_claims, rate_costs
 from infer.evaluate.results.pictures import outside_ratio
-from infer.evaluate.results.report import MEASURES, page
-from infer.evaluate.results.section import HELD, NOT_HELD, OPEN, Claim, Section, share_claim
+from infer.evaluate.results.report import COUNTS, MEASURES, page
+from infer.evaluate.results.section import HELD, NOT_HELD, OPEN, Claim, Scope, Section, share_claim
 from infer.evaluate.speed import Overhead
+from infer.progress import untold
 from models.discriminators.sn_projection import SNProjectionDiscriminator
 from models.files import save_network
+from models.prepared import Networks
 from models.zoo import load_model
 from tests.infer.conftest import ellipse
 from tests.infer.tiny_model import CLASSES, write_tiny_model
@@ -117,7 +123,7 @@ def test_claims_of_convergence() -> None:
 
 
 def test_sections_are_named_and_measured() -> None:
-    assert list(RESULTS) == list(MEASURES)
+    assert list(RESULTS) == list(MEASURES) == list(COUNTS)
 
 
 @pytest.fixture
@@ -137,6 +143,48 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]
     catalog = build_catalog(load_model(str(style)), clusters=3, samples=8, layer="blocks.0")
     write_catalog(replace(catalog, names={"eyes": (0,), "ears": (1,)}), folder / "style.catalog.safetensors")
     return collage, style
+
+
+def test_a_section_is_measured_again_when_what_it_depends_on_changes(
+    models: tuple[Path, Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def measure(name: str) -> Callable[[Scope], Section]:
+        def section(scope: Scope) -> Section:
+            measured.append(name)
+            return Section(name, "", "")
+
+        return section
+
+    monkeypatch.setattr(report, "MEASURES", {name: measure(name) for name in MEASURES})
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    collage, style = (Networks.of(load_model(str(file)), "cpu") for file in models)
+    scope = Scope(collage, style, data, 32, 4, 5, 6, 7, 2, 1, tmp_path / "kept", untold)
+
+    def again(scope: Scope = scope) -> list[str]:
+        measured.clear()
+        report.measure_results(
+            list(MEASURES), scope, ResultFolder(tmp_path / "out"), done=lambda *told: None, skipped=lambda text: None
+        )
+        return list(measured)
+
+    assert again() == list(MEASURES)
+    assert again() == []
+    assert again(replace(scope, photos=8)) == ["translation", "convergence"]
+    assert again(replace(scope, pairs=9)) == ["edits"]
+    assert again(replace(scope, seed=2)) == list(MEASURES)
+    assert "--photos 6" in (tmp_path / "out" / "results.md").read_text()
+    names = models[1].with_name("style.catalog.yaml")
+    kept = names.read_bytes()
+    names.write_text(names.read_text().replace("eyes", "nose"))
+    assert again() == list(MEASURES)
+    names.write_bytes(kept)
+    assert again() == []
+    picture = next((data / "val" / "lion").iterdir())
+    picture.write_bytes(next((data / "val" / "black cat").iterdir()).read_bytes())
+    assert again() == list(MEASURES)
 
 
 @pytest.mark.slow
