@@ -6,20 +6,24 @@ import weakref
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.utilities import rank_zero_only
 
 from data.classes import ClassChoice
 from data.corrupt import check_max_corrupt
 from data.loaders import EvalLoader, PictureStore, TrainLoader
 from data.memory import free_memory
+from data.often import read_often
 from data.pictures import LabelledPictures
 from data.report import printable, say_to_stderr
 from data.sampling import ClassBalancedSampler, class_distribution
 from data.splits import open_splits
 from data.values import is_number
 from models.errors import PhotograftError
+from models.terminal import Say
 
 __all__ = ["ImageDataModule"]
 
@@ -62,6 +66,8 @@ class ImageDataModule(pl.LightningDataModule):
             (of pictures always ten), a count from 1 on, 0 for none, null for any number of pictures. The first ones
             are named, and others take their places.
         names: a file that names the classes, with a line FOLDER,NAME for each; see `data.names.read_names`.
+        often: a file of pictures that are drawn more often than others of their class, with a line PICTURE,TIMES for
+            each; see `data.often.read_often`. `train.py turned` writes one.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class ImageDataModule(pl.LightningDataModule):
         value_range: tuple[float, float] | None = None,
         max_corrupt: float | None = 0.05,
         names: str | None = None,
+        often: str | None = None,
     ) -> None:
         super().__init__()
         _check_number("resolution", resolution, 1, MAX_RESOLUTION)
@@ -116,8 +123,9 @@ class ImageDataModule(pl.LightningDataModule):
         self.steps_per_epoch, self.images_per_epoch = steps_per_epoch, images_per_epoch
         self.val_root, self.val_fraction, self.val_batch_size = val_root, val_fraction, val_batch_size or batch_size
         self.picture, self.labels, self.value_range = picture, labels, value_range
-        self.max_corrupt, self.names = check_max_corrupt(max_corrupt), names
+        self.max_corrupt, self.names, self.often = check_max_corrupt(max_corrupt), names, often
         self._splits: tuple[LabelledPictures, LabelledPictures] | None = None
+        self._times: NDArray[np.int64] | None = None
         self._stores: dict[str, PictureStore] = {}
         self._loader: TrainLoader | None = None  # the last one made without a Trainer
         self._resume: dict[str, Any] | None = None
@@ -227,7 +235,7 @@ class ImageDataModule(pl.LightningDataModule):
         """Continue the stream at a saved position (batch size and number of ranks may differ).
 
         Raises:
-            PhotograftError: the pictures, the seed or the balance are not those of the checkpoint.
+            PhotograftError: the pictures, the seed, the balance or `often` are not those of the checkpoint.
         """
         if not state_dict:
             return
@@ -246,7 +254,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _open(self) -> tuple[LabelledPictures, LabelledPictures]:
         if self._splits is None:
-            self._splits = open_splits(
+            say: Say = say_to_stderr if getattr(rank_zero_only, "rank", 0) == 0 else lambda _: None
+            splits = open_splits(
                 self.root,
                 classes=self.classes,
                 min_images=self.min_images,
@@ -257,13 +266,19 @@ class ImageDataModule(pl.LightningDataModule):
                 value_range=self.value_range,
                 max_corrupt=self.max_corrupt,
                 names=self.names,
-                say=say_to_stderr if getattr(rank_zero_only, "rank", 0) == 0 else lambda _: None,
+                say=say,
             )
+            if self.often is not None:
+                self._times, line = read_often(self.often, splits[0].records)
+                say(line)
+            self._splits = splits
         return self._splits
 
     def _sampler(self, rank: int, world_size: int) -> ClassBalancedSampler:
         labels = self.train_pictures.labels
-        return ClassBalancedSampler(labels, power=self.balance, seed=self.seed, rank=rank, world_size=world_size)
+        return ClassBalancedSampler(
+            labels, power=self.balance, seed=self.seed, rank=rank, world_size=world_size, times=self._times
+        )
 
     def _store(self, split: Literal["train", "val"]) -> PictureStore:
         if split not in self._stores:

@@ -2,64 +2,30 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections import Counter
 from collections.abc import Sequence
 
-from data.records import read_ordinary
 from data.report import printable
+from data.tables import read_pairs
 from models.errors import PhotograftError
-
-MAX_FILE = 2**24  # bytes
 
 
 def read_names(path: str) -> dict[str, str]:
-    """Folder -> name, from a CSV file in UTF-8: `n02123045,tabby` or `"a, b",both` on every line.
-
-    Empty lines, and lines that begin with #, are left out. For shards the first column is the class's number.
+    """Folder -> name, see `data.tables.read_pairs`. For shards the first column is the class's number.
 
     Raises:
         PhotograftError: a file that cannot be read, a line that is not of this form, or a folder or name twice.
     """
-    shown = printable(path)
-    try:
-        text = read_ordinary(os.path.expanduser(path), MAX_FILE).decode("utf-8-sig")
-    except OSError as error:
-        raise PhotograftError(f"{shown} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise PhotograftError(f"{shown} is no text in UTF-8: write a line FOLDER,NAME for every class") from error
     found: dict[str, str] = {}
-    names: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        folder, name = _cells(line, f"{shown}, line {number}")
+    lines: dict[str, str] = {}
+    for where, folder, name in read_pairs(path, "FOLDER,NAME", "every class"):
         if folder in found:
-            raise PhotograftError(f"{shown}, line {number}: folder {printable(folder)} is named twice")
-        if name in names:
-            raise PhotograftError(
-                f"{shown}, line {number}: {printable(name)!r} is the name of line {names[name]}'s folder already"
-            )
-        found[folder] = name
-        names[name] = number
-    if not found:
-        raise PhotograftError(f"{shown} names no class: write a line FOLDER,NAME for every class")
+            raise PhotograftError(f"{where}: folder {printable(folder)} is named twice")
+        if name in lines:
+            line = lines[name].rpartition(" ")[2]
+            raise PhotograftError(f"{where}: {printable(name)!r} is the name of line {line}'s folder already")
+        found[folder], lines[name] = name, where
     return found
-
-
-def _cells(line: str, where: str) -> tuple[str, str]:
-    try:
-        cells = [
-            cell.strip() for cell in next(csv.reader(io.StringIO(line.strip()), strict=True, skipinitialspace=True))
-        ]
-    except (csv.Error, StopIteration):
-        cells = []
-    if len(cells) != 2 or not all(cells):
-        hint = ", with quotes around what holds a comma" if len(cells) > 2 else ""
-        raise PhotograftError(f"{where} is {printable(line.strip(), 60)!r}: expected FOLDER,NAME{hint}")
-    return cells[0], cells[1]
 
 
 def renamed(ids: Sequence[str], names: Sequence[str], path: str) -> tuple[list[str], str]:

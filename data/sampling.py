@@ -1,9 +1,10 @@
 """Class-balanced draws as a pure function of the draw's number.
 
-The stream of picture indices is cut into rounds of N draws (N = size of the set). In a round each class gets its exact
-quota (rounded so that the rounding never accumulates), taken from the class's own endless sequence of permutations: all
-pictures of a class are used equally often, within one. Draw number n is thus fixed by (seed, n) alone. Rank r of W
-takes the draws with n % W == r. A resume needs one number: how many draws have been used.
+The stream of picture indices is cut into rounds of N draws (N = size of the set). In a round each class gets its
+exact quota (rounded so that the rounding never accumulates), taken from the class's own endless sequence of
+permutations: all pictures of a class are used equally often, within one, or so many times as often as is asked for.
+Draw number n is thus fixed by (seed, n) alone. Rank r of W takes the draws with n % W == r. A resume needs one
+number: how many draws have been used.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class ClassBalancedSampler(torch.utils.data.Sampler[int]):
         rank: this process, 0..world_size-1.
         world_size: number of processes; their parts are disjoint and of equal length.
         length: indices per iteration on this rank.
+        times: int64 [N], how often each picture is drawn where others of its class are drawn once; None: all alike.
 
     Raises:
         PhotograftError: no pictures, or a power outside [0, 1].
@@ -60,6 +62,7 @@ class ClassBalancedSampler(torch.utils.data.Sampler[int]):
         rank: int = 0,
         world_size: int = 1,
         length: int | None = None,
+        times: NDArray[np.int64] | None = None,
     ) -> None:
         if len(labels) == 0:
             raise PhotograftError("no pictures to draw from: check the data folder and the chosen classes")
@@ -69,7 +72,10 @@ class ClassBalancedSampler(torch.utils.data.Sampler[int]):
         self.labels = np.asarray(labels, dtype=np.int64)
         self.power, self.seed, self.rank, self.world_size, self.length = power, seed, rank, world_size, length
         self.draws = 0  # used by all ranks together
-        self._members = [np.flatnonzero(self.labels == k) for k in range(int(self.labels.max()) + 1)]
+        assert times is None or (len(times) == len(labels) and times.min() > 0)
+        self.times = np.ones_like(self.labels) if times is None else np.asarray(times, dtype=np.int64)
+        members = (np.flatnonzero(self.labels == k) for k in range(int(self.labels.max()) + 1))
+        self._members = [np.repeat(own, self.times[own]) for own in members]
         self._rounds: dict[int, NDArray[np.int64]] = {}
         probabilities = class_distribution(np.bincount(self.labels).astype(np.int64), power)
         self._cumulative = np.concatenate([[0.0], np.cumsum(probabilities)])
@@ -119,7 +125,9 @@ class ClassBalancedSampler(torch.utils.data.Sampler[int]):
     def identity(self) -> dict[str, Any]:
         """What the stream depends on, with a checksum of the labels: two equal ones give the same draws."""
         checksum = zlib.crc32(self.labels.tobytes())
-        return {"seed": self.seed, "power": self.power, "pictures": len(self.labels), "labels": checksum}
+        known = {"seed": self.seed, "power": self.power, "pictures": len(self.labels), "labels": checksum}
+        often = {"often": zlib.crc32(self.times.tobytes())} if (self.times > 1).any() else {}
+        return known | often
 
     def state_dict(self) -> dict[str, Any]:
         """The position (draws of all ranks) and the identity of the stream."""
@@ -129,9 +137,10 @@ class ClassBalancedSampler(torch.utils.data.Sampler[int]):
         """Continue at a saved position; the world size may differ.
 
         Raises:
-            PhotograftError: the state belongs to another stream (other pictures, seed or balance).
+            PhotograftError: the state belongs to another stream (other pictures, seed, balance or `times`).
         """
-        changed = [name for name, value in self.identity().items() if state.get(name) != value]
+        own = self.identity()
+        changed = [name for name in (*own, *(["often"] * ("often" not in own))) if state.get(name) != own.get(name)]
         if changed:
             raise PhotograftError(f"cannot resume the data stream: {', '.join(changed)} changed since the checkpoint")
         draws = state.get("draws")

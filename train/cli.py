@@ -13,6 +13,7 @@ VALIDATE = "Measure a checkpoint on the validation pictures: Fréchet distance, 
 EXPORT = "Write one file per network, all or none: OUT.generator.safetensors, OUT.encoder.safetensors, ..."
 OUTLINE = "Fit the outline of a model's projected discriminator and write its file anew."
 BENCH = "Time steps of a GAN, of E, and of A and B, and say where their time goes."
+TURNED = "Write a table of the heads that are turned away, so that a training draws them more often, and a sheet."
 TAUGHT = "Write what a large network makes of a model's samples, to train the finishing network on."
 DEMO = "Draw a small data set, train everything on it, and edit a photo with the result: some minutes."
 COMMANDS = {
@@ -21,6 +22,7 @@ COMMANDS = {
     "validate": ("-c CONFIG --data.root FOLDER --ckpt_path last", VALIDATE),
     "export": ("CHECKPOINT OUT", EXPORT),
     "outline": ("MODEL --data FOLDER", OUTLINE),
+    "turned": ("--data FOLDER OUT.csv", TURNED),
     "taught": ("MODEL OUT", TAUGHT),
     "bench": ("[--data FOLDER]", BENCH),
 }
@@ -113,6 +115,27 @@ def run_outline(args: list[str]) -> None:
     print(visible(path))
 
 
+def run_turned(args: list[str]) -> None:
+    """`train.py turned --data FOLDER OUT.csv`."""
+    parser = _Parser(prog="train.py turned", description=TURNED, epilog="Then: train.py fit ... --data.often OUT.csv")
+    parser.add_argument("out", type=Path, help="table to write, and a sheet of heads beside it (OUT.png)")
+    parser.add_argument("--data", type=Path, required=True, help="heads: class folders or tar shards")
+    parser.add_argument(
+        "--share", type=float, default=0.25, help="of each class: those turned the most (default: 0.25)"
+    )
+    parser.add_argument("--times", type=int, default=3, help="they are drawn where others are once (default: 3)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    options = vars(parser.parse_args(args))
+    from train.perception.turned import QUANTILES, write_turned
+
+    found = write_turned(options.pop("data"), options.pop("out"), **options)
+    at = ", ".join(f"{q:.0%} {value:.2f}" for q, value in zip(QUANTILES, found.quantiles, strict=True))
+    print(f"turn of heads (0: looks at the viewer): {at}")
+    print(f"{found.often:,} of {found.pictures:,} pictures are drawn {options['times']} times as often")
+    for path in found.files:
+        print(visible(path))
+
+
 def run_taught(args: list[str]) -> None:
     """`train.py taught MODEL OUT`."""
     parser = _Parser(prog="train.py taught", description=TAUGHT)
@@ -153,7 +176,14 @@ def run_bench(args: list[str]) -> None:
     bench(options.data, names, options.seconds, print, lambda text: print(visible(text), file=sys.stderr, flush=True))
 
 
-RUN = {"export": run_export, "outline": run_outline, "taught": run_taught, "demo": run_demo, "bench": run_bench}
+RUN = {
+    "export": run_export,
+    "outline": run_outline,
+    "turned": run_turned,
+    "taught": run_taught,
+    "demo": run_demo,
+    "bench": run_bench,
+}
 
 
 def main() -> None:

@@ -112,10 +112,14 @@ class PoseNetwork(Configurable):
         The cosine distance of the features of the crop and of its mirror image, place by place, the mean over both
         blocks. Raises ValueError for pixels of another kind.
         """
-        x = _input(pixels, next(self.layers.parameters()).device)
-        features = self.backbone(torch.stack([x, x.flip(2)]))
-        alike = [F.cosine_similarity(one[0].flatten(), one[1].flatten(), dim=0) for one in features]
-        return float(1 - torch.stack(alike).mean())
+        return float(self.turns(_input(pixels, next(self.layers.parameters()).device)[None])[0])
+
+    @torch.inference_mode()
+    def turns(self, x: Tensor) -> Tensor:  # [N,3,128,128] in [-1,1] -> [N]
+        """`turn` of many heads at once."""
+        features = self.backbone(torch.cat([x, x.flip(3)]))
+        pairs = [part.flatten(1).chunk(2) for part in features]
+        return 1 - torch.stack([F.cosine_similarity(one, other) for one, other in pairs]).mean(dim=0)
 
 
 def _input(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:  # [S,S,3] -> [3,128,128] in [-1,1]

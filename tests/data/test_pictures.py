@@ -490,7 +490,7 @@ def test_names_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "names no class"),
+        (b"", "holds no line: write FOLDER,NAME for every class"),
         (b"n02123045", "line 1 is 'n02123045': expected FOLDER,NAME"),
         (b"own,\n", "line 1 is 'own,': expected"),
         (b"own,a,b\n", "quotes around what holds a comma"),

@@ -37,6 +37,18 @@ def test_pictures_of_a_class_are_used_equally_often(power: float) -> None:
         assert inside.max() - inside.min() <= 1
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_pictures_are_used_as_often_as_asked_for(power: float) -> None:
+    times = np.ones(len(LABELS), np.int64)
+    times[[0, 5, 1000]] = 3, 5, 2
+    drawn = first(40 * len(LABELS), power=power, times=times)
+    uses = np.bincount(drawn, minlength=len(LABELS)) / times
+    assert (np.bincount(LABELS[drawn]) == np.bincount(LABELS[first(40 * len(LABELS), power=power)])).all()
+    for label in range(4):
+        inside = uses[label == LABELS]
+        assert inside.max() - inside.min() <= 1
+
+
 def test_natural_rounds_are_permutations() -> None:
     drawn = first(2 * len(LABELS), power=0.0).reshape(2, -1)
     assert (np.sort(drawn) == np.arange(len(LABELS))).all()
@@ -100,6 +112,15 @@ def test_state_of_another_stream_is_refused(changes: dict[str, Any]) -> None:
     state = ClassBalancedSampler(LABELS).state_dict()
     with pytest.raises(PhotograftError, match="changed since the checkpoint"):
         ClassBalancedSampler(**{"labels": LABELS, **changes}).load_state_dict(state)
+
+
+def test_how_often_pictures_are_drawn_is_part_of_the_stream() -> None:
+    plain, often = ClassBalancedSampler(LABELS), ClassBalancedSampler(LABELS, times=1 + (LABELS > 1))
+    assert ClassBalancedSampler(LABELS, times=np.ones_like(LABELS)).identity() == plain.identity()
+    for one, other in ((plain, often), (often, plain)):
+        with pytest.raises(PhotograftError, match="often changed since the checkpoint"):
+            one.load_state_dict(other.state_dict())
+    often.load_state_dict(often.state_dict())
 
 
 @pytest.mark.parametrize("power", [-0.1, 1.1, float("nan")])
