@@ -17,14 +17,13 @@ def read_names(path: str) -> dict[str, str]:
         PhotograftError: a file that cannot be read, a line that is not of this form, or a folder or name twice.
     """
     found: dict[str, str] = {}
-    lines: dict[str, str] = {}
-    for where, folder, name in read_pairs(path, "FOLDER,NAME", "every class"):
+    lines: dict[str, int] = {}
+    for number, where, folder, name in read_pairs(path, "FOLDER,NAME", "every class"):
         if folder in found:
             raise PhotograftError(f"{where}: folder {printable(folder)} is named twice")
         if name in lines:
-            line = lines[name].rpartition(" ")[2]
-            raise PhotograftError(f"{where}: {printable(name)!r} is the name of line {line}'s folder already")
-        found[folder], lines[name] = name, where
+            raise PhotograftError(f"{where}: {printable(name)!r} is the name of line {lines[name]}'s folder already")
+        found[folder], lines[name] = name, number
     return found
 
 

@@ -27,7 +27,7 @@ def read_often(path: str, records: Sequence[Record]) -> tuple[NDArray[np.int64],
         PhotograftError: a file that cannot be read, a line that is not of this form, a picture twice, or none of these.
     """
     given: dict[str, int] = {}
-    for where, picture, count in read_pairs(path, "PICTURE,TIMES", "every picture that is drawn more than once"):
+    for _, where, picture, count in read_pairs(path, "PICTURE,TIMES", "every picture that is drawn more than once"):
         if not (count.isascii() and count.isdigit() and len(count) < 10 and 1 <= int(count) <= MOST):
             raise PhotograftError(f"{where}: {printable(count)} times: give a whole number from 1 to {MOST}")
         if picture in given:

@@ -139,8 +139,8 @@ class ClassBalancedSampler(torch.utils.data.Sampler[int]):
         Raises:
             PhotograftError: the state belongs to another stream (other pictures, seed, balance or `times`).
         """
-        own = self.identity()
-        changed = [name for name in (*own, *(["often"] * ("often" not in own))) if state.get(name) != own.get(name)]
+        own = {"often": None, **self.identity()}
+        changed = [name for name, value in own.items() if state.get(name) != value]
         if changed:
             raise PhotograftError(f"cannot resume the data stream: {', '.join(changed)} changed since the checkpoint")
         draws = state.get("draws")

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from data.records import read_ordinary
 from data.report import printable
@@ -14,8 +15,17 @@ from models.errors import PhotograftError
 MAX_FILE = 2**26  # bytes
 
 
-def read_pairs(path: str, form: str, per: str) -> Iterator[tuple[str, str, str]]:
-    """Where a line is, in words, and its two cells. Empty lines, and lines that begin with #, are left out.
+class Pair(NamedTuple):
+    """A line: its number from 1 on, where that is in words, and its two cells."""
+
+    number: int
+    where: str
+    first: str
+    second: str
+
+
+def read_pairs(path: str, form: str, per: str) -> Iterator[Pair]:
+    """The lines of a table. Empty ones, and those that begin with #, are left out.
 
     Args:
         path: of the file; a ~ is one's own folder.
@@ -35,7 +45,7 @@ def read_pairs(path: str, form: str, per: str) -> Iterator[tuple[str, str, str]]
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             empty, where = False, f"{shown}, line {number}"
-            yield where, *_cells(line, where, form)
+            yield Pair(number, where, *_cells(line, where, form))
     if empty:
         raise PhotograftError(f"{shown} holds no line: write {form} for {per}")
 

@@ -16,17 +16,18 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of eight pictures, of which 0 and 1 are not their own mirror images."""
+    """Two classes of eight pictures, of which 0 and 1 are not their own mirror images; one has a name like a comment."""
     root = tmp_path_factory.mktemp("heads")
     random = np.random.default_rng(0)
-    for name in ("a", "b"):
-        (root / "train" / name).mkdir(parents=True)
+    for name in ("a", "#b"):
+        for split in ("train", "val"):
+            (root / split / name).mkdir(parents=True)
         for number in range(8):
             half = np.kron(random.integers(0, 256, (8, 4, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
             other = 255 - half if number < 2 else half
-            Image.fromarray(np.concatenate([half, other[:, ::-1]], axis=1)).save(
-                root / "train" / name / f"{number}.png"
-            )
+            picture = Image.fromarray(np.concatenate([half, other[:, ::-1]], axis=1))
+            picture.save(root / "train" / name / f"{number}.png")
+        picture.save(root / "val" / name / "8.png")
     return root
 
 
@@ -42,7 +43,9 @@ def test_a_table_that_a_training_takes(data: Path, tmp_path: Path, capsys: Captu
     assert "4 of 16 pictures are drawn 4 times as often" in shown
     assert str(out.with_suffix(".png")) in shown
     with out.open() as stream:
-        assert sorted(csv.reader(stream)) == [[f"{name}/{number}.png", "4"] for name in "ab" for number in (0, 1)]
+        assert sorted(csv.reader(stream)) == [
+            [f"{name}/{number}.png", "4"] for name in ("#b", "a") for number in (0, 1)
+        ]
     with Image.open(out.with_suffix(".png")) as sheet:
         assert sheet.width > 10 * 128
         assert sheet.height > 5 * 128

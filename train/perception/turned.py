@@ -98,7 +98,7 @@ def _turns(store: PictureStore, rows: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _table(pictures: LabelledPictures, chosen: NDArray[np.bool_], times: int) -> str:
     stream = io.StringIO()
-    rows = csv.writer(stream, lineterminator="\n")
+    rows = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # a name may begin with #
     rows.writerows((pictures.records[row].key, times) for row in np.flatnonzero(chosen))
     return stream.getvalue()
 

@@ -86,6 +86,9 @@ def test_a_half_is_turned_farther_than_a_whole(embedded: PoseNetwork) -> None:
     assert embedded.turn(whole) < 0.1
     assert embedded.turn(whole) < embedded.turn(crop) < embedded.turn(other)
     assert embedded.turn(crop) == pytest.approx(embedded.turn(np.ascontiguousarray(crop[:, ::-1])), abs=1e-5)
+    heads = [crop, whole, other]
+    x = torch.from_numpy(np.stack(heads)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert embedded.turns(x).tolist() == pytest.approx([embedded.turn(head) for head in heads], abs=1e-5)
 
 
 def test_the_file_holds_no_backbone(tmp_path: Path, embedded: PoseNetwork) -> None:
