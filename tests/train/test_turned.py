@@ -16,7 +16,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of eight pictures, of which 0 and 1 are not their own mirror images; one has a name like a comment."""
+    """Two classes of eight pictures, of which 0 and 1 are not their own mirror images; one is named like a comment."""
     root = tmp_path_factory.mktemp("heads")
     random = np.random.default_rng(0)
     for name in ("a", "#b"):
