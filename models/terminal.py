@@ -44,24 +44,34 @@ class Signals:
     held: int = 0  # blocks of `unbroken` around what runs, less one of `breakable`
     guarded: bool = False  # in `breakable`
     waits: bool = False
+    exits: bool = False
 
     @property
     def code(self) -> int:
         """The exit code of a shell's convention: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + (self.received or signal.SIGINT)
 
+    @property
+    def end(self) -> BaseException:
+        """What a signal raises."""
+        return SystemExit(self.code) if self.exits else KeyboardInterrupt()
+
 
 _signals = Signals()  # of the command that runs
 
 
 @contextlib.contextmanager
-def orderly() -> Iterator[Signals]:
+def orderly(exits: bool = False) -> Iterator[Signals]:
     """SIGTERM and SIGHUP raise KeyboardInterrupt in the block as Ctrl-C does, so that what is half done is taken away.
 
     In other threads than the main one, where Python handles no signals, nothing changes.
+
+    Args:
+        exits: raise SystemExit instead, for processes that another one has started: it sees their exit codes.
     """
     global _signals
     signals = Signals()
+    signals.exits = exits
     if threading.current_thread() is not threading.main_thread():
         yield signals
         return
@@ -72,7 +82,7 @@ def orderly() -> Iterator[Signals]:
             signals.waits = True
         else:
             signals.held = int(signals.guarded)  # at once: two signals can come together
-            raise KeyboardInterrupt
+            raise signals.end
 
     before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
@@ -89,7 +99,7 @@ def orderly() -> Iterator[Signals]:
         _signals = outer
         signals.held = 0
         if signals.received and not ended:
-            raise KeyboardInterrupt
+            raise signals.end
 
 
 @contextlib.contextmanager
@@ -104,7 +114,7 @@ def unbroken() -> Iterator[None]:
         signals.guarded, signals.held = guarded, outer
         if signals.waits and not outer:
             signals.waits = False
-            raise KeyboardInterrupt
+            raise signals.end
 
 
 class breakable:  # noqa: N801 (as the functions beside it)
@@ -118,7 +128,7 @@ class breakable:  # noqa: N801 (as the functions beside it)
             _signals.guarded, _signals.held = True, 0
             if _signals.waits:
                 _signals.waits, _signals.held = False, 1
-                raise KeyboardInterrupt
+                raise _signals.end
 
     def __exit__(self, *error: object) -> None:
         if _signals.guarded:

@@ -9,8 +9,9 @@ import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from multiprocessing import parent_process
 from typing import Any, Protocol
 
 import cv2
@@ -24,6 +25,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from models.device import find_device
 from models.errors import PhotograftError
+from models.terminal import orderly
 
 # Lightning's advice is for trainings. Said here, spawned processes hear it too.
 for name in ("pytorch_lightning", "lightning_fabric"):
@@ -67,7 +69,16 @@ class _Loop(pl.LightningModule):
         self.units = range(trainer.world_size) if self.units is None else self.units
         if trainer.world_size > 1:
             cv2.setNumThreads(torch.get_num_threads())  # Lightning has shared the threads out
+            if parent_process() is not None:
+                self.ends = ExitStack()  # with the process
+                self.ends.enter_context(orderly(exits=True))
+            self.terminated = signal.getsignal(signal.SIGTERM)
         self.worker = self.job.begin(trainer.global_rank, trainer.strategy.root_device)
+
+    def on_predict_start(self) -> None:
+        """Lightning's own answer to SIGTERM asks the other processes first: they work, or are gone."""
+        if self.trainer.world_size > 1:
+            signal.signal(signal.SIGTERM, self.terminated)
 
     def predict_dataloader(self) -> "_Ahead":
         assert self.units is not None
