@@ -59,12 +59,13 @@ class _File(Schema):
     files: Files
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe of this version or of those before; files of masks and deltas are looked for beside it.
 
     Raises:
         PhotograftError: missing, not a recipe, of another version, or damaged.
     """
+    path = Path(path)
     text = read_text(path, "recipe")
     try:
         versions = parse_json(_Versions, text, "").model_dump(exclude_none=True)

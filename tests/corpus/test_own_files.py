@@ -488,7 +488,7 @@ def test_an_old_recipe_is_read(tmp_path: Path) -> None:
     old.write_text(json.dumps(content))
     recipe = read_recipe(old)
     assert (recipe.settle, recipe.method) == (0, "poisson"), "what there was at that time"
-    assert recipe.source == read_recipe(whole).source
+    assert recipe.source == read_recipe(str(whole)).source
 
 
 # ---------------------------------------------------------------------- deltas
