@@ -77,6 +77,8 @@ def orderly(exits: bool = False) -> Iterator[Signals]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
+        if exits and signals.received:
+            return  # on its way out: a second one would be an error of what Python does at the end
         signals.received = number
         if signals.held:
             signals.waits = True

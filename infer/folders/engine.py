@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from multiprocessing import parent_process
+from multiprocessing import active_children, parent_process
 from typing import Any, Protocol
 
 import cv2
@@ -70,15 +70,15 @@ class _Loop(pl.LightningModule):
         if trainer.world_size > 1:
             cv2.setNumThreads(torch.get_num_threads())  # Lightning has shared the threads out
             if parent_process() is not None:
-                self.ends = ExitStack()  # with the process
-                self.ends.enter_context(orderly(exits=True))
-            self.terminated = signal.getsignal(signal.SIGTERM)
+                self.until_exit = ExitStack()
+                self.until_exit.enter_context(orderly(exits=True))
+            self.on_sigterm = signal.getsignal(signal.SIGTERM)
         self.worker = self.job.begin(trainer.global_rank, trainer.strategy.root_device)
 
     def on_predict_start(self) -> None:
         """Lightning's own answer to SIGTERM asks the other processes first: they work, or are gone."""
         if self.trainer.world_size > 1:
-            signal.signal(signal.SIGTERM, self.terminated)
+            signal.signal(signal.SIGTERM, self.on_sigterm)
 
     def predict_dataloader(self) -> "_Ahead":
         assert self.units is not None
@@ -152,6 +152,11 @@ def share_out(job: Job, units: Sequence[Any] | None, *, devices: int, device: st
             torch.distributed.destroy_process_group()
     except SystemExit:  # Lightning's answer to Ctrl-C, after which it hears no other
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        children = active_children()  # a terminal tells them as well, `kill` does not
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.join()
         raise KeyboardInterrupt from None
     except ProcessRaisedException as error:
         last = str(error).strip().splitlines()[-1]

@@ -1,5 +1,6 @@
 """Sets of files: all or none, whatever fails, and earlier files stay."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -150,6 +151,23 @@ def test_two_signals_at_once_in_a_file_written_beside(tmp_path: Path) -> None:
         ended()
     assert list(tmp_path.iterdir()) == []
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_process_of_another_one_exits_with_a_code(held: bool) -> None:
+    steps = []
+
+    def ended() -> None:
+        with unbroken() if held else contextlib.nullcontext():
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("done")
+
+    with orderly(exits=True):
+        with pytest.raises(SystemExit) as end:
+            ended()
+        signal.raise_signal(signal.SIGINT)  # nothing more: it ends already
+    assert end.value.code == 143
+    assert steps == ["done"] * held
 
 
 def test_a_breakable_part_ends_at_once_and_the_rest_does_not() -> None:
